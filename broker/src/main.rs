@@ -1,0 +1,3 @@
+//! broker.
+
+fn main() {}

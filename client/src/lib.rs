@@ -1,0 +1,18 @@
+//! Wardline's Rust SDK.
+//!
+//! [`connect`] opens a session and gives two halves: a [`Client`] to ask and publish with (cheap to clone), and an
+//! [`Inbox`] that yields what arrives. Both live through lost connections and broker restarts: the SDK connects
+//! again with jittered back-off, publishes again what was not acknowledged (same idempotency keys, same order), and
+//! resumes deliveries. What the application takes from the inbox, it gets exactly once and in order per conversation.
+
+mod client;
+mod error;
+mod inbox;
+mod options;
+mod types;
+
+pub use client::{Client, PendingAck, connect};
+pub use error::{Code, ConnectError, Refusal, RequestError};
+pub use inbox::{Inbox, Incoming};
+pub use options::{Acknowledging, Backoff, Options, TokenSource, Trust};
+pub use types::*;

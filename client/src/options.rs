@@ -1,0 +1,114 @@
+//! How to connect.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::types::{ConversationId, DeviceId, Sequence};
+
+/// Gives a token for each session. Called again for every reconnect, and before a token expires.
+pub trait TokenSource: Send + Sync + 'static {
+    /// A JWT in compact form, or why there is none.
+    ///
+    /// # Errors
+    /// A sentence for people.
+    fn token(&self) -> Result<String, String>;
+}
+
+impl TokenSource for String {
+    fn token(&self) -> Result<String, String> {
+        Ok(self.clone())
+    }
+}
+
+/// Whom to believe that they are the broker.
+#[derive(Clone, Debug)]
+pub enum Trust {
+    /// Certificate authorities in PEM.
+    Pem(Vec<u8>),
+}
+
+/// Who tells the broker that a delivery arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acknowledging {
+    /// The SDK, once the application took the entry from the inbox; coalesced over a few milliseconds.
+    Automatic,
+    /// The application, with [`Client::delivered`](crate::Client::delivered).
+    Manual,
+}
+
+/// Pauses between attempts to connect: doubled each time, drawn at random between half and all of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Backoff {
+    /// The first.
+    pub first: Duration,
+    /// The longest.
+    pub max: Duration,
+}
+
+/// How to connect. Start from [`Options::new`].
+#[derive(Clone)]
+pub struct Options {
+    /// Where the broker listens.
+    pub address: SocketAddr,
+    /// The name that its certificate must have.
+    pub server_name: String,
+    /// Whom to believe.
+    pub trust: Trust,
+    /// Where tokens come from.
+    pub tokens: Arc<dyn TokenSource>,
+    /// Which device this is.
+    pub device: DeviceId,
+    /// The application's name, at most 64 bytes of printable ASCII.
+    pub client_name: String,
+    /// The application's version, at most 32 bytes of printable ASCII.
+    pub client_version: String,
+    /// Most publishes without an answer.
+    pub publish_window: usize,
+    /// Most entries that wait for the application; then the SDK stops reading, and the broker sending.
+    pub inbox_max: usize,
+    /// Who acknowledges.
+    pub acknowledging: Acknowledging,
+    /// Over how long receipts are coalesced.
+    pub receipt_delay: Duration,
+    /// Pauses between attempts.
+    pub backoff: Backoff,
+    /// Longest time for one attempt.
+    pub connect_timeout: Duration,
+    /// Longest time that a request other than a publish waits, reconnects included.
+    pub request_timeout: Duration,
+    /// Where the application stands, if it keeps that itself: deliver what lies above.
+    pub resume: Vec<(ConversationId, Sequence)>,
+    /// A QUIC endpoint to share among many clients of one process; `None`: one of its own.
+    pub endpoint: Option<quinn::Endpoint>,
+}
+
+impl Options {
+    /// Sensible values for everything that has one.
+    pub fn new(
+        address: SocketAddr,
+        server_name: impl Into<String>,
+        trust: Trust,
+        tokens: impl TokenSource,
+        device: DeviceId,
+    ) -> Self {
+        Self {
+            address,
+            server_name: server_name.into(),
+            trust,
+            tokens: Arc::new(tokens),
+            device,
+            client_name: "wardline-client".into(),
+            client_version: env!("CARGO_PKG_VERSION").into(),
+            publish_window: 256,
+            inbox_max: 1024,
+            acknowledging: Acknowledging::Automatic,
+            receipt_delay: Duration::from_millis(5),
+            backoff: Backoff { first: Duration::from_millis(100), max: Duration::from_secs(10) },
+            connect_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(30),
+            resume: Vec::new(),
+            endpoint: None,
+        }
+    }
+}

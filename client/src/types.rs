@@ -1,0 +1,421 @@
+//! What the application handles: plain types, without the wire's optional fields.
+//!
+//! `Debug` shows lengths instead of names and content.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub [u8; 16]);
+
+        impl $name {
+            /// Draws a new random one.
+            ///
+            /// # Panics
+            /// If the operating system gives no randomness.
+            pub fn random() -> Self {
+                let mut bytes = [0; 16];
+                getrandom::fill(&mut bytes).expect("the operating system gives randomness");
+                Self(bytes)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&hex::encode(self.0))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = hex::FromHexError;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                let mut bytes = [0; 16];
+                hex::decode_to_slice(text, &mut bytes)?;
+                Ok(Self(bytes))
+            }
+        }
+    };
+}
+
+id!(
+    /// A conversation.
+    ConversationId
+);
+id!(
+    /// A device: made once, kept by the application.
+    DeviceId
+);
+id!(
+    /// The idempotency key of a message.
+    MessageId
+);
+
+/// Place of an entry in its conversation, from 1.
+pub type Sequence = u64;
+/// Unix time in milliseconds, by the broker's clock.
+pub type TimeMs = u64;
+
+/// See `wardline.v1.ConversationKind`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Two people.
+    Direct,
+    /// Everybody publishes.
+    Group,
+    /// Admins publish.
+    Broadcast,
+}
+
+/// See `wardline.v1.MemberRole`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Reads and publishes.
+    Member,
+    /// Also manages.
+    Admin,
+}
+
+/// See `wardline.v1.Priority`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Priority {
+    /// In order.
+    #[default]
+    Routine,
+    /// Ahead of its turn.
+    Urgent,
+}
+
+/// A message to publish.
+#[derive(Clone)]
+pub struct Outgoing {
+    /// Where.
+    pub conversation: ConversationId,
+    /// Idempotency key; drawn at random by [`Outgoing::new`].
+    pub id: MessageId,
+    /// Media type.
+    pub content_type: String,
+    /// Opaque.
+    pub payload: Bytes,
+    /// Which lane.
+    pub priority: Priority,
+    /// What it replies to.
+    pub reply_to: Option<Sequence>,
+    /// Keep it at most so long.
+    pub expires_in: Option<Duration>,
+}
+
+impl Outgoing {
+    /// A routine message with a fresh id.
+    pub fn new(
+        conversation: ConversationId,
+        content_type: impl Into<String>,
+        payload: impl Into<Bytes>,
+    ) -> Self {
+        Self {
+            conversation,
+            id: MessageId::random(),
+            content_type: content_type.into(),
+            payload: payload.into(),
+            priority: Priority::Routine,
+            reply_to: None,
+            expires_in: None,
+        }
+    }
+
+    /// A routine text message with a fresh id.
+    pub fn text(conversation: ConversationId, text: impl Into<String>) -> Self {
+        Self::new(conversation, "text/plain; charset=utf-8", text.into())
+    }
+}
+
+/// The message is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ack {
+    /// Its place.
+    pub sequence: Sequence,
+    /// The broker's time.
+    pub time_ms: TimeMs,
+}
+
+/// An entry of a conversation.
+#[derive(Clone)]
+pub struct Entry {
+    /// Where.
+    pub conversation: ConversationId,
+    /// Its place.
+    pub sequence: Sequence,
+    /// Who caused it.
+    pub sender: String,
+    /// When.
+    pub time_ms: TimeMs,
+    /// When it will be gone.
+    pub expires_at_ms: TimeMs,
+    /// What it is.
+    pub body: Body,
+}
+
+/// What an entry is.
+#[derive(Clone)]
+pub enum Body {
+    /// A message.
+    Message {
+        /// The publisher's idempotency key.
+        id: MessageId,
+        /// Media type.
+        content_type: String,
+        /// Content.
+        payload: Bytes,
+        /// Which lane.
+        priority: Priority,
+        /// What it replies to.
+        reply_to: Option<Sequence>,
+    },
+    /// A deleted message.
+    Tombstone {
+        /// Who deleted it.
+        by: String,
+        /// When.
+        at_ms: TimeMs,
+    },
+    /// Something changed.
+    Notice(Notice),
+}
+
+/// Something changed in a conversation.
+#[derive(Clone)]
+pub enum Notice {
+    /// This message was deleted.
+    Deleted(Sequence),
+    /// These became members.
+    Added(Vec<String>, Role),
+    /// This one is a member no longer.
+    Removed(String),
+    /// A new title.
+    Renamed(String),
+    /// Messages are kept so long now.
+    Retention(Duration),
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let body = match &self.body {
+            Body::Message { payload, .. } => format!("Message({} bytes)", payload.len()),
+            Body::Tombstone { .. } => "Tombstone".into(),
+            Body::Notice(_) => "Notice".into(),
+        };
+        f.debug_struct("Entry")
+            .field("conversation", &self.conversation)
+            .field("sequence", &self.sequence)
+            .field("time_ms", &self.time_ms)
+            .field("body", &format_args!("{body}"))
+            .finish_non_exhaustive()
+    }
+}
+
+/// Which of the two a receipt certifies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReceiptKind {
+    /// A device of the recipient has it.
+    Delivered,
+    /// The recipient has read it.
+    Read,
+}
+
+/// Somebody received or read what was published.
+#[derive(Clone)]
+pub struct Receipt {
+    /// Where.
+    pub conversation: ConversationId,
+    /// Who.
+    pub user: String,
+    /// Which of the two.
+    pub kind: ReceiptKind,
+    /// Up to this, or this alone.
+    pub sequence: Sequence,
+    /// Whether it is about one urgent message alone.
+    pub only: bool,
+    /// When.
+    pub time_ms: TimeMs,
+}
+
+impl fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receipt")
+            .field("conversation", &self.conversation)
+            .field("kind", &self.kind)
+            .field("sequence", &self.sequence)
+            .field("only", &self.only)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A conversation as its member sees it; see `wardline.v1.Conversation`.
+#[derive(Clone)]
+pub struct Conversation {
+    /// Its id.
+    pub id: ConversationId,
+    /// Which kind.
+    pub kind: Kind,
+    /// For people; empty if direct.
+    pub title: String,
+    /// In a direct conversation, the other person; otherwise empty.
+    pub peer: String,
+    /// How long messages are kept.
+    pub retention: Duration,
+    /// The highest sequence given out.
+    pub head: Sequence,
+    /// Unread messages of others, counted up to 1000.
+    pub unread: u32,
+    /// The user's delivered watermark.
+    pub delivered_up_to: Sequence,
+    /// The user's read watermark.
+    pub read_up_to: Sequence,
+    /// When something last happened.
+    pub last_activity_ms: TimeMs,
+    /// When it was made.
+    pub created_at_ms: TimeMs,
+    /// The user's role.
+    pub role: Role,
+}
+
+impl fmt::Debug for Conversation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conversation")
+            .field("id", &self.id)
+            .field("kind", &self.kind)
+            .field("head", &self.head)
+            .field("unread", &self.unread)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A conversation to create.
+#[derive(Clone, Debug, Default)]
+pub struct NewConversation {
+    /// For people.
+    pub title: String,
+    /// The members beside the user.
+    pub members: Vec<String>,
+    /// How long messages are kept; `None`: the broker's maximum.
+    pub retention: Option<Duration>,
+}
+
+/// A member of a conversation.
+#[derive(Clone)]
+pub struct Member {
+    /// Who.
+    pub user: String,
+    /// What they may do.
+    pub role: Role,
+    /// Since when.
+    pub joined_at_ms: TimeMs,
+}
+
+/// A recipient of a message.
+#[derive(Clone)]
+pub struct Recipient {
+    /// Who.
+    pub user: String,
+    /// When a device of theirs had it.
+    pub delivered_at_ms: Option<TimeMs>,
+    /// When they had read it.
+    pub read_at_ms: Option<TimeMs>,
+}
+
+/// One page of a listing.
+#[derive(Clone)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Ask with it for the next page; `None`: this was the last.
+    pub next: Option<Bytes>,
+}
+
+/// Which way history is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Older to newer.
+    Forward,
+    /// Newer to older.
+    Backward,
+}
+
+/// One page of history.
+#[derive(Clone, Debug)]
+pub struct HistoryPage {
+    /// In the order of reading.
+    pub entries: Vec<Entry>,
+    /// Ask with it for the next page; `None`: no more.
+    pub next_from: Option<Sequence>,
+}
+
+/// The user's watermarks in a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watermarks {
+    /// The furthest of the user's devices.
+    pub delivered_up_to: Sequence,
+    /// What the user has read.
+    pub read_up_to: Sequence,
+}
+
+/// Bounds that the broker holds the session to; see `wardline.v1.Limits`.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)] // the field comments of wardline.v1.Limits hold
+pub struct Limits {
+    pub frame_bytes_max: u32,
+    pub payload_bytes_max: u32,
+    pub page_entries_max: u32,
+    pub lane_requests_max: u32,
+    pub members_max: u32,
+    pub resume_positions_max: u32,
+    pub lanes_max: u32,
+    pub retention_max: Duration,
+    pub dedupe_window: Duration,
+}
+
+/// The session that is open now.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// Stands in the broker's log.
+    pub id: [u8; 16],
+    /// Bounds in force.
+    pub limits: Limits,
+    /// When the token expires.
+    pub token_expires_at_ms: TimeMs,
+    /// The broker's version.
+    pub broker_version: String,
+    /// How many sessions this client opened before this one.
+    pub generation: u64,
+}
+
+/// Whether there is a session.
+#[derive(Clone, Debug)]
+pub enum Status {
+    /// Yes.
+    Connected(Session),
+    /// No; the next attempt is due in `next_in`.
+    Reconnecting {
+        /// How many attempts failed since the session was lost.
+        attempt: u32,
+        /// When the next one is due.
+        next_in: Duration,
+        /// Why, for people.
+        why: String,
+    },
+    /// No, and there will be none: closed by the application, or refused for good.
+    Closed {
+        /// Why, for people.
+        why: String,
+    },
+}

@@ -1,0 +1,358 @@
+//! Everything that can change state, and what comes of it.
+//!
+//! A [`Command`] says what somebody wants. A [`Submission`] adds all that the deterministic machine may not find
+//! out for itself: who asks, at what time, under which policy. What comes back is a [`Verdict`]; what others
+//! must hear of is an [`Event`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use crate::id::{ClientMessageId, ConversationId, DeviceId, PartitionId, Seq, TenantId, Timestamp, UserId};
+use crate::model::{Entry, Kind, Person, Priority, ReceiptKind, Role, Text};
+
+/// A command with its author, time and policy: complete, so that applying it twice anywhere gives the same.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// When it was submitted. The machine never lets a conversation's time go back.
+    pub time: Timestamp,
+    /// Who asks. Authenticated by the broker; authorised by the machine.
+    pub actor: Actor,
+    /// The bounds in force.
+    pub policy: Policy,
+    /// What is asked.
+    pub command: Command,
+}
+
+impl Submission {
+    /// The partition whose order it belongs to.
+    pub fn partition(&self) -> PartitionId {
+        match self.command.conversation() {
+            Some(conversation) => PartitionId::of(conversation.as_bytes()),
+            None => PartitionId::of(self.actor.user.as_bytes()),
+        }
+    }
+
+    /// Bytes that it holds in memory, roughly: what admission counts.
+    pub fn weight(&self) -> usize {
+        const OVERHEAD: usize = 256;
+        match &self.command {
+            Command::Publish(publish) => OVERHEAD + publish.payload.len(),
+            Command::Create(create) => OVERHEAD + create.others.len() * OVERHEAD,
+            Command::AddMembers { people, .. } => OVERHEAD + people.len() * OVERHEAD,
+            _ => OVERHEAD,
+        }
+    }
+}
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    /// Their tenant.
+    pub tenant: TenantId,
+    /// Their id.
+    pub user: UserId,
+    /// Their name, as in the token.
+    pub name: Text,
+    /// The device that they use.
+    pub device: DeviceId,
+}
+
+/// The operator's bounds that decide outcomes. They travel with each command, since the machine has no
+/// configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Longest time that a message is kept.
+    pub retention_max: Duration,
+    /// How long a client message id is remembered.
+    pub dedupe_window: Duration,
+    /// Most members of a conversation.
+    pub members_max: u32,
+    /// Most devices whose places are kept for a user in a conversation; the least recently advanced gives way.
+    pub devices_max: u32,
+}
+
+/// What can be asked.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Makes a conversation, or finds the one that has this id.
+    Create(Create),
+    /// Adds members.
+    AddMembers {
+        /// Where.
+        conversation: ConversationId,
+        /// Whom; of the actor's tenant.
+        people: Vec<Person>,
+        /// As what.
+        role: Role,
+        /// Whether they see what is there already.
+        share_history: bool,
+    },
+    /// Removes a member; if it is the actor, leaves.
+    RemoveMember {
+        /// Where.
+        conversation: ConversationId,
+        /// Whom.
+        user: UserId,
+    },
+    /// Changes the title.
+    Rename {
+        /// Where.
+        conversation: ConversationId,
+        /// To what.
+        title: Text,
+    },
+    /// Changes how long messages are kept.
+    SetRetention {
+        /// Where.
+        conversation: ConversationId,
+        /// How long; `None`: the broker's maximum.
+        retention: Option<Duration>,
+    },
+    /// Appends a message.
+    Publish(Publish),
+    /// Records receipts.
+    Acknowledge(Acknowledge),
+    /// Erases a message's content.
+    DeleteMessage {
+        /// Where.
+        conversation: ConversationId,
+        /// Which.
+        seq: Seq,
+    },
+    /// Notes that a device opened a session.
+    RegisterDevice,
+    /// Goes on rewriting the expiry of messages after their conversation's retention was shortened. Submitted by
+    /// the broker itself, as whoever; needs no membership.
+    Reexpire {
+        /// Where.
+        conversation: ConversationId,
+    },
+}
+
+impl Command {
+    /// The conversation that it is about.
+    pub fn conversation(&self) -> Option<ConversationId> {
+        match self {
+            Self::Create(create) => Some(create.conversation),
+            Self::Publish(publish) => Some(publish.conversation),
+            Self::Acknowledge(acknowledge) => Some(acknowledge.conversation),
+            Self::AddMembers { conversation, .. }
+            | Self::RemoveMember { conversation, .. }
+            | Self::Rename { conversation, .. }
+            | Self::SetRetention { conversation, .. }
+            | Self::DeleteMessage { conversation, .. }
+            | Self::Reexpire { conversation } => Some(*conversation),
+            Self::RegisterDevice => None,
+        }
+    }
+
+    /// Whether it goes ahead of what waits.
+    pub fn is_urgent(&self) -> bool {
+        matches!(self, Self::Publish(publish) if publish.priority == Priority::Urgent)
+    }
+}
+
+/// See [`Command::Create`].
+#[derive(Clone, Debug)]
+pub struct Create {
+    /// Its id: derived from the pair of people (direct) or from the creator and their idempotency key.
+    pub conversation: ConversationId,
+    /// Which kind.
+    pub kind: Kind,
+    /// The members beside the actor, without repetition; exactly one if direct.
+    pub others: Vec<Person>,
+    /// For people.
+    pub title: Text,
+    /// How long messages are kept; `None`: the broker's maximum.
+    pub retention: Option<Duration>,
+}
+
+/// See [`Command::Publish`].
+#[derive(Clone)]
+pub struct Publish {
+    /// Where.
+    pub conversation: ConversationId,
+    /// Idempotency key.
+    pub client_id: ClientMessageId,
+    /// Media type.
+    pub content_type: Text,
+    /// Opaque.
+    pub payload: Bytes,
+    /// Which lane.
+    pub priority: Priority,
+    /// What it replies to.
+    pub reply_to: Option<Seq>,
+    /// Keep it at most so long.
+    pub expires_in: Option<Duration>,
+}
+
+impl std::fmt::Debug for Publish {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Publish")
+            .field("conversation", &self.conversation)
+            .field("client_id", &self.client_id)
+            .field("payload_bytes", &self.payload.len())
+            .field("priority", &self.priority)
+            .finish_non_exhaustive()
+    }
+}
+
+/// See [`Command::Acknowledge`].
+#[derive(Clone, Debug, Default)]
+pub struct Acknowledge {
+    /// Where.
+    pub conversation: ConversationId,
+    /// This device has everything up to here.
+    pub delivered: Option<Seq>,
+    /// The actor has read everything up to here.
+    pub read: Option<Seq>,
+    /// Single urgent messages received ahead of the watermark.
+    pub delivered_only: Vec<Seq>,
+    /// Single urgent messages read ahead of the watermark.
+    pub read_only: Vec<Seq>,
+}
+
+/// What came of a submission once it is durable: an outcome, or a refusal that changed nothing.
+pub type Verdict = Result<Outcome, Rejection>;
+
+/// What a successful command gives back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The conversation is there; `existed` if it was before.
+    Created {
+        /// Its id.
+        conversation: ConversationId,
+        /// Whether it was there already.
+        existed: bool,
+    },
+    /// Done; the members hear of it by the notice with this sequence, if there was something to change.
+    Changed(Option<Seq>),
+    /// The message has this place and time.
+    Published {
+        /// Its sequence.
+        seq: Seq,
+        /// Its time.
+        time: Timestamp,
+    },
+    /// The watermarks are these now.
+    Acknowledged {
+        /// The furthest of the actor's devices.
+        delivered: Seq,
+        /// What the actor has read.
+        read: Seq,
+    },
+    /// The device is known.
+    DeviceRegistered,
+    /// Part of the rewriting is done; `more`: submit it again.
+    Reexpired {
+        /// Whether there is more to do.
+        more: bool,
+    },
+}
+
+/// Why a command changed nothing. The peer must act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// No such conversation or message, or the actor may not see it: one answer for both.
+    #[error("no such conversation or message, or you may not see it")]
+    NotFound,
+    /// A member, but not allowed to do this.
+    #[error("you may not do this in this conversation")]
+    Forbidden,
+    /// The conversation would have too many members.
+    #[error("the conversation would have more than {max} members")]
+    MembersMax {
+        /// The bound.
+        max: u32,
+    },
+    /// The reply's target lies beyond the head, or is zero.
+    #[error("the message replied to does not exist")]
+    ReplyTarget,
+    /// A watermark beyond the head.
+    #[error("the receipt lies beyond the head of the conversation, {head}")]
+    ReceiptBeyondHead {
+        /// The head.
+        head: Seq,
+    },
+    /// A watermark behind the one on record.
+    #[error("the receipt lies behind the one on record, {current}")]
+    ReceiptBackwards {
+        /// The watermark on record.
+        current: Seq,
+    },
+    /// A single receipt for a message that is not urgent.
+    #[error("only urgent messages are acknowledged singly")]
+    NotUrgent,
+}
+
+/// What others must hear of, once it is durable.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// An entry was appended.
+    Appended {
+        /// Where.
+        conversation: ConversationId,
+        /// Its place.
+        seq: Seq,
+        /// What it is.
+        entry: Arc<Entry>,
+        /// The sender's name.
+        sender: Text,
+    },
+    /// A message became a tombstone in place: copies in memory must go.
+    Erased {
+        /// Where.
+        conversation: ConversationId,
+        /// Its place.
+        seq: Seq,
+    },
+    /// Somebody received or read.
+    Receipt {
+        /// Where.
+        conversation: ConversationId,
+        /// Who.
+        person: Person,
+        /// What, and how far it reaches.
+        kind: ReceiptKind,
+        /// Up to, or just, this.
+        seq: Seq,
+        /// When.
+        time: Timestamp,
+    },
+    /// Somebody became a member: their sessions attach.
+    Joined {
+        /// Where.
+        conversation: ConversationId,
+        /// Who.
+        user: UserId,
+    },
+    /// Somebody is a member no longer: their sessions detach before the next delivery.
+    Left {
+        /// Where.
+        conversation: ConversationId,
+        /// Who.
+        user: UserId,
+    },
+    /// Retention was shortened: copies in memory must go, and [`Command::Reexpire`] is due.
+    RetentionShortened {
+        /// Where.
+        conversation: ConversationId,
+    },
+    /// Somebody published here for the first time: push receipts to them from now on.
+    FirstPublish {
+        /// Where.
+        conversation: ConversationId,
+        /// Who.
+        user: UserId,
+    },
+}
+
+impl Default for ConversationId {
+    fn default() -> Self {
+        Self::new([0; 16])
+    }
+}

@@ -1,0 +1,212 @@
+//! The engine seam: where state lies.
+//!
+//! An engine keeps ordered keys and values in a fixed set of tables, changes them in atomic batches, and forgets
+//! records whose time has come. Six methods; object-safe. To write one, implement [`Engine`], then run
+//! [`conformance`](crate::conformance) on it (feature `conformance`): what passes there works in the broker.
+//!
+//! The rules that matter:
+//! - A record whose `expires` is at or before the reader's `now` is never returned, whether its bytes have been
+//!   reclaimed or not.
+//! - A batch is applied whole or not at all, also across a crash. After [`Engine::commit`] with
+//!   [`Durability::Synced`] returned, the batch survives the loss of power.
+//! - After an error from `commit` the engine's state is unknown: the caller stops writing.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use crate::id::Timestamp;
+
+/// The tables. Their numbers and names are part of the format: append only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// Conversation → its record.
+    Conversation,
+    /// Conversation, user → membership.
+    Member,
+    /// User, conversation → nothing: the index the other way, of active members.
+    Membership,
+    /// Conversation, sequence → entry. Expires.
+    Message,
+    /// Conversation, user → watermarks.
+    Cursor,
+    /// Conversation, user, kind, sequence → when. Expires.
+    Receipt,
+    /// Conversation, sender, client message id → acknowledgement. Expires.
+    Dedupe,
+    /// User, device → state.
+    Device,
+    /// Name → format version, applied positions, work in progress.
+    Meta,
+}
+
+impl Table {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 9] = [
+        Self::Conversation,
+        Self::Member,
+        Self::Membership,
+        Self::Message,
+        Self::Cursor,
+        Self::Receipt,
+        Self::Dedupe,
+        Self::Device,
+        Self::Meta,
+    ];
+
+    /// Stable name, for engines that name their tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Conversation => "conversation",
+            Self::Member => "member",
+            Self::Membership => "membership",
+            Self::Message => "message",
+            Self::Cursor => "cursor",
+            Self::Receipt => "receipt",
+            Self::Dedupe => "dedupe",
+            Self::Device => "device",
+            Self::Meta => "meta",
+        }
+    }
+
+    /// Whether records of it may carry an expiry.
+    pub const fn expires(self) -> bool {
+        matches!(self, Self::Message | Self::Receipt | Self::Dedupe)
+    }
+}
+
+/// One change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mutation {
+    /// Writes a record, replacing the one with this key.
+    Put {
+        /// Where.
+        table: Table,
+        /// Key, 1 to 128 bytes.
+        key: Bytes,
+        /// Value.
+        value: Bytes,
+        /// From when on it is gone; [`Timestamp::NEVER`] unless the table expires.
+        expires: Timestamp,
+    },
+    /// Removes a record, if it is there.
+    Delete {
+        /// Where.
+        table: Table,
+        /// Key.
+        key: Bytes,
+    },
+}
+
+/// When a commit may return.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Once it is on stable storage.
+    Synced,
+    /// Once it is written; a loss of power may undo it, wholly and only from the end.
+    Buffered,
+}
+
+/// Which way a scan goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Ascending keys.
+    Forward,
+    /// Descending keys.
+    Backward,
+}
+
+/// What a scan covers: `from` is included, `to` is not, in either direction of reading.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyRange<'a> {
+    /// Lowest key.
+    pub from: &'a [u8],
+    /// First key beyond; it bounds the engine's iterators, so it is not optional.
+    pub to: &'a [u8],
+}
+
+/// Called with each key and value of a scan; stops it by `Break`.
+pub type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>;
+
+/// An operation of an engine failed. The operator must act; no variant holds keys or values.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// Reading or writing failed.
+    #[error("storage failed while {doing}: {detail}")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// The engine's words.
+        detail: String,
+    },
+    /// What was read is not what was written.
+    #[error("stored data is damaged ({doing}): {detail}")]
+    Corrupt {
+        /// What was being done.
+        doing: &'static str,
+        /// The engine's words.
+        detail: String,
+    },
+}
+
+/// What a run of [`Engine::reclaim`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reclaimed {
+    /// Expired records dropped.
+    pub records: u64,
+    /// Their bytes, keys and values.
+    pub bytes: u64,
+}
+
+/// What an engine tells of itself. Cheap to ask, once a second.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Health {
+    /// For how long the oldest expired, replaced or deleted bytes have been waiting to be reclaimed.
+    pub oldest_unreclaimed: Duration,
+    /// Named figures of the engine's own, for metrics.
+    pub gauges: Vec<(&'static str, f64)>,
+}
+
+/// Where state lies. See the module's documentation for the rules.
+pub trait Engine: Send + Sync + 'static {
+    /// Reads one record, unless it expired.
+    ///
+    /// # Errors
+    /// [`EngineError`] if the storage could not be read.
+    fn get(&self, table: Table, key: &[u8], now: Timestamp) -> Result<Option<Bytes>, EngineError>;
+
+    /// Visits the records of a range in order, leaving out the expired ones. Sees one consistent state.
+    ///
+    /// # Errors
+    /// [`EngineError`] if the storage could not be read; some records may have been visited by then.
+    fn scan(
+        &self,
+        table: Table,
+        range: KeyRange<'_>,
+        direction: Direction,
+        now: Timestamp,
+        visit: Visit<'_>,
+    ) -> Result<(), EngineError>;
+
+    /// Applies a batch atomically. One writer at a time.
+    ///
+    /// # Errors
+    /// [`EngineError`] if it could not be written; stop writing then, and never try again.
+    fn commit(&self, batch: &[Mutation], durability: Durability) -> Result<(), EngineError>;
+
+    /// Frees the bytes of what is expired at `now`, replaced or deleted: when it returns, no file and no buffer of
+    /// the engine holds them. May take long; runs beside reads and commits.
+    ///
+    /// # Errors
+    /// [`EngineError`] if it could not be finished; it may be tried again.
+    fn reclaim(&self, now: Timestamp) -> Result<Reclaimed, EngineError>;
+
+    /// Tells how it is.
+    fn health(&self, now: Timestamp) -> Health;
+
+    /// A short name, for logs and metrics.
+    fn name(&self) -> &'static str;
+}

@@ -1,0 +1,143 @@
+//! Opaque, fixed-width identifiers, sequence numbers and times.
+//!
+//! Keys of the store are made of these and of nothing else, because keys leak into an engine's manifests and
+//! logs. How people's names become a [`UserId`] is the broker's business.
+
+use std::fmt;
+use std::time::Duration;
+
+macro_rules! opaque_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name([u8; 16]);
+
+        impl $name {
+            /// Width in bytes.
+            pub const BYTES: usize = 16;
+
+            /// Wraps 16 opaque bytes.
+            pub const fn new(bytes: [u8; 16]) -> Self {
+                Self(bytes)
+            }
+
+            /// Wraps a slice; `None` unless it is 16 bytes long.
+            pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+                bytes.try_into().ok().map(Self)
+            }
+
+            /// The bytes.
+            pub const fn as_bytes(&self) -> &[u8; 16] {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                for byte in self.0 {
+                    write!(f, "{byte:02x}")?;
+                }
+                Ok(())
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self)
+            }
+        }
+    };
+}
+
+opaque_id!(
+    /// A tenant: an organisation whose people never see those of another.
+    TenantId
+);
+opaque_id!(
+    /// A person or system within a tenant. Ids of different tenants never collide.
+    UserId
+);
+opaque_id!(
+    /// A device of a user.
+    DeviceId
+);
+opaque_id!(
+    /// A conversation.
+    ConversationId
+);
+opaque_id!(
+    /// A client's idempotency key for a message.
+    ClientMessageId
+);
+
+/// Number of partitions: the unit of order, and later of replication. Part of the format; never changes.
+pub const PARTITIONS: u16 = 64;
+
+/// One of the [`PARTITIONS`] that ids hash to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PartitionId(u16);
+
+impl PartitionId {
+    /// The partition of an opaque id. Ids are random or keyed hashes, so their first bytes are spread evenly.
+    pub const fn of(id: &[u8; 16]) -> Self {
+        Self(u16::from_be_bytes([id[0], id[1]]) % PARTITIONS)
+    }
+
+    /// The number, below [`PARTITIONS`].
+    pub const fn index(self) -> u16 {
+        self.0
+    }
+}
+
+/// Place of an entry in its conversation, from 1 without holes. 0 stands for "before the first".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Seq(pub u64);
+
+impl Seq {
+    /// Before the first entry.
+    pub const ZERO: Self = Self(0);
+    /// Beyond every entry.
+    pub const MAX: Self = Self(u64::MAX);
+
+    /// The one after this.
+    ///
+    /// # Panics
+    /// After 2⁶⁴ entries, which a conversation does not live to see.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+
+    /// The one before this; zero stays zero.
+    #[must_use]
+    pub const fn previous(self) -> Self {
+        Self(self.0.saturating_sub(1))
+    }
+}
+
+impl fmt::Display for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Wall-clock time: Unix time in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(pub u64);
+
+impl Timestamp {
+    /// Later than every time: "never".
+    pub const NEVER: Self = Self(u64::MAX);
+
+    /// This much later; saturates at [`Timestamp::NEVER`].
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(millis))
+    }
+
+    /// How long since `earlier`; zero if that is later.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}

@@ -1,0 +1,234 @@
+//! What the store keeps, as types.
+//!
+//! How they become bytes is [`record`](crate::record)'s business; who may change them is
+//! [`machine`](crate::machine)'s. `Debug` shows lengths instead of names and content.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::id::{ClientMessageId, DeviceId, Seq, TenantId, Timestamp, UserId};
+
+/// Text about people: a name from a token, or a title. Shown as its length in `Debug`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Text(Arc<str>);
+
+impl Text {
+    /// Wraps text; bounds are checked at the broker's edge.
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Text({} bytes)", self.0.len())
+    }
+}
+
+/// A person together with the name that their token gives them (`sub`), kept in values, never in keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// The opaque id, used in keys.
+    pub user: UserId,
+    /// The name in the token.
+    pub name: Text,
+}
+
+/// Which kind of conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Exactly two people; nobody joins or leaves; both may set retention.
+    Direct,
+    /// Every member publishes.
+    Group,
+    /// Only admins publish.
+    Broadcast,
+}
+
+/// What a member may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Reads, acknowledges, publishes where the kind allows it.
+    Member,
+    /// Also manages the conversation and deletes any message.
+    Admin,
+}
+
+/// A conversation. One record; rewritten by every publish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conversation {
+    /// The tenant whose people are in it.
+    pub tenant: TenantId,
+    /// Which kind.
+    pub kind: Kind,
+    /// For people; empty in a direct conversation.
+    pub title: Text,
+    /// How long messages are kept; `None`: the broker's maximum.
+    pub retention: Option<Duration>,
+    /// The highest sequence given out.
+    pub head: Seq,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it last changed; never goes back.
+    pub last_activity: Timestamp,
+    /// People who are members now.
+    pub members: u32,
+    /// Those of them who are admins.
+    pub admins: u32,
+}
+
+/// Somebody's membership. Kept after they leave, so that receipts and names stay answerable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The name in their token.
+    pub name: Text,
+    /// What they may do.
+    pub role: Role,
+    /// When they (last) became a member.
+    pub joined: Timestamp,
+    /// The first sequence that they may see.
+    pub visible_from: Seq,
+    /// The last sequence before they left; `None`: a member now.
+    pub left_after: Option<Seq>,
+    /// Whether they ever published here: receipts are pushed only to those.
+    pub has_published: bool,
+}
+
+impl Member {
+    /// Whether they are a member now.
+    pub fn is_active(&self) -> bool {
+        self.left_after.is_none()
+    }
+
+    /// Whether an entry was theirs to see when it was published.
+    pub fn sees(&self, seq: Seq) -> bool {
+        seq >= self.visible_from && self.left_after.is_none_or(|last| seq <= last)
+    }
+}
+
+/// Which lane a message is delivered on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    /// In order.
+    Routine,
+    /// As soon as it is durable, and again in order.
+    Urgent,
+}
+
+/// One entry of a conversation: the record of the `message` table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Who caused it.
+    pub sender: UserId,
+    /// The broker's time of it; never goes back within a conversation.
+    pub time: Timestamp,
+    /// When it is gone.
+    pub expires: Timestamp,
+    /// What it is.
+    pub body: Body,
+}
+
+/// What an entry is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// A message.
+    Message(Message),
+    /// A message whose content was deleted.
+    Tombstone {
+        /// Who deleted it.
+        by: UserId,
+        /// When.
+        at: Timestamp,
+    },
+    /// Something changed.
+    Notice(Notice),
+}
+
+/// What somebody published.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The publisher's idempotency key.
+    pub client_id: ClientMessageId,
+    /// Media type, at most 128 bytes of printable ASCII.
+    pub content_type: Text,
+    /// Opaque to the broker.
+    pub payload: Bytes,
+    /// Which lane.
+    pub priority: Priority,
+    /// What it replies to.
+    pub reply_to: Option<Seq>,
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("client_id", &self.client_id)
+            .field("payload_bytes", &self.payload.len())
+            .field("priority", &self.priority)
+            .field("reply_to", &self.reply_to)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Something that changed in a conversation, told to its members in sequence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// The message with this sequence was deleted.
+    Deleted(Seq),
+    /// These became members, with this role.
+    Added(Vec<UserId>, Role),
+    /// This person left or was removed.
+    Removed(UserId),
+    /// A new title.
+    Renamed(Text),
+    /// Messages are kept so long now.
+    Retention(Duration),
+}
+
+/// How far somebody is in a conversation. Never goes back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    /// The furthest of their devices.
+    pub delivered: Seq,
+    /// What they have read.
+    pub read: Seq,
+    /// Each device's own place, least recently advanced first. At most `Policy::devices_max`.
+    pub devices: Vec<(DeviceId, Seq)>,
+}
+
+impl Cursor {
+    /// The place of one device, if it ever acknowledged here.
+    pub fn device(&self, device: DeviceId) -> Option<Seq> {
+        self.devices.iter().find(|(id, _)| *id == device).map(|(_, seq)| *seq)
+    }
+}
+
+/// What a receipt certifies, and how far it reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ReceiptKind {
+    /// Received, everything up to the sequence.
+    Delivered,
+    /// Read, everything up to the sequence.
+    Read,
+    /// Received, this urgent message alone.
+    DeliveredOnly,
+    /// Read, this urgent message alone.
+    ReadOnly,
+}
+
+/// A device of a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// When it was first seen: it is owed what was published since, and what nobody received before.
+    pub registered: Timestamp,
+    /// When it last opened a session.
+    pub last_seen: Timestamp,
+}
