@@ -178,7 +178,8 @@ pub trait Engine: Send + Sync + 'static {
     /// [`EngineError`] if the storage could not be read.
     fn get(&self, table: Table, key: &[u8], now: Timestamp) -> Result<Option<Bytes>, EngineError>;
 
-    /// Visits the records of a range in order, leaving out the expired ones. Sees one consistent state.
+    /// Visits the records of a range in order, leaving out the expired ones. Sees one consistent state. The visitor
+    /// may read the engine, but must not commit to it.
     ///
     /// # Errors
     /// [`EngineError`] if the storage could not be read; some records may have been visited by then.

@@ -1,8 +1,15 @@
 //! The memory engine: the reference that the others are measured against, and what tests run on.
+//!
+//! Ordered maps behind one lock. A scan holds the lock for reading from its first record to its last, which is
+//! what makes it consistent; a visitor may read the engine, but must not write to it. Replaced and deleted bytes
+//! go at once, expired ones with [`Engine::reclaim`]. Nothing here survives the process.
 
-use std::ops::ControlFlow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Bound, ControlFlow};
+use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::RwLock;
 
 use crate::engine::{
     Direction, Durability, Engine, EngineError, Health, KeyRange, Mutation, Reclaimed, Table, Visit,
@@ -11,12 +18,53 @@ use crate::id::Timestamp;
 
 /// Keeps everything in ordered maps. Durable only as long as the process lives.
 #[derive(Debug, Default)]
-pub struct MemoryEngine {}
+pub struct MemoryEngine {
+    state: RwLock<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    tables: [BTreeMap<Bytes, Stored>; Table::ALL.len()],
+    /// Every record that expires, soonest first.
+    expiries: BTreeSet<(Timestamp, Table, Bytes)>,
+}
+
+#[derive(Debug)]
+struct Stored {
+    value: Bytes,
+    expires: Timestamp,
+}
+
+impl State {
+    fn table(&self, table: Table) -> &BTreeMap<Bytes, Stored> {
+        &self.tables[table as usize]
+    }
+
+    fn put(&mut self, table: Table, key: Bytes, value: Bytes, expires: Timestamp) {
+        if expires != Timestamp::NEVER {
+            self.expiries.insert((expires, table, key.clone()));
+        }
+        let replaced = self.tables[table as usize].insert(key.clone(), Stored { value, expires });
+        if let Some(replaced) = replaced.filter(|replaced| replaced.expires != expires) {
+            self.expiries.remove(&(replaced.expires, table, key));
+        }
+    }
+
+    fn delete(&mut self, table: Table, key: Bytes) -> Option<Stored> {
+        let stored = self.tables[table as usize].remove(&key)?;
+        self.expiries.remove(&(stored.expires, table, key));
+        Some(stored)
+    }
+}
 
 impl Engine for MemoryEngine {
     fn get(&self, table: Table, key: &[u8], now: Timestamp) -> Result<Option<Bytes>, EngineError> {
-        todo!()
+        // Recursive: a visitor of a scan reads too, and must not queue behind a writer that waits for the scan.
+        let state = self.state.read_recursive();
+        let stored = state.table(table).get(key).filter(|stored| stored.expires > now);
+        Ok(stored.map(|stored| stored.value.clone()))
     }
+
     fn scan(
         &self,
         table: Table,
@@ -25,18 +73,55 @@ impl Engine for MemoryEngine {
         now: Timestamp,
         visit: Visit<'_>,
     ) -> Result<(), EngineError> {
-        let _ = ControlFlow::<()>::Break(());
-        todo!()
+        if range.from >= range.to {
+            return Ok(());
+        }
+        let state = self.state.read_recursive();
+        let bounds = (Bound::Included(range.from), Bound::Excluded(range.to));
+        let mut live = state.table(table).range::<[u8], _>(bounds).filter(|(_, stored)| stored.expires > now);
+        loop {
+            let next = match direction {
+                Direction::Forward => live.next(),
+                Direction::Backward => live.next_back(),
+            };
+            let Some((key, stored)) = next else { return Ok(()) };
+            if let ControlFlow::Break(()) = visit(key, &stored.value) {
+                return Ok(());
+            }
+        }
     }
-    fn commit(&self, batch: &[Mutation], durability: Durability) -> Result<(), EngineError> {
-        todo!()
+
+    fn commit(&self, batch: &[Mutation], _durability: Durability) -> Result<(), EngineError> {
+        let mut state = self.state.write();
+        for mutation in batch {
+            match mutation.clone() {
+                Mutation::Put { table, key, value, expires } => state.put(table, key, value, expires),
+                Mutation::Delete { table, key } => drop(state.delete(table, key)),
+            }
+        }
+        Ok(())
     }
+
     fn reclaim(&self, now: Timestamp) -> Result<Reclaimed, EngineError> {
-        todo!()
+        let mut state = self.state.write();
+        let mut reclaimed = Reclaimed::default();
+        while state.expiries.first().is_some_and(|(expires, ..)| *expires <= now) {
+            let Some((_, table, key)) = state.expiries.pop_first() else { break };
+            if let Some(stored) = state.tables[table as usize].remove(&key) {
+                reclaimed.records += 1;
+                reclaimed.bytes += (key.len() + stored.value.len()) as u64;
+            }
+        }
+        Ok(reclaimed)
     }
+
     fn health(&self, now: Timestamp) -> Health {
-        todo!()
+        let state = self.state.read_recursive();
+        let oldest = state.expiries.first().map_or(Duration::ZERO, |(expires, ..)| now.since(*expires));
+        let records: usize = state.tables.iter().map(BTreeMap::len).sum();
+        Health { oldest_unreclaimed: oldest, gauges: vec![("records", records as f64)] }
     }
+
     fn name(&self) -> &'static str {
         "memory"
     }
