@@ -13,6 +13,7 @@
 //!
 //! Nothing here reads a clock, draws a random number or knows the wire.
 
+pub mod applier;
 pub mod command;
 pub mod engine;
 pub mod format;
