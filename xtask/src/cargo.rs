@@ -1,0 +1,109 @@
+//! Cargo, as the chores call it: always `--release`, always `--locked`.
+//!
+//! One profile for the demo, the tests and the checks, so that RocksDB's C++ is compiled once. Where build output
+//! goes is cargo's business (`CARGO_TARGET_DIR` and its configuration hold); what the chores themselves leave
+//! behind goes to `target/` in the repository.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail, ensure};
+use serde_json::Value;
+
+/// The repository.
+#[derive(Clone, Debug)]
+pub struct Workspace {
+    /// Its root.
+    pub root: PathBuf,
+    /// Where cargo puts what it builds.
+    pub target: PathBuf,
+}
+
+impl Workspace {
+    /// Asks cargo where everything is.
+    ///
+    /// # Errors
+    /// If cargo does not answer.
+    pub fn find() -> anyhow::Result<Self> {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let output = cargo(here)
+            .args(["metadata", "--format-version=1", "--no-deps", "--locked"])
+            .stderr(Stdio::inherit())
+            .output()
+            .context("cannot run cargo")?;
+        ensure!(output.status.success(), "cargo metadata failed");
+        let metadata: Value = serde_json::from_slice(&output.stdout).context("cargo metadata: not JSON")?;
+        let path = |key: &str| {
+            let text = metadata[key].as_str().with_context(|| format!("cargo metadata: no {key}"))?;
+            anyhow::Ok(PathBuf::from(text))
+        };
+        Ok(Self { root: path("workspace_root")?, target: path("target_directory")? })
+    }
+
+    /// Runs cargo with these arguments and variables and shows what it says; whether it succeeded.
+    ///
+    /// # Errors
+    /// If cargo could not be started.
+    pub fn run(&self, arguments: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<bool> {
+        let status = cargo(&self.root)
+            .args(arguments)
+            .envs(variables.iter().copied())
+            .status()
+            .context("cannot run cargo")?;
+        Ok(status.success())
+    }
+
+    /// Builds these packages in release and gives the executables' paths, by name.
+    ///
+    /// # Errors
+    /// If the build fails; cargo has said why.
+    pub fn build(&self, packages: &[&str]) -> anyhow::Result<Vec<(String, PathBuf)>> {
+        let mut command = cargo(&self.root);
+        command.args([
+            "build",
+            "--release",
+            "--locked",
+            "--bins",
+            "--message-format=json-render-diagnostics",
+        ]);
+        command.args(packages.iter().flat_map(|package| ["--package", package]));
+        let output = command.stderr(Stdio::inherit()).output().context("cannot run cargo")?;
+        if !output.status.success() {
+            bail!("the build failed");
+        }
+        let executable = |line: &str| {
+            let message: Value = serde_json::from_str(line).ok()?;
+            let name = message["target"]["name"].as_str()?.to_owned();
+            Some((name, PathBuf::from(message["executable"].as_str()?)))
+        };
+        Ok(String::from_utf8_lossy(&output.stdout).lines().filter_map(executable).collect())
+    }
+
+    /// Whether RocksDB's C++ is still to be compiled.
+    pub fn is_rocksdb_missing(&self) -> bool {
+        if std::env::var_os("ROCKSDB_LIB_DIR").is_some() {
+            return false;
+        }
+        let builds = std::fs::read_dir(self.target.join("release").join("build"));
+        let is_built = |entry: std::fs::DirEntry| {
+            entry.file_name().to_string_lossy().starts_with("librocksdb-sys-")
+                && entry.path().join("out").join("librocksdb.a").is_file()
+        };
+        !builds.is_ok_and(|entries| entries.flatten().any(is_built))
+    }
+}
+
+/// A call of cargo. What `cargo run` set for this process is taken back, so that the call is the same as one by hand
+/// and nothing is built again because of it.
+fn cargo(directory: &Path) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(directory);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"].iter().any(|p| text.starts_with(p))
+        {
+            command.env_remove(&name);
+        }
+    }
+    command
+}

@@ -1,0 +1,87 @@
+//! `cargo xtask test`: everything that must hold before something is merged, cheapest first.
+//!
+//! Goes through all steps even after one failed, so that one run tells all; the last lines say which failed and how
+//! to run each alone. Every step uses the release profile: RocksDB is compiled once, and the tests see the
+//! program that runs in production.
+
+use std::time::Instant;
+
+use crate::cargo::Workspace;
+use crate::{prerequisites, say, tidy};
+
+/// A step: its name, cargo's arguments, and variables to set.
+struct Step {
+    name: &'static str,
+    arguments: &'static [&'static str],
+    variables: &'static [(&'static str, &'static str)],
+}
+
+const STEPS: &[Step] = &[
+    Step { name: "format", arguments: &["fmt", "--all", "--check"], variables: &[] },
+    Step {
+        name: "lints",
+        arguments: &[
+            "clippy",
+            "--locked",
+            "--release",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ],
+        variables: &[],
+    },
+    Step {
+        name: "tests",
+        // Documentation's examples included. Not the benches: they have no tests and much to compile.
+        arguments: &["test", "--locked", "--release", "--no-fail-fast"],
+        variables: &[],
+    },
+    Step {
+        name: "documentation",
+        arguments: &["doc", "--locked", "--release", "--no-deps", "--document-private-items"],
+        variables: &[("RUSTDOCFLAGS", "-D warnings")],
+    },
+];
+
+/// Runs all steps; whether all passed.
+///
+/// # Errors
+/// If something that the steps need is missing.
+pub fn run(workspace: &Workspace) -> anyhow::Result<bool> {
+    let start = Instant::now();
+    let mut failed = Vec::new();
+    let findings = tidy::check(&workspace.root)?;
+    for finding in &findings {
+        say(&finding.to_string());
+    }
+    if !findings.is_empty() {
+        failed.push("tidy: cargo xtask tidy".to_owned());
+    }
+    prerequisites::ensure()?;
+    if workspace.is_rocksdb_missing() {
+        say("RocksDB's C++ is compiled now, once: 10 to 25 minutes on two cores");
+    }
+    for step in STEPS {
+        let began = Instant::now();
+        say(&format!("--- {}", step.name));
+        let passed = workspace.run(step.arguments, step.variables)?;
+        let verdict = if passed { "passed" } else { "FAILED" };
+        say(&format!("--- {}: {verdict} after {} s", step.name, began.elapsed().as_secs()));
+        if !passed {
+            failed.push(by_hand(step));
+        }
+    }
+    match failed.as_slice() {
+        [] => say(&format!("all checks passed in {} s", start.elapsed().as_secs())),
+        failed => say(&format!("FAILED:\n  {}", failed.join("\n  "))),
+    }
+    Ok(failed.is_empty())
+}
+
+/// How to run a step alone.
+fn by_hand(step: &Step) -> String {
+    let variables: String = step.variables.iter().map(|(name, value)| format!("{name}='{value}' ")).collect();
+    format!("{}: {variables}cargo {}", step.name, step.arguments.join(" "))
+}

@@ -1,0 +1,94 @@
+//! What must be on the machine before RocksDB can be built: a C++ compiler and libclang.
+//!
+//! On Debian and its children, as root (a container, CI), what is missing is installed. Elsewhere the chore stops
+//! and says what is missing and how to get it, before cargo spends minutes to fail in a build script.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail, ensure};
+
+/// The Debian packages that have them.
+const PACKAGES: &[&str] = &["g++", "libclang-dev"];
+
+/// Makes sure that they are there.
+///
+/// # Errors
+/// If something is missing and cannot be installed; says what to do.
+pub fn ensure() -> anyhow::Result<()> {
+    if missing().is_empty() {
+        return Ok(());
+    }
+    if Path::new("/etc/debian_version").exists() && is_root() {
+        install()?;
+    }
+    let missing = missing();
+    if !missing.is_empty() {
+        bail!(
+            "missing to build RocksDB: {}. Debian, Ubuntu: apt-get install {}; Fedora: dnf install gcc-c++ \
+             clang-devel; macOS: xcode-select --install; elsewhere set CXX and LIBCLANG_PATH",
+            missing.join(" and "),
+            PACKAGES.join(" ")
+        );
+    }
+    Ok(())
+}
+
+fn missing() -> Vec<&'static str> {
+    let mut missing = Vec::new();
+    if !has_compiler() {
+        missing.push("a C++ compiler");
+    }
+    if !has_libclang() {
+        missing.push("libclang");
+    }
+    missing
+}
+
+fn has_compiler() -> bool {
+    let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".into());
+    // CXX may carry arguments or a launcher in front.
+    let program = compiler.split_whitespace().next().unwrap_or("c++").to_owned();
+    let status = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
+}
+
+/// Looks where bindgen's loader (clang-sys) looks.
+fn has_libclang() -> bool {
+    if std::env::var_os("LIBCLANG_PATH").is_some() || cfg!(target_os = "macos") {
+        return true;
+    }
+    let mut folders: Vec<PathBuf> = ["/usr/lib", "/usr/lib64", "/usr/local/lib"].map(PathBuf::from).into();
+    folders.push(format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH).into());
+    let versions = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let versions = versions.filter(|entry| entry.file_name().to_string_lossy().starts_with("llvm"));
+    folders.extend(versions.map(|entry| entry.path().join("lib")));
+    folders.iter().any(|folder| {
+        std::fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            name.starts_with("libclang.so") || (name.starts_with("libclang-") && name.contains(".so"))
+        })
+    })
+}
+
+fn is_root() -> bool {
+    let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return false };
+    let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    // Real, effective, saved, file system.
+    ids.and_then(|ids| ids.split_whitespace().nth(1)) == Some("0")
+}
+
+fn install() -> anyhow::Result<()> {
+    crate::say(&format!("installing {} (needed to build RocksDB)", PACKAGES.join(" ")));
+    let install = [&["install", "--yes", "--no-install-recommends"], PACKAGES].concat();
+    for arguments in [&["update", "--quiet"][..], &install] {
+        let status = Command::new("apt-get")
+            .args(arguments)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .stdout(Stdio::null())
+            .status()
+            .context("cannot run apt-get")?;
+        ensure!(status.success(), "apt-get {} failed", arguments.join(" "));
+    }
+    Ok(())
+}
