@@ -70,7 +70,8 @@ pub struct Policy {
     pub dedupe_window: Duration,
     /// Most members of a conversation.
     pub members_max: u32,
-    /// Most devices whose places are kept for a user in a conversation; the least recently advanced gives way.
+    /// Most devices that are known of a user, and whose places are kept in a conversation; the one that was not seen,
+    /// or did not advance, for longest gives way.
     pub devices_max: u32,
 }
 
@@ -287,6 +288,9 @@ pub enum Rejection {
     /// A single receipt for a message that is not urgent.
     #[error("only urgent messages are acknowledged singly")]
     NotUrgent,
+    /// Several shortenings of retention are still being carried out; waiting a little helps.
+    #[error("earlier changes of retention are still being carried out")]
+    RetentionBusy,
 }
 
 /// What others must hear of, once it is durable.

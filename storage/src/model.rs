@@ -83,6 +83,32 @@ pub struct Conversation {
     pub members: u32,
     /// Those of them who are admins.
     pub admins: u32,
+    /// Shortenings of retention that are not yet written into the messages they hold for, both fields ascending.
+    /// Empty but for the seconds that the rewriting takes; at most [`Conversation::SHORTENINGS_MAX`].
+    pub shortenings: Vec<Shortening>,
+}
+
+impl Conversation {
+    /// Most shortenings that may be in progress.
+    pub const SHORTENINGS_MAX: usize = 8;
+
+    /// When the entry at `seq`, published at `time`, is gone: by its record (`expires`), or earlier by a shortening
+    /// that has not reached its record yet. It only ever moves earlier: lengthening adds no shortening and takes
+    /// none away, so it cannot bring back what was to go.
+    pub fn expiry(&self, seq: Seq, time: Timestamp, expires: Timestamp) -> Timestamp {
+        // Retentions ascend with `through`, so the first that reaches the entry is the shortest that does.
+        let shortening = self.shortenings.iter().find(|shortening| seq <= shortening.through);
+        shortening.map_or(expires, |shortening| expires.min(time.after(shortening.retention)))
+    }
+}
+
+/// Retention was shortened to this for what was there then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shortening {
+    /// The head at that time: later entries were published under later rules.
+    pub through: Seq,
+    /// To what.
+    pub retention: Duration,
 }
 
 /// Somebody's membership. Kept after they leave, so that receipts and names stay answerable.
@@ -222,6 +248,15 @@ pub enum ReceiptKind {
     DeliveredOnly,
     /// Read, this urgent message alone.
     ReadOnly,
+}
+
+/// What a client message id was answered with, remembered for the dedupe window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acknowledgement {
+    /// The message's place.
+    pub seq: Seq,
+    /// Its time.
+    pub time: Timestamp,
 }
 
 /// A device of a user.

@@ -1,0 +1,250 @@
+//! How keys lie in the tables: the layouts of ARCHITECTURE.md's table, in code.
+//!
+//! Every key is made of opaque fixed-width ids, one-byte kinds and big-endian numbers, so byte order is the order
+//! of conversations, users and sequences, and a key splits without separators. Names, titles and content never
+//! stand in a key: engines copy keys into manifests and logs. Layouts are part of the format.
+
+use crate::engine::{EngineError, KeyRange};
+use crate::id::{ClientMessageId, ConversationId, DeviceId, Seq, UserId};
+use crate::model::ReceiptKind;
+
+const ID: usize = 16;
+const SEQ: usize = 8;
+
+/// `conversation`: conversation.
+pub const CONVERSATION_BYTES: usize = ID;
+/// `member` and `cursor`: conversation, user. `membership` and `device` are as wide.
+pub const PAIR_BYTES: usize = 2 * ID;
+/// `message`: conversation, sequence.
+pub const MESSAGE_BYTES: usize = ID + SEQ;
+/// `receipt`: conversation, user, kind, sequence.
+pub const RECEIPT_BYTES: usize = 2 * ID + 1 + SEQ;
+/// `dedupe`: conversation, sender, client message id.
+pub const DEDUPE_BYTES: usize = 3 * ID;
+
+const APPLIED: &[u8] = b"applied/";
+const REEXPIRE: &[u8] = b"reexpire/";
+
+/// A range of keys that owns its bounds: `from` is included, `to` is not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    from: Vec<u8>,
+    to: Vec<u8>,
+}
+
+impl Span {
+    /// The range, for an engine.
+    pub fn range(&self) -> KeyRange<'_> {
+        KeyRange { from: &self.from, to: &self.to }
+    }
+
+    /// Every key of `width` bytes that starts with `prefix`.
+    fn prefix(prefix: &[u8], width: usize) -> Self {
+        let mut to = prefix.to_vec();
+        to.resize(width, 0xff);
+        // Keys have a fixed width, so one byte more is the first bound beyond the highest of them.
+        to.push(0);
+        Self { from: prefix.to_vec(), to }
+    }
+
+    /// Narrowed to the keys beyond `key`.
+    fn after(mut self, key: &[u8]) -> Self {
+        self.from = key.to_vec();
+        self.from.push(0);
+        self
+    }
+}
+
+/// Key of a conversation's record.
+pub fn conversation(conversation: ConversationId) -> [u8; CONVERSATION_BYTES] {
+    *conversation.as_bytes()
+}
+
+/// Key of a membership, by conversation.
+pub fn member(conversation: ConversationId, user: UserId) -> [u8; PAIR_BYTES] {
+    pair(conversation.as_bytes(), user.as_bytes())
+}
+
+/// The members of a conversation, those beyond `after` if it is given.
+pub fn members(conversation: ConversationId, after: Option<UserId>) -> Span {
+    let all = Span::prefix(conversation.as_bytes(), PAIR_BYTES);
+    after.map_or(all.clone(), |user| all.after(&member(conversation, user)))
+}
+
+/// The user in a key of the `member` table.
+///
+/// # Errors
+/// [`EngineError::Corrupt`] if the key has another width.
+pub fn member_user(key: &[u8]) -> Result<UserId, EngineError> {
+    second(key).and_then(UserId::from_slice).ok_or_else(|| corrupt("reading a member's key"))
+}
+
+/// Key of a membership, by user.
+pub fn membership(user: UserId, conversation: ConversationId) -> [u8; PAIR_BYTES] {
+    pair(user.as_bytes(), conversation.as_bytes())
+}
+
+/// The memberships of a user, those beyond `after` if it is given.
+pub fn memberships(user: UserId, after: Option<ConversationId>) -> Span {
+    let all = Span::prefix(user.as_bytes(), PAIR_BYTES);
+    after.map_or(all.clone(), |conversation| all.after(&membership(user, conversation)))
+}
+
+/// The conversation in a key of the `membership` table.
+///
+/// # Errors
+/// [`EngineError::Corrupt`] if the key has another width.
+pub fn membership_conversation(key: &[u8]) -> Result<ConversationId, EngineError> {
+    second(key).and_then(ConversationId::from_slice).ok_or_else(|| corrupt("reading a membership's key"))
+}
+
+/// Key of an entry.
+pub fn message(conversation: ConversationId, seq: Seq) -> [u8; MESSAGE_BYTES] {
+    let mut key = [0; MESSAGE_BYTES];
+    key[..ID].copy_from_slice(conversation.as_bytes());
+    key[ID..].copy_from_slice(&seq.0.to_be_bytes());
+    key
+}
+
+/// The entries from `first` to `last`, both included.
+pub fn messages(conversation: ConversationId, first: Seq, last: Seq) -> Span {
+    let mut to = message(conversation, last).to_vec();
+    to.push(0);
+    Span { from: message(conversation, first).to_vec(), to }
+}
+
+/// The sequence in a key of the `message` table.
+///
+/// # Errors
+/// [`EngineError::Corrupt`] if the key has another width.
+pub fn message_seq(key: &[u8]) -> Result<Seq, EngineError> {
+    trailing_seq(key, MESSAGE_BYTES).ok_or_else(|| corrupt("reading an entry's key"))
+}
+
+/// Key of somebody's watermarks.
+pub fn cursor(conversation: ConversationId, user: UserId) -> [u8; PAIR_BYTES] {
+    pair(conversation.as_bytes(), user.as_bytes())
+}
+
+/// Key of a receipt. The kind stands before the sequence, so "who saw N" is one seek per person and kind.
+pub fn receipt(
+    conversation: ConversationId,
+    user: UserId,
+    kind: ReceiptKind,
+    seq: Seq,
+) -> [u8; RECEIPT_BYTES] {
+    let mut key = [0; RECEIPT_BYTES];
+    key[..ID].copy_from_slice(conversation.as_bytes());
+    key[ID..2 * ID].copy_from_slice(user.as_bytes());
+    key[2 * ID] = match kind {
+        ReceiptKind::Delivered => 1,
+        ReceiptKind::Read => 2,
+        ReceiptKind::DeliveredOnly => 3,
+        ReceiptKind::ReadOnly => 4,
+    };
+    key[2 * ID + 1..].copy_from_slice(&seq.0.to_be_bytes());
+    key
+}
+
+/// Somebody's receipts of one kind at or above `first`.
+pub fn receipts_from(conversation: ConversationId, user: UserId, kind: ReceiptKind, first: Seq) -> Span {
+    let mut to = receipt(conversation, user, kind, Seq::MAX).to_vec();
+    to.push(0);
+    Span { from: receipt(conversation, user, kind, first).to_vec(), to }
+}
+
+/// Key of what remembers a published client message id.
+pub fn dedupe(
+    conversation: ConversationId,
+    sender: UserId,
+    client_id: ClientMessageId,
+) -> [u8; DEDUPE_BYTES] {
+    let mut key = [0; DEDUPE_BYTES];
+    key[..ID].copy_from_slice(conversation.as_bytes());
+    key[ID..2 * ID].copy_from_slice(sender.as_bytes());
+    key[2 * ID..].copy_from_slice(client_id.as_bytes());
+    key
+}
+
+/// Key of a device.
+pub fn device(user: UserId, device: DeviceId) -> [u8; PAIR_BYTES] {
+    pair(user.as_bytes(), device.as_bytes())
+}
+
+/// The devices of a user.
+pub fn devices(user: UserId) -> Span {
+    Span::prefix(user.as_bytes(), PAIR_BYTES)
+}
+
+/// The device in a key of the `device` table.
+///
+/// # Errors
+/// [`EngineError::Corrupt`] if the key has another width.
+pub fn device_id(key: &[u8]) -> Result<DeviceId, EngineError> {
+    second(key).and_then(DeviceId::from_slice).ok_or_else(|| corrupt("reading a device's key"))
+}
+
+/// Key in `meta` of how far the partition with this number has come.
+pub fn applied(partition: u16) -> Vec<u8> {
+    [APPLIED, &partition.to_be_bytes()].concat()
+}
+
+/// Every partition's applied position, in `meta`.
+pub fn all_applied() -> Span {
+    Span::prefix(APPLIED, APPLIED.len() + size_of::<u16>())
+}
+
+/// The number of the partition in a key of [`applied`].
+///
+/// # Errors
+/// [`EngineError::Corrupt`] if the key has another form.
+pub fn applied_partition(key: &[u8]) -> Result<u16, EngineError> {
+    key.strip_prefix(APPLIED)
+        .and_then(|rest| rest.try_into().ok())
+        .map(u16::from_be_bytes)
+        .ok_or_else(|| corrupt("reading an applied position's key"))
+}
+
+/// Key in `meta` of the mark that a conversation's messages wait for their expiry to be rewritten.
+pub fn reexpire(conversation: ConversationId) -> Vec<u8> {
+    [REEXPIRE, conversation.as_bytes()].concat()
+}
+
+/// Those marks, those beyond `after` if it is given.
+pub fn reexpires(after: Option<ConversationId>) -> Span {
+    let all = Span::prefix(REEXPIRE, REEXPIRE.len() + ID);
+    after.map_or(all.clone(), |conversation| all.after(&reexpire(conversation)))
+}
+
+/// The conversation in a key of [`reexpire`].
+///
+/// # Errors
+/// [`EngineError::Corrupt`] if the key has another form.
+pub fn reexpire_conversation(key: &[u8]) -> Result<ConversationId, EngineError> {
+    key.strip_prefix(REEXPIRE)
+        .and_then(ConversationId::from_slice)
+        .ok_or_else(|| corrupt("reading the key of waiting work"))
+}
+
+fn pair(first: &[u8; ID], second: &[u8; ID]) -> [u8; PAIR_BYTES] {
+    let mut key = [0; PAIR_BYTES];
+    key[..ID].copy_from_slice(first);
+    key[ID..].copy_from_slice(second);
+    key
+}
+
+fn second(key: &[u8]) -> Option<&[u8]> {
+    if key.len() == PAIR_BYTES { key.get(ID..) } else { None }
+}
+
+fn trailing_seq(key: &[u8], width: usize) -> Option<Seq> {
+    if key.len() != width {
+        return None;
+    }
+    let bytes = key.get(width - SEQ..)?.try_into().ok()?;
+    Some(Seq(u64::from_be_bytes(bytes)))
+}
+
+fn corrupt(doing: &'static str) -> EngineError {
+    EngineError::Corrupt { doing, detail: "the key has another form than this version writes".into() }
+}

@@ -1,0 +1,80 @@
+//! Publishing and deleting messages.
+//!
+//! Publishing is the hot path: it reads the conversation, the membership and the remembered acknowledgement, and
+//! writes the message, the acknowledgement and the conversation.
+
+use crate::command::{Event, Outcome, Publish, Rejection};
+use crate::engine::Table;
+use crate::id::{ConversationId, Seq};
+use crate::key;
+use crate::model::{Acknowledgement, Body, Kind, Message, Notice};
+
+use super::{Scene, Step, Stepped, Stop};
+
+impl Step<'_> {
+    pub(super) fn publish(&mut self, publish: &Publish) -> Stepped {
+        let mut scene = self.enter(publish.conversation)?;
+        // Before every other check: what was acknowledged once is acknowledged again, whatever changed since.
+        let dedupe = key::dedupe(scene.id, self.actor(), publish.client_id);
+        if let Some(known) = self.record::<Acknowledgement>(Table::Dedupe, &dedupe, scene.now)? {
+            return Ok(Outcome::Published { seq: known.seq, time: known.time });
+        }
+        if scene.conversation.kind == Kind::Broadcast && !scene.is_admin() {
+            return Err(Rejection::Forbidden.into());
+        }
+        self.check_reply(&scene, publish.reply_to)?;
+
+        let expires = match publish.expires_in {
+            Some(expires_in) => self.expiry(&scene).min(scene.now.after(expires_in)),
+            None => self.expiry(&scene),
+        };
+        let message = Message {
+            client_id: publish.client_id,
+            content_type: publish.content_type.clone(),
+            payload: publish.payload.clone(),
+            priority: publish.priority,
+            reply_to: publish.reply_to,
+        };
+        let seq = self.append(&mut scene, expires, Body::Message(message));
+        let known = Acknowledgement { seq, time: scene.now };
+        // By the window alone, not by the message's own expiry: a repetition must not bring back what is gone.
+        let forgotten = scene.now.after(self.submission.policy.dedupe_window);
+        self.put_until(Table::Dedupe, &dedupe, &known, forgotten);
+
+        if !scene.member.has_published {
+            scene.member.has_published = true;
+            self.put_member(scene.id, self.actor(), &scene.member);
+            self.events.push(Event::FirstPublish { conversation: scene.id, user: self.actor() });
+        }
+        Ok(Outcome::Published { seq, time: scene.now })
+    }
+
+    fn check_reply(&self, scene: &Scene, reply_to: Option<Seq>) -> Result<(), Stop> {
+        let Some(target) = reply_to else { return Ok(()) };
+        if target == Seq::ZERO || target > scene.conversation.head {
+            return Err(Rejection::ReplyTarget.into());
+        }
+        match self.entry(scene, target)? {
+            Some(_) => Ok(()),
+            None => Err(Rejection::NotFound.into()),
+        }
+    }
+
+    pub(super) fn delete_message(&mut self, conversation: ConversationId, seq: Seq) -> Stepped {
+        let mut scene = self.enter(conversation)?;
+        let Some(mut entry) = self.entry(&scene, seq)? else {
+            return Err(Rejection::NotFound.into());
+        };
+        let own = entry.sender == self.actor();
+        let allowed = own || (scene.is_admin() && scene.conversation.kind != Kind::Direct);
+        match entry.body {
+            Body::Message(_) if allowed => {}
+            Body::Tombstone { .. } if allowed => return Ok(Outcome::Changed(None)),
+            _ => return Err(Rejection::Forbidden.into()),
+        }
+        entry.body = Body::Tombstone { by: self.actor(), at: scene.now };
+        self.put_until(Table::Message, &scene.message(seq), &entry, entry.expires);
+        self.events.push(Event::Erased { conversation: scene.id, seq });
+        Ok(self.notify(&mut scene, Notice::Deleted(seq)))
+    }
+}

@@ -1,0 +1,119 @@
+//! How long messages are kept, and the rewriting of their expiry after that was shortened.
+//!
+//! A shortening holds at once for every read, since it stands in the conversation's record and
+//! [`Conversation::expiry`](crate::model::Conversation::expiry) honours it. [`Step::reexpire`] then writes it into
+//! the messages, a bounded number per command, so that the engine can reclaim them; when it has come through, the
+//! shortening is dropped from the record. A lengthening touches neither, so it brings nothing back.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use crate::command::{Event, Outcome, Rejection};
+use crate::engine::{Direction, EngineError, Table};
+use crate::id::{ConversationId, Seq, Timestamp};
+use crate::key;
+use crate::model::{Conversation, Entry, Kind, Notice, Shortening};
+use crate::record::Record;
+use crate::scan;
+
+use super::{Step, Stepped};
+
+/// Most entries that one [`Step::reexpire`] looks at.
+const REEXPIRE_MAX: usize = 256;
+
+impl Step<'_> {
+    pub(super) fn set_retention(&mut self, id: ConversationId, retention: Option<Duration>) -> Stepped {
+        let mut scene = self.enter(id)?;
+        if scene.conversation.kind != Kind::Direct && !scene.is_admin() {
+            return Err(Rejection::Forbidden.into());
+        }
+        if scene.conversation.retention == retention {
+            return Ok(Outcome::Changed(None));
+        }
+        let retention_max = self.submission.policy.retention_max;
+        let before = scene.conversation.retention.unwrap_or(retention_max);
+        let kept = retention.unwrap_or(retention_max).min(retention_max);
+        scene.conversation.retention = retention;
+        if kept < before && scene.conversation.head > Seq::ZERO {
+            shorten(&mut scene.conversation, kept)?;
+            self.put(Table::Meta, &key::reexpire(id), &Seq(1));
+            self.events.push(Event::RetentionShortened { conversation: id });
+        }
+        Ok(self.notify(&mut scene, Notice::Retention(kept)))
+    }
+
+    pub(super) fn reexpire(&mut self, id: ConversationId) -> Stepped {
+        let mark = key::reexpire(id);
+        let Some(from) = self.record::<Seq>(Table::Meta, &mark, self.submission.time)? else {
+            return Ok(Outcome::Reexpired { more: false });
+        };
+        let Some(mut conversation) = self.conversation(id)? else {
+            self.delete(Table::Meta, &mark);
+            return Ok(Outcome::Reexpired { more: false });
+        };
+        let now = self.submission.time.max(conversation.last_activity);
+        let through = conversation.shortenings.last().map_or(Seq::ZERO, |last| last.through);
+        let next = self.rewrite(id, &conversation, from, through, now)?;
+        match next {
+            Some(next) => self.put(Table::Meta, &mark, &next),
+            None => {
+                self.delete(Table::Meta, &mark);
+                conversation.shortenings.clear();
+                self.put(Table::Conversation, &key::conversation(id), &conversation);
+            }
+        }
+        Ok(Outcome::Reexpired { more: next.is_some() })
+    }
+
+    /// Writes the true expiry into a bounded number of entries; gives where to go on, if there is more.
+    fn rewrite(
+        &mut self,
+        id: ConversationId,
+        conversation: &Conversation,
+        from: Seq,
+        through: Seq,
+        now: Timestamp,
+    ) -> Result<Option<Seq>, EngineError> {
+        if from > through {
+            return Ok(None);
+        }
+        let state = self.state;
+        let span = key::messages(id, from, through);
+        let (mut looked_at, mut next) = (0, None);
+        scan::each(state, Table::Message, &span, Direction::Forward, now, |key, value| {
+            let seq = key::message_seq(key)?;
+            if looked_at == REEXPIRE_MAX {
+                next = Some(seq);
+                return Ok(ControlFlow::Break(()));
+            }
+            looked_at += 1;
+            let mut entry = Entry::decode(value)?;
+            let expires = conversation.expiry(seq, entry.time, entry.expires);
+            if expires <= now {
+                self.delete(Table::Message, key);
+            } else if expires < entry.expires {
+                entry.expires = expires;
+                self.put_until(Table::Message, key, &entry, expires);
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(next)
+    }
+}
+
+/// Notes a shortening of everything up to the head. Earlier ones that kept things longer are covered by it.
+fn shorten(conversation: &mut Conversation, retention: Duration) -> Result<(), Rejection> {
+    let shortenings = &mut conversation.shortenings;
+    while shortenings.last().is_some_and(|last| last.retention >= retention) {
+        shortenings.pop();
+    }
+    let through = conversation.head;
+    if shortenings.last().is_some_and(|last| last.through == through) {
+        return Ok(());
+    }
+    if shortenings.len() == Conversation::SHORTENINGS_MAX {
+        return Err(Rejection::RetentionBusy);
+    }
+    shortenings.push(Shortening { through, retention });
+    Ok(())
+}

@@ -1,0 +1,521 @@
+//! How records become bytes: a compact, versioned codec, written by hand because it is the format.
+//!
+//! A record is a version byte and its fields in a fixed order: ids as they are, times as 8 bytes big-endian,
+//! numbers and lengths as base-128 varints. Whoever changes a layout adds a version and keeps reading the old
+//! one; `tests/format.rs` freezes the bytes. Decoding trusts nothing: it never panics, and sets no memory aside
+//! for a length before that many bytes are known to be there.
+
+use bytes::Bytes;
+use std::time::Duration;
+
+use crate::engine::EngineError;
+use crate::id::{ClientMessageId, DeviceId, Seq, TenantId, Timestamp, UserId};
+use crate::model::{
+    Acknowledgement, Body, Conversation, Cursor, Device, Entry, Kind, Member, Message, Notice, Priority,
+    Role, Shortening, Text,
+};
+
+/// The version that this code writes, and the only one so far.
+pub const VERSION: u8 = 1;
+
+/// A thing that has a layout in bytes.
+pub trait Record: Sized {
+    /// What to call it in an error.
+    const NAME: &'static str;
+
+    /// Writes the fields.
+    fn write(&self, out: &mut Writer);
+
+    /// Reads the fields.
+    ///
+    /// # Errors
+    /// [`Damage`] if they are not what [`Record::write`] writes.
+    fn read(from: &mut Reader<'_>) -> Result<Self, Damage>;
+
+    /// The record's bytes.
+    fn encode(&self) -> Bytes {
+        let mut out = Writer { bytes: Vec::with_capacity(64) };
+        out.u8(VERSION);
+        self.write(&mut out);
+        Bytes::from(out.bytes)
+    }
+
+    /// The record that these bytes are.
+    ///
+    /// # Errors
+    /// [`EngineError::Corrupt`] if they are none, or of a version that this code does not know.
+    fn decode(bytes: &[u8]) -> Result<Self, EngineError> {
+        let mut from = Reader { rest: bytes };
+        from.version()
+            .and_then(|()| Self::read(&mut from))
+            .and_then(|record| from.end().map(|()| record))
+            .map_err(|damage| EngineError::Corrupt { doing: Self::NAME, detail: damage.0.into() })
+    }
+}
+
+/// What is wrong with bytes that should be a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Damage(&'static str);
+
+const SHORT: Damage = Damage("the record ends early");
+
+/// Collects the bytes of a record.
+#[derive(Debug, Default)]
+pub struct Writer {
+    bytes: Vec<u8>,
+}
+
+impl Writer {
+    fn u8(&mut self, value: u8) {
+        self.bytes.push(value);
+    }
+
+    fn varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.bytes.push((value as u8 & 0x7f) | 0x80);
+            value >>= 7;
+        }
+        self.bytes.push(value as u8);
+    }
+
+    fn id(&mut self, id: &[u8; 16]) {
+        self.bytes.extend_from_slice(id);
+    }
+
+    fn time(&mut self, time: Timestamp) {
+        self.bytes.extend_from_slice(&time.0.to_be_bytes());
+    }
+
+    fn blob(&mut self, bytes: &[u8]) {
+        self.varint(bytes.len() as u64);
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    fn duration(&mut self, duration: Duration) {
+        self.varint(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
+    }
+}
+
+/// Takes a record's bytes apart.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, count: usize) -> Result<&'a [u8], Damage> {
+        let (taken, rest) = self.rest.split_at_checked(count).ok_or(SHORT)?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Damage> {
+        self.take(N)?.try_into().map_err(|_| SHORT)
+    }
+
+    fn u8(&mut self) -> Result<u8, Damage> {
+        Ok(self.array::<1>()?[0])
+    }
+
+    fn flag(&mut self) -> Result<bool, Damage> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(Damage("a flag is neither 0 nor 1")),
+        }
+    }
+
+    fn varint(&mut self) -> Result<u64, Damage> {
+        let mut value = 0u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.u8()?;
+            let bits = u64::from(byte & 0x7f);
+            if shift == 63 && bits > 1 {
+                break;
+            }
+            value |= bits << shift;
+            if byte < 0x80 {
+                // One value, one encoding: a padded varint is not something that we wrote.
+                let padded = byte == 0 && shift > 0;
+                return if padded { Err(Damage("a number is padded")) } else { Ok(value) };
+            }
+        }
+        Err(Damage("a number is over 64 bits"))
+    }
+
+    fn u32(&mut self) -> Result<u32, Damage> {
+        u32::try_from(self.varint()?).map_err(|_| Damage("a number is over 32 bits"))
+    }
+
+    fn seq(&mut self) -> Result<Seq, Damage> {
+        self.varint().map(Seq)
+    }
+
+    fn time(&mut self) -> Result<Timestamp, Damage> {
+        self.array().map(u64::from_be_bytes).map(Timestamp)
+    }
+
+    fn duration(&mut self) -> Result<Duration, Damage> {
+        self.varint().map(Duration::from_millis)
+    }
+
+    fn blob(&mut self) -> Result<&'a [u8], Damage> {
+        let length = usize::try_from(self.varint()?).map_err(|_| SHORT)?;
+        self.take(length)
+    }
+
+    fn text(&mut self) -> Result<Text, Damage> {
+        let text = str::from_utf8(self.blob()?).map_err(|_| Damage("text is not UTF-8"))?;
+        Ok(Text::new(text))
+    }
+
+    /// A number of items of at least `item_bytes` each, all of which can still be there.
+    fn count(&mut self, item_bytes: usize) -> Result<usize, Damage> {
+        let count = usize::try_from(self.varint()?).map_err(|_| SHORT)?;
+        if count > self.rest.len() / item_bytes { Err(SHORT) } else { Ok(count) }
+    }
+
+    fn version(&mut self) -> Result<(), Damage> {
+        if self.u8()? == VERSION { Ok(()) } else { Err(Damage("the record's version is unknown")) }
+    }
+
+    fn end(&self) -> Result<(), Damage> {
+        if self.rest.is_empty() { Ok(()) } else { Err(Damage("bytes follow the record")) }
+    }
+}
+
+impl Record for Conversation {
+    const NAME: &'static str = "decoding a conversation";
+
+    fn write(&self, out: &mut Writer) {
+        out.id(self.tenant.as_bytes());
+        out.u8(match self.kind {
+            Kind::Direct => 1,
+            Kind::Group => 2,
+            Kind::Broadcast => 3,
+        });
+        out.blob(self.title.as_str().as_bytes());
+        out.u8(self.retention.is_some().into());
+        if let Some(retention) = self.retention {
+            out.duration(retention);
+        }
+        out.varint(self.head.0);
+        out.time(self.created);
+        out.time(self.last_activity);
+        out.varint(self.members.into());
+        out.varint(self.admins.into());
+        out.varint(self.shortenings.len() as u64);
+        for shortening in &self.shortenings {
+            out.varint(shortening.through.0);
+            out.duration(shortening.retention);
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Damage> {
+        let tenant = TenantId::new(from.array()?);
+        let kind = match from.u8()? {
+            1 => Kind::Direct,
+            2 => Kind::Group,
+            3 => Kind::Broadcast,
+            _ => return Err(Damage("the kind of conversation is unknown")),
+        };
+        let title = from.text()?;
+        let retention = if from.flag()? { Some(from.duration()?) } else { None };
+        let head = from.seq()?;
+        let (created, last_activity) = (from.time()?, from.time()?);
+        let (members, admins) = (from.u32()?, from.u32()?);
+        let count = from.count(2)?;
+        let mut shortenings = Vec::with_capacity(count);
+        for _ in 0..count {
+            shortenings.push(Shortening { through: from.seq()?, retention: from.duration()? });
+        }
+        Ok(Self {
+            tenant,
+            kind,
+            title,
+            retention,
+            head,
+            created,
+            last_activity,
+            members,
+            admins,
+            shortenings,
+        })
+    }
+}
+
+impl Record for Member {
+    const NAME: &'static str = "decoding a member";
+
+    fn write(&self, out: &mut Writer) {
+        out.blob(self.name.as_str().as_bytes());
+        out.u8(role_byte(self.role));
+        out.time(self.joined);
+        out.varint(self.visible_from.0);
+        out.u8(self.left_after.is_some().into());
+        if let Some(last) = self.left_after {
+            out.varint(last.0);
+        }
+        out.u8(self.has_published.into());
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Damage> {
+        Ok(Self {
+            name: from.text()?,
+            role: role(from.u8()?)?,
+            joined: from.time()?,
+            visible_from: from.seq()?,
+            left_after: if from.flag()? { Some(from.seq()?) } else { None },
+            has_published: from.flag()?,
+        })
+    }
+}
+
+/// The part of an entry that counting and searching need, without its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryHeader {
+    /// Who caused it.
+    pub sender: UserId,
+    /// The broker's time of it.
+    pub time: Timestamp,
+    /// When it is gone, by its own record.
+    pub expires: Timestamp,
+    /// Whether it is a message, neither deleted nor a notice.
+    pub is_message: bool,
+}
+
+impl EntryHeader {
+    /// Reads the header of an entry's bytes and leaves the rest alone.
+    ///
+    /// # Errors
+    /// [`EngineError::Corrupt`] if they do not start like an entry.
+    pub fn decode(bytes: &[u8]) -> Result<Self, EngineError> {
+        let mut from = Reader { rest: bytes };
+        from.version()
+            .and_then(|()| Self::read(&mut from))
+            .map(|(header, _)| header)
+            .map_err(|damage| EngineError::Corrupt { doing: Entry::NAME, detail: damage.0.into() })
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<(Self, u8), Damage> {
+        let (sender, time, expires, tag) =
+            (UserId::new(from.array()?), from.time()?, from.time()?, from.u8()?);
+        Ok((Self { sender, time, expires, is_message: tag == MESSAGE }, tag))
+    }
+}
+
+const MESSAGE: u8 = 1;
+const TOMBSTONE: u8 = 2;
+const NOTICE: u8 = 3;
+
+impl Record for Entry {
+    const NAME: &'static str = "decoding an entry";
+
+    fn write(&self, out: &mut Writer) {
+        out.id(self.sender.as_bytes());
+        out.time(self.time);
+        out.time(self.expires);
+        match &self.body {
+            Body::Message(message) => {
+                out.bytes.reserve(message.payload.len() + message.content_type.as_str().len() + 40);
+                out.u8(MESSAGE);
+                write_message(message, out);
+            }
+            Body::Tombstone { by, at } => {
+                out.u8(TOMBSTONE);
+                out.id(by.as_bytes());
+                out.time(*at);
+            }
+            Body::Notice(notice) => {
+                out.u8(NOTICE);
+                write_notice(notice, out);
+            }
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Damage> {
+        let (header, tag) = EntryHeader::read(from)?;
+        let body = match tag {
+            MESSAGE => Body::Message(read_message(from)?),
+            TOMBSTONE => Body::Tombstone { by: UserId::new(from.array()?), at: from.time()? },
+            NOTICE => Body::Notice(read_notice(from)?),
+            _ => return Err(Damage("the kind of entry is unknown")),
+        };
+        Ok(Self { sender: header.sender, time: header.time, expires: header.expires, body })
+    }
+}
+
+fn write_message(message: &Message, out: &mut Writer) {
+    out.id(message.client_id.as_bytes());
+    out.u8(match message.priority {
+        Priority::Routine => 1,
+        Priority::Urgent => 2,
+    });
+    out.varint(message.reply_to.unwrap_or(Seq::ZERO).0);
+    out.blob(message.content_type.as_str().as_bytes());
+    out.blob(&message.payload);
+}
+
+fn read_message(from: &mut Reader<'_>) -> Result<Message, Damage> {
+    let client_id = ClientMessageId::new(from.array()?);
+    let priority = match from.u8()? {
+        1 => Priority::Routine,
+        2 => Priority::Urgent,
+        _ => return Err(Damage("the priority is unknown")),
+    };
+    let reply_to = Some(from.seq()?).filter(|seq| *seq != Seq::ZERO);
+    let content_type = from.text()?;
+    let payload = Bytes::copy_from_slice(from.blob()?);
+    Ok(Message { client_id, content_type, payload, priority, reply_to })
+}
+
+fn write_notice(notice: &Notice, out: &mut Writer) {
+    match notice {
+        Notice::Deleted(seq) => {
+            out.u8(1);
+            out.varint(seq.0);
+        }
+        Notice::Added(users, role) => {
+            out.u8(2);
+            out.varint(users.len() as u64);
+            for user in users {
+                out.id(user.as_bytes());
+            }
+            out.u8(role_byte(*role));
+        }
+        Notice::Removed(user) => {
+            out.u8(3);
+            out.id(user.as_bytes());
+        }
+        Notice::Renamed(title) => {
+            out.u8(4);
+            out.blob(title.as_str().as_bytes());
+        }
+        Notice::Retention(retention) => {
+            out.u8(5);
+            out.duration(*retention);
+        }
+    }
+}
+
+fn read_notice(from: &mut Reader<'_>) -> Result<Notice, Damage> {
+    Ok(match from.u8()? {
+        1 => Notice::Deleted(from.seq()?),
+        2 => {
+            let count = from.count(UserId::BYTES)?;
+            let mut users = Vec::with_capacity(count);
+            for _ in 0..count {
+                users.push(UserId::new(from.array()?));
+            }
+            Notice::Added(users, role(from.u8()?)?)
+        }
+        3 => Notice::Removed(UserId::new(from.array()?)),
+        4 => Notice::Renamed(from.text()?),
+        5 => Notice::Retention(from.duration()?),
+        _ => return Err(Damage("the kind of notice is unknown")),
+    })
+}
+
+impl Record for Cursor {
+    const NAME: &'static str = "decoding a cursor";
+
+    fn write(&self, out: &mut Writer) {
+        out.varint(self.delivered.0);
+        out.varint(self.read.0);
+        out.varint(self.devices.len() as u64);
+        for (device, seq) in &self.devices {
+            out.id(device.as_bytes());
+            out.varint(seq.0);
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Damage> {
+        let (delivered, read) = (from.seq()?, from.seq()?);
+        let count = from.count(DeviceId::BYTES + 1)?;
+        let mut devices = Vec::with_capacity(count);
+        for _ in 0..count {
+            devices.push((DeviceId::new(from.array()?), from.seq()?));
+        }
+        Ok(Self { delivered, read, devices })
+    }
+}
+
+impl Record for Device {
+    const NAME: &'static str = "decoding a device";
+
+    fn write(&self, out: &mut Writer) {
+        out.time(self.registered);
+        out.time(self.last_seen);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Damage> {
+        Ok(Self { registered: from.time()?, last_seen: from.time()? })
+    }
+}
+
+impl Record for Acknowledgement {
+    const NAME: &'static str = "decoding a remembered acknowledgement";
+
+    fn write(&self, out: &mut Writer) {
+        out.varint(self.seq.0);
+        out.time(self.time);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Damage> {
+        Ok(Self { seq: from.seq()?, time: from.time()? })
+    }
+}
+
+/// The value of a receipt: when.
+impl Record for Timestamp {
+    const NAME: &'static str = "decoding a receipt";
+
+    fn write(&self, out: &mut Writer) {
+        out.time(*self);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Damage> {
+        from.time()
+    }
+}
+
+/// The value of a mark: the sequence to go on from.
+impl Record for Seq {
+    const NAME: &'static str = "decoding a mark of waiting work";
+
+    fn write(&self, out: &mut Writer) {
+        out.varint(self.0);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Damage> {
+        from.seq()
+    }
+}
+
+/// The value of an applied position: how many submissions of the partition have been applied.
+impl Record for u64 {
+    const NAME: &'static str = "decoding an applied position";
+
+    fn write(&self, out: &mut Writer) {
+        out.varint(*self);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Damage> {
+        from.varint()
+    }
+}
+
+fn role_byte(role: Role) -> u8 {
+    match role {
+        Role::Member => 1,
+        Role::Admin => 2,
+    }
+}
+
+fn role(byte: u8) -> Result<Role, Damage> {
+    match byte {
+        1 => Ok(Role::Member),
+        2 => Ok(Role::Admin),
+        _ => Err(Damage("the role is unknown")),
+    }
+}
