@@ -84,7 +84,7 @@ pub enum Mutation {
     Put {
         /// Where.
         table: Table,
-        /// Key, 1 to 128 bytes.
+        /// Key, 1 to [`KEY_BYTES_MAX`] bytes.
         key: Bytes,
         /// Value.
         value: Bytes,
@@ -125,6 +125,14 @@ pub struct KeyRange<'a> {
     pub from: &'a [u8],
     /// First key beyond; it bounds the engine's iterators, so it is not optional.
     pub to: &'a [u8],
+}
+
+/// Longest key.
+pub const KEY_BYTES_MAX: usize = 128;
+
+impl KeyRange<'static> {
+    /// Every key.
+    pub const ALL: Self = Self { from: &[], to: &[0xff; KEY_BYTES_MAX + 1] };
 }
 
 /// Called with each key and value of a scan; stops it by `Break`.

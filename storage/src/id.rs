@@ -126,6 +126,8 @@ impl fmt::Display for Seq {
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
+    /// Before every time: nothing has expired yet.
+    pub const ZERO: Self = Self(0);
     /// Later than every time: "never".
     pub const NEVER: Self = Self(u64::MAX);
 

@@ -1,48 +1,162 @@
 //! The local log: group commit on one machine.
+//!
+//! One thread, the committer, takes all that waits (up to a group's bounds), applies it, commits one batch with
+//! one sync, then sends the replies, then tells the observer. While it syncs, the next group gathers, so groups
+//! grow with the load. No reply is sent before its commit returned.
+//!
+//! It is fail-stop: after an error of the engine, or a panic, everything in flight or waiting is answered
+//! [`Lost`], nothing more is taken in, and no commit is tried again, because after a failed sync nobody knows
+//! what is on the disk.
 
+mod queue;
+
+use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+use tracing::error;
+
+use self::queue::{Group, Queue};
+use crate::applier::Applier;
 use crate::command::Submission;
-use crate::engine::Engine;
-use crate::log::{Depth, Log, Observer, Refused, Reply};
+use crate::engine::{Engine, EngineError};
+use crate::log::{Depth, Log, Lost, Observer, Refused, Reply};
 
-/// Bounds of the local log.
+/// Bounds of the local log. An eighth of what may wait is kept for urgent submissions: routine ones are refused
+/// when they have filled the rest.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Most submissions that may wait.
+    /// Most submissions that may wait. At least 8, or urgent ones have no room of their own.
     pub waiting_commands_max: usize,
-    /// Most bytes that may wait.
+    /// Most bytes that may wait. Should be several times the heaviest submission.
     pub waiting_bytes_max: usize,
     /// Most commands in one group.
     pub group_commands_max: usize,
-    /// Most bytes in one group.
+    /// Most bytes in one group; a heavier submission makes a group of its own.
     pub group_bytes_max: usize,
     /// Longest time [`Log::close`] waits for what is left.
     pub close_timeout: Duration,
 }
 
 /// Group commit on one machine: takes all that wait, applies them, writes one batch, syncs once, answers.
-#[derive(Debug)]
-pub struct LocalLog {}
+/// Dropping it closes it.
+pub struct LocalLog {
+    queue: Arc<Queue>,
+    close_timeout: Duration,
+    /// Taken by the one who joins it.
+    committer: Mutex<Option<JoinHandle<()>>>,
+}
 
 impl LocalLog {
     /// Starts the committer's thread on an engine whose format was checked.
-    pub fn start(engine: Arc<dyn Engine>, bounds: Bounds, observer: impl Observer) -> std::io::Result<Self> {
-        todo!()
+    ///
+    /// # Errors
+    /// [`io::Error`] if the operating system gives no thread, or the engine could not be read.
+    pub fn start(engine: Arc<dyn Engine>, bounds: Bounds, observer: impl Observer) -> io::Result<Self> {
+        let queue = Arc::new(Queue::new(bounds));
+        let committer = Committer {
+            applier: Applier::new(engine).map_err(io::Error::other)?,
+            queue: Arc::clone(&queue),
+            observer,
+            group: Group::default(),
+        };
+        let thread = thread::Builder::new().name("committer".to_owned()).spawn(move || committer.run())?;
+        Ok(Self { queue, close_timeout: bounds.close_timeout, committer: Mutex::new(Some(thread)) })
     }
 }
 
 impl Log for LocalLog {
     fn submit(&self, submission: Submission, reply: Reply) -> Result<(), (Refused, Reply)> {
-        todo!()
+        self.queue.push(submission, reply)
     }
 
     fn depth(&self) -> Depth {
-        todo!()
+        self.queue.depth()
     }
 
+    /// As [`Log::close`]; after `Bounds::close_timeout` what still waits is answered [`Lost`], and the group in hand
+    /// is left to finish by itself.
     fn close(&self) {
-        todo!()
+        self.queue.close();
+        let Some(committer) = self.committer.lock().as_ref().map(|thread| thread.thread().id()) else {
+            return; // Closed before, or given up.
+        };
+        if committer == thread::current().id() {
+            return; // An observer let go of the log: the committer finishes what waits, then leaves.
+        }
+        let finished = self.queue.wait_finished(Instant::now() + self.close_timeout);
+        let thread = self.committer.lock().take();
+        if !finished {
+            let unfinished = self.queue.stop();
+            error!(waiting = unfinished.len(), "the committer did not finish in time");
+            unfinished.into_iter().for_each(|reply| reply.send(Err(Lost)));
+        } else if thread.is_some_and(|thread| thread.join().is_err()) {
+            error!("the committer panicked");
+        }
+    }
+}
+
+impl Drop for LocalLog {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for LocalLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalLog").field("depth", &self.depth()).finish_non_exhaustive()
+    }
+}
+
+/// What the committer's thread owns.
+struct Committer<O> {
+    applier: Applier,
+    queue: Arc<Queue>,
+    observer: O,
+    /// The group in hand. Its replies are sent, or lost, but never forgotten.
+    group: Group,
+}
+
+impl<O: Observer> Committer<O> {
+    fn run(mut self) {
+        // A panic must not leave callers waiting for replies that nobody will send.
+        let failure = match catch_unwind(AssertUnwindSafe(|| self.commit_groups())) {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error),
+            Err(_) => Some(EngineError::Io {
+                doing: "committing a group",
+                detail: "the committer panicked; its message is in the log".to_owned(),
+            }),
+        };
+        let waiting = self.queue.stop();
+        self.group.replies.drain(..).chain(waiting).for_each(|reply| reply.send(Err(Lost)));
+        let Self { queue, mut observer, applier, .. } = self;
+        if let Some(failure) = failure {
+            let told = catch_unwind(AssertUnwindSafe(|| observer.failed(&failure)));
+            if told.is_err() {
+                error!("the observer panicked when told that the engine failed");
+            }
+        }
+        // The engine is let go of before `close` returns, so that the store can be opened again.
+        drop((applier, observer));
+        queue.finish();
+    }
+
+    fn commit_groups(&mut self) -> Result<(), EngineError> {
+        while self.queue.next_group(&mut self.group) {
+            let result = self.applier.apply_group(&self.group.submissions)?;
+            // Durable from here on.
+            self.group.submissions.clear();
+            assert_eq!(result.verdicts.len(), self.group.replies.len(), "a verdict for each submission");
+            for (reply, verdict) in self.group.replies.drain(..).zip(result.verdicts) {
+                reply.send(Ok(verdict));
+            }
+            self.observer.committed(result.stats, result.events);
+        }
+        Ok(())
     }
 }

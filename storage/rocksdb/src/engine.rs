@@ -1,0 +1,223 @@
+//! The engine: one column family per table, one writer.
+//!
+//! After a failed commit it takes no more: what a failed sync left on the disk is unknown, and trying again would
+//! only hide that. Reads leave expired records out by the reader's `now`, whether compaction has dropped them or
+//! not.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use rocksdb::{Cache, ColumnFamily, ColumnFamilyDescriptor, DB, ErrorKind, WriteBatch, properties};
+use wardline_storage::engine::{
+    Direction, Durability, Engine, EngineError, Health, KeyRange, Mutation, Reclaimed, Table, Visit,
+};
+use wardline_storage::id::Timestamp;
+
+use crate::expiry_filter::{Expiry, Factory};
+use crate::garbage::Heap;
+use crate::open::{self, OpenError};
+use crate::options::{self, Options};
+use crate::{gauges, value};
+
+/// State in a folder, through RocksDB.
+pub struct RocksEngine {
+    pub(crate) db: DB,
+    pub(crate) path: PathBuf,
+    pub(crate) expiry: Arc<Expiry>,
+    pub(crate) garbage: Arc<Heap>,
+    pub(crate) writer: Mutex<Writer>,
+    /// Held by the one reclaim that runs.
+    pub(crate) reclaiming: Mutex<()>,
+    cache: Cache,
+}
+
+/// What the one writer owns.
+#[derive(Default)]
+pub(crate) struct Writer {
+    failed: bool,
+    /// A stored value is put together here.
+    buffer: Vec<u8>,
+}
+
+impl RocksEngine {
+    /// Opens a folder, making it if it is missing (its parent must exist). Reads the write-ahead log, so it may take
+    /// some seconds. The format is checked apart, by [`wardline_storage::format::check`].
+    ///
+    /// # Errors
+    /// [`OpenError`] if it is in use, newer, out of reach or damaged.
+    pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        let cache = options::cache(&options);
+        let expiry = Arc::new(Expiry::default());
+        let garbage = Arc::new(Heap::default());
+        let tables = Table::ALL.map(|table| {
+            let mut tuned = options::table(table, &options, &cache);
+            if table.expires() {
+                let (expiry, garbage) = (Arc::clone(&expiry), Arc::clone(&garbage));
+                tuned.set_compaction_filter_factory(Factory { table, expiry, garbage });
+            }
+            ColumnFamilyDescriptor::new(table.name(), tuned)
+        });
+        let db = open::open(path, &options::database(&options), tables.into())?;
+        let engine = Self {
+            db,
+            path: path.to_owned(),
+            expiry,
+            garbage,
+            writer: Mutex::default(),
+            reclaiming: Mutex::default(),
+            cache,
+        };
+        for table in Table::ALL {
+            if engine.stores_anything(table) {
+                engine.garbage.of(table).note_unknown();
+            }
+        }
+        Ok(engine)
+    }
+
+    pub(crate) fn family(&self, table: Table) -> &ColumnFamily {
+        self.db.cf_handle(table.name()).expect("every table's column family was opened with the database")
+    }
+
+    /// A figure of one table; 0 if RocksDB does not know it.
+    pub(crate) fn property(&self, table: Table, name: &properties::PropName) -> u64 {
+        self.db.property_int_value_cf(self.family(table), name).ok().flatten().unwrap_or(0)
+    }
+
+    fn stores_anything(&self, table: Table) -> bool {
+        [
+            properties::TOTAL_SST_FILES_SIZE,
+            properties::NUM_ENTRIES_ACTIVE_MEM_TABLE,
+            properties::NUM_ENTRIES_IMM_MEM_TABLES,
+        ]
+        .into_iter()
+        .any(|figure| self.property(table, figure) > 0)
+    }
+
+    fn put(
+        &self,
+        (table, key, value, expires): (Table, &[u8], &[u8], Timestamp),
+        buffer: &mut Vec<u8>,
+        batch: &mut WriteBatch,
+    ) -> Result<(), EngineError> {
+        let garbage = self.garbage.of(table);
+        let family = self.family(table);
+        garbage.note_expiry(expires);
+        if !garbage.has_dead() {
+            // Other tables are rewritten all the time; in these a record is nearly always new, and a filter says so.
+            let replaces = !table.expires()
+                || self.db.get_pinned_cf(family, key).map_err(|error| failure("writing", error))?.is_some();
+            if replaces {
+                garbage.note_dead(self.garbage.latest());
+            }
+        }
+        value::join(expires, value, buffer);
+        batch.put_cf(family, key, buffer);
+        Ok(())
+    }
+}
+
+impl Engine for RocksEngine {
+    fn get(&self, table: Table, key: &[u8], now: Timestamp) -> Result<Option<Bytes>, EngineError> {
+        const DOING: &str = "reading a record";
+        self.garbage.hear(now);
+        let stored = self.db.get_pinned_cf(self.family(table), key).map_err(|error| failure(DOING, error))?;
+        let Some(stored) = stored else { return Ok(None) };
+        let (expires, value) = value::split(&stored).ok_or_else(|| too_short(DOING))?;
+        Ok((expires > now).then(|| Bytes::copy_from_slice(value)))
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        range: KeyRange<'_>,
+        direction: Direction,
+        now: Timestamp,
+        visit: Visit<'_>,
+    ) -> Result<(), EngineError> {
+        const DOING: &str = "scanning";
+        if range.from >= range.to {
+            return Ok(());
+        }
+        self.garbage.hear(now);
+        let bounds = options::scan(range.from, range.to);
+        let mut records = self.db.raw_iterator_cf_opt(self.family(table), bounds);
+        match direction {
+            Direction::Forward => records.seek_to_first(),
+            Direction::Backward => records.seek_to_last(),
+        }
+        while let Some((key, stored)) = records.item() {
+            let (expires, value) = value::split(stored).ok_or_else(|| too_short(DOING))?;
+            if expires > now
+                && let ControlFlow::Break(()) = visit(key, value)
+            {
+                return Ok(());
+            }
+            match direction {
+                Direction::Forward => records.next(),
+                Direction::Backward => records.prev(),
+            }
+        }
+        records.status().map_err(|error| failure(DOING, error))
+    }
+
+    fn commit(&self, batch: &[Mutation], durability: Durability) -> Result<(), EngineError> {
+        const DOING: &str = "committing";
+        let writer = &mut *self.writer.lock();
+        if writer.failed {
+            return Err(EngineError::Io { doing: DOING, detail: "an earlier commit failed".to_owned() });
+        }
+        // Until it has succeeded, it has failed: an early return must not leave the door open.
+        writer.failed = true;
+        let mut writes = WriteBatch::default();
+        for mutation in batch {
+            match mutation {
+                Mutation::Put { table, key, value, expires } => {
+                    self.put((*table, key, value, *expires), &mut writer.buffer, &mut writes)?;
+                }
+                Mutation::Delete { table, key } => {
+                    self.garbage.of(*table).note_dead(self.garbage.latest());
+                    writes.delete_cf(self.family(*table), key);
+                }
+            }
+        }
+        self.db.write_opt(writes, &options::write(durability)).map_err(|error| failure(DOING, error))?;
+        writer.failed = false;
+        Ok(())
+    }
+
+    fn reclaim(&self, now: Timestamp) -> Result<Reclaimed, EngineError> {
+        self.reclaim_tables(now)
+    }
+
+    fn health(&self, now: Timestamp) -> Health {
+        self.garbage.hear(now);
+        Health { oldest_unreclaimed: self.garbage.oldest(now), gauges: gauges::read(self, &self.cache) }
+    }
+
+    fn name(&self) -> &'static str {
+        "rocksdb"
+    }
+}
+
+impl std::fmt::Debug for RocksEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RocksEngine").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// RocksDB's error as ours. Its texts name files and offsets; they hold no keys and no values.
+pub(crate) fn failure(doing: &'static str, error: rocksdb::Error) -> EngineError {
+    match error.kind() {
+        ErrorKind::Corruption => EngineError::Corrupt { doing, detail: error.into_string() },
+        _ => EngineError::Io { doing, detail: error.into_string() },
+    }
+}
+
+fn too_short(doing: &'static str) -> EngineError {
+    EngineError::Corrupt { doing, detail: "a record is too short to have an expiry".to_owned() }
+}

@@ -1,0 +1,112 @@
+//! Opening a folder, and saying clearly why not.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rocksdb::{ColumnFamilyDescriptor, DB, ErrorKind};
+use thiserror::Error;
+use wardline_storage::engine::Table;
+
+use crate::options;
+
+/// The folder could not be opened. The operator must act.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process, or another part of this one, has it open.
+    #[error("the data folder {} is in use: stop the other broker, or choose another folder", path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// It has tables that this version does not know.
+    #[error(
+        "the data folder {} was written by a newer version (it has the table \"{table}\"): start that version, or restore a backup made by this one",
+        path.display()
+    )]
+    Newer {
+        /// The folder.
+        path: PathBuf,
+        /// A table that is not known here.
+        table: String,
+    },
+    /// The folder, or a file in it, cannot be reached.
+    #[error("the data folder {} cannot be used: {source}; check that its parent exists, and who owns it", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// What lies there is not what was written.
+    #[error("the data in {} is damaged: {detail}; restore a backup, nothing was changed", path.display())]
+    Damaged {
+        /// The folder.
+        path: PathBuf,
+        /// The engine's words; they name the file if it is known.
+        detail: String,
+    },
+    /// Anything else.
+    #[error("the data folder {} could not be opened: {detail}", path.display())]
+    Other {
+        /// The folder.
+        path: PathBuf,
+        /// The engine's words.
+        detail: String,
+    },
+}
+
+/// Makes the folder if it is missing, checks its tables, opens it.
+pub(crate) fn open(
+    path: &Path,
+    database: &rocksdb::Options,
+    tables: Vec<ColumnFamilyDescriptor>,
+) -> Result<DB, OpenError> {
+    prepare_folder(path).map_err(|source| OpenError::Folder { path: path.to_owned(), source })?;
+    if path.join("CURRENT").exists() {
+        refuse_unknown_tables(path, database)?;
+    }
+    DB::open_cf_descriptors(database, path, tables).map_err(|error| classify(path, &error))
+}
+
+fn prepare_folder(path: &Path) -> io::Result<()> {
+    match std::fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => made?,
+    }
+    // Fails here, with the system's own words, if it is no folder or not ours.
+    let probe = path.join(".writable");
+    std::fs::write(&probe, [])?;
+    std::fs::remove_file(&probe)
+}
+
+fn refuse_unknown_tables(path: &Path, database: &rocksdb::Options) -> Result<(), OpenError> {
+    let known: BTreeSet<&str> =
+        Table::ALL.iter().map(|table| table.name()).chain([options::UNUSED_TABLE]).collect();
+    let found = DB::list_cf(database, path).map_err(|error| classify(path, &error))?;
+    match found.into_iter().find(|name| !known.contains(name.as_str())) {
+        Some(table) => Err(OpenError::Newer { path: path.to_owned(), table }),
+        None => Ok(()),
+    }
+}
+
+/// RocksDB gives a kind and a text. The lock and the permissions are only in the text, whose words come from
+/// `env/fs_posix.cc` and `strerror`.
+fn classify(path: &Path, error: &rocksdb::Error) -> OpenError {
+    let detail = error.as_ref();
+    let path = path.to_owned();
+    let folder = |kind: io::ErrorKind| OpenError::Folder {
+        path: path.clone(),
+        source: io::Error::new(kind, detail.to_owned()),
+    };
+    match error.kind() {
+        ErrorKind::IOError if detail.contains("lock hold by") || detail.contains("While lock file") => {
+            OpenError::InUse { path }
+        }
+        ErrorKind::IOError if detail.contains("Permission denied") => folder(io::ErrorKind::PermissionDenied),
+        ErrorKind::IOError if detail.contains("No space left") => folder(io::ErrorKind::StorageFull),
+        ErrorKind::Corruption => OpenError::Damaged { path, detail: detail.to_owned() },
+        _ => OpenError::Other { path, detail: detail.to_owned() },
+    }
+}

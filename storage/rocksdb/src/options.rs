@@ -1,0 +1,170 @@
+//! Every RocksDB option that is not left at its default, with its reason.
+//!
+//! Invariants: nothing acknowledged is lost or silently skipped at recovery; memory and log space are bounded;
+//! nothing is compressed. Names refer to RocksDB 11 (`include/rocksdb/options.h` documents each).
+
+use rocksdb::{
+    BlockBasedOptions, Cache, CompactOptions, DBCompressionType, DBRecoveryMode, FlushOptions, LogLevel,
+    ReadOptions, WriteOptions,
+};
+use wardline_storage::engine::{Durability, Table};
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// RocksDB insists on having this column family; nothing is stored in it.
+pub(crate) const UNUSED_TABLE: &str = "default";
+
+/// What an operator may choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Memory for blocks, filters and indexes read from files, in bytes.
+    pub block_cache_bytes: usize,
+    /// Memory for writes that are not in table files yet, over all tables, in bytes.
+    pub write_buffers_bytes: usize,
+    /// Most bytes of write-ahead log before the tables that hold it up are flushed.
+    pub wal_bytes_max: u64,
+    /// Threads for flushes and compactions.
+    pub background_jobs: u16,
+    /// Most files held open.
+    pub open_files_max: u16,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            block_cache_bytes: 128 * MIB,
+            write_buffers_bytes: 128 * MIB,
+            wal_bytes_max: 256 * MIB as u64,
+            // One flush and one compaction side by side: what a machine of two cores can spare.
+            background_jobs: 2,
+            open_files_max: 512,
+        }
+    }
+}
+
+/// Options of the whole database.
+pub(crate) fn database(chosen: &Options) -> rocksdb::Options {
+    let mut options = rocksdb::Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+
+    // Recovery. The default (point in time) opens after silently dropping acknowledged records behind a damaged
+    // one in the middle of the log. This drops a torn tail, which was never acknowledged, and refuses the rest.
+    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    // A recycled log file has old records beyond its end, which that mode cannot tell from damage; and they are
+    // bytes that should be gone.
+    options.set_recycle_log_file_num(0);
+    // A log file that is missing or too short as a whole is noticed.
+    options.set_track_and_verify_wals_in_manifest(true);
+    // Damage found while writing stops the writing.
+    options.set_paranoid_checks(true);
+
+    // Bounds. An idle table would otherwise keep the log files alive that hold its last write.
+    options.set_max_total_wal_size(chosen.wal_bytes_max);
+    options.set_db_write_buffer_size(chosen.write_buffers_bytes);
+    options.set_max_open_files(i32::from(chosen.open_files_max));
+    options.set_max_background_jobs(i32::from(chosen.background_jobs));
+    options.set_max_manifest_file_size(16 * MIB);
+
+    // Write-back in small steps: without them the page cache is flushed in bursts that hold up a sync.
+    options.set_bytes_per_sync(MIB as u64);
+    options.set_wal_bytes_per_sync(512 * KIB as u64);
+    // Compaction reads in large steps.
+    options.set_compaction_readahead_size(2 * MIB);
+
+    // One writer: the concurrent memtable and its waiting strategies only cost. The default makes every log record
+    // durable in the order of its batch; `unordered_write` would give that up and is never set.
+    options.set_allow_concurrent_memtable_write(false);
+    options.set_enable_write_thread_adaptive_yield(false);
+
+    // The engine's own log: for people on call, bounded. Its periodic statistics are ours to export.
+    options.set_log_level(LogLevel::Warn);
+    options.set_max_log_file_size(4 * MIB);
+    options.set_keep_log_file_num(4);
+    options.set_stats_dump_period_sec(0);
+    options.set_stats_persist_period_sec(0);
+    options
+}
+
+/// Options of one table's column family.
+pub(crate) fn table(table: Table, chosen: &Options, cache: &Cache) -> rocksdb::Options {
+    let mut options = rocksdb::Options::default();
+    // Payloads are opaque and will be sealed: they do not compress. What is left is small.
+    options.set_compression_type(DBCompressionType::None);
+    options.set_bottommost_compression_type(DBCompressionType::None);
+
+    // The busy tables may use half of all write buffers; the total is bounded for the database.
+    options.set_write_buffer_size((chosen.write_buffers_bytes / 4).clamp(64 * KIB, 64 * MIB));
+    options.set_max_write_buffer_number(3);
+
+    // Levels sized from the largest down: at most a tenth of the space is spent on what was replaced.
+    options.set_level_compaction_dynamic_level_bytes(true);
+    options.set_target_file_size_base(64 * MIB as u64);
+    options.set_max_bytes_for_level_base(256 * MIB as u64);
+    // With a filter RocksDB would rewrite everything every 30 days by the wall clock; `reclaim` decides instead.
+    options.set_periodic_compaction_seconds(0);
+    options.set_ttl(0);
+
+    options.set_block_based_table_factory(&blocks(table, cache));
+    options
+}
+
+fn blocks(table: Table, cache: &Cache) -> BlockBasedOptions {
+    let mut blocks = BlockBasedOptions::default();
+    blocks.set_block_cache(cache);
+    // Entries are read in runs, other records one by one.
+    blocks.set_block_size(if table == Table::Message { 16 * KIB } else { 4 * KIB });
+    // Most look-ups of a client message id, a device or a membership find nothing; 10 bits a key answer 99 % of
+    // them from memory.
+    blocks.set_bloom_filter(10.0, false);
+    blocks.set_whole_key_filtering(true);
+    blocks.set_optimize_filters_for_memory(true);
+    // Filters and indexes count against the cache's bound, and are the last to leave it.
+    blocks.set_cache_index_and_filter_blocks(true);
+    blocks.set_cache_index_and_filter_blocks_with_high_priority(true);
+    blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    // What the linked version writes by default, named so that an update does not change it.
+    blocks.set_format_version(7);
+    blocks
+}
+
+/// The cache that all tables share.
+pub(crate) fn cache(chosen: &Options) -> Cache {
+    Cache::new_hyper_clock_cache(chosen.block_cache_bytes, 0)
+}
+
+/// Options of a commit.
+pub(crate) fn write(durability: Durability) -> WriteOptions {
+    let mut options = WriteOptions::default();
+    options.set_sync(durability == Durability::Synced);
+    options
+}
+
+/// Options of a scan: bounded, so that it never walks through the tombstones of its neighbours.
+pub(crate) fn scan(from: &[u8], to: &[u8]) -> ReadOptions {
+    let mut options = ReadOptions::default();
+    options.set_iterate_lower_bound(from);
+    options.set_iterate_upper_bound(to);
+    // Table files that only this iterator keeps alive are deleted by a background thread, not by the reader.
+    options.set_background_purge_on_iterator_cleanup(true);
+    options
+}
+
+/// Options of the flush that begins a reclaim.
+pub(crate) fn flush() -> FlushOptions {
+    let mut options = FlushOptions::default();
+    options.set_wait(true);
+    options
+}
+
+/// Options of the compaction that reclaims a whole table.
+pub(crate) fn reclaim() -> CompactOptions {
+    let mut options = CompactOptions::default();
+    // Automatic compactions go on, or commits would stall behind a long reclaim.
+    options.set_exclusive_manual_compaction(false);
+    // What lies in the last level expires too. Not `ForceOptimized`: it passes over files that an automatic
+    // compaction wrote meanwhile, perhaps by an older clock.
+    options.set_bottommost_level_compaction(rocksdb::BottommostLevelCompaction::Force);
+    options
+}

@@ -1,0 +1,182 @@
+//! What waits for the committer: two lanes, bounded in commands and in bytes.
+//!
+//! Submitting never blocks: it takes a short lock, or is refused. An eighth of both bounds is kept for urgent
+//! submissions, so that they are still taken in when routine ones have filled their share. Each lane keeps its
+//! order. The urgent lane is emptied first; what does not fit into a group waits for the next one.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::Bounds;
+use crate::command::Submission;
+use crate::log::{Depth, Refused, Reply};
+
+/// One part in so many of the bounds is kept for urgent submissions.
+const URGENT_SHARE: usize = 8;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(super) struct Queue {
+    bounds: Bounds,
+    state: Mutex<State>,
+    /// Something waits, or the phase changed: the committer looks.
+    changed: Condvar,
+    /// The committer left.
+    finished: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    urgent: VecDeque<Waiting>,
+    routine: VecDeque<Waiting>,
+    bytes: usize,
+    phase: Phase,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    submission: Submission,
+    reply: Reply,
+    weight: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    /// Takes submissions in.
+    #[default]
+    Open,
+    /// Takes nothing in; the committer finishes what waits.
+    Closing,
+    /// Takes nothing in and gives nothing out.
+    Stopped,
+    /// Stopped, and the committer left.
+    Finished,
+}
+
+/// What the committer commits together. Its buffers are used again and again.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    /// In order.
+    pub(super) submissions: Vec<Submission>,
+    /// Where the verdicts go, in the same order.
+    pub(super) replies: Vec<Reply>,
+}
+
+impl Queue {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self { bounds, state: Mutex::default(), changed: Condvar::new(), finished: Condvar::new() }
+    }
+
+    /// Takes a submission in, or gives the reply back unsent.
+    pub(super) fn push(&self, submission: Submission, reply: Reply) -> Result<(), (Refused, Reply)> {
+        let weight = submission.weight();
+        let urgent = submission.command.is_urgent();
+        let commands_max = share(self.bounds.waiting_commands_max, urgent);
+        let bytes_max = share(self.bounds.waiting_bytes_max, urgent);
+        let mut state = self.state.lock();
+        if state.phase != Phase::Open {
+            return Err((Refused::Stopped, reply));
+        }
+        if state.commands() >= commands_max || state.bytes.saturating_add(weight) > bytes_max {
+            return Err((Refused::Full, reply));
+        }
+        state.bytes += weight;
+        let lane = if urgent { &mut state.urgent } else { &mut state.routine };
+        lane.push_back(Waiting { submission, reply, weight });
+        drop(state);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// Waits for submissions and moves a group of them out, urgent ones first. At least one, even if it is larger
+    /// than a group may be. `false`: there is nothing more to come.
+    pub(super) fn next_group(&self, group: &mut Group) -> bool {
+        let mut state = self.state.lock();
+        loop {
+            match state.phase {
+                Phase::Stopped | Phase::Finished => return false,
+                _ if state.commands() > 0 => break,
+                Phase::Closing => return false,
+                Phase::Open => self.changed.wait(&mut state),
+            }
+        }
+        let mut bytes = 0;
+        while group.submissions.len() < self.bounds.group_commands_max.max(1) {
+            let lane = if state.urgent.is_empty() { &mut state.routine } else { &mut state.urgent };
+            let Some(next) = lane.front() else { break };
+            bytes += next.weight;
+            if bytes > self.bounds.group_bytes_max && !group.submissions.is_empty() {
+                break;
+            }
+            let Some(next) = lane.pop_front() else { break };
+            state.bytes -= next.weight;
+            group.submissions.push(next.submission);
+            group.replies.push(next.reply);
+        }
+        true
+    }
+
+    /// Takes nothing in any more; what waits is still given out.
+    pub(super) fn close(&self) {
+        let mut state = self.state.lock();
+        if state.phase == Phase::Open {
+            state.phase = Phase::Closing;
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Waits until the committer has left; `false` if it has not by the deadline.
+    pub(super) fn wait_finished(&self, deadline: Instant) -> bool {
+        let mut state = self.state.lock();
+        while state.phase != Phase::Finished {
+            if self.finished.wait_until(&mut state, deadline).timed_out() {
+                return state.phase == Phase::Finished;
+            }
+        }
+        true
+    }
+
+    /// Takes nothing in and gives nothing out any more; returns the replies of what waited.
+    pub(super) fn stop(&self) -> Vec<Reply> {
+        let mut state = self.state.lock();
+        if state.phase != Phase::Finished {
+            state.phase = Phase::Stopped;
+        }
+        state.bytes = 0;
+        let State { urgent, routine, .. } = &mut *state;
+        let replies = urgent.drain(..).chain(routine.drain(..)).map(|waiting| waiting.reply).collect();
+        drop(state);
+        self.changed.notify_all();
+        replies
+    }
+
+    /// Notes that the committer left.
+    pub(super) fn finish(&self) {
+        self.state.lock().phase = Phase::Finished;
+        self.finished.notify_all();
+    }
+
+    pub(super) fn depth(&self) -> Depth {
+        let state = self.state.lock();
+        Depth {
+            commands: state.commands(),
+            bytes: state.bytes,
+            commands_max: self.bounds.waiting_commands_max,
+            bytes_max: self.bounds.waiting_bytes_max,
+        }
+    }
+}
+
+impl State {
+    fn commands(&self) -> usize {
+        self.urgent.len() + self.routine.len()
+    }
+}
+
+/// How much of a bound a submission may fill up to.
+fn share(bound: usize, urgent: bool) -> usize {
+    if urgent { bound } else { bound - bound / URGENT_SHARE }
+}
