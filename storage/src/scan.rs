@@ -7,7 +7,7 @@ use crate::id::Timestamp;
 use crate::key::Span;
 use crate::machine::State;
 
-/// Visits the records of a span in order until the visitor breaks or fails.
+/// Visits the records of a span in order until the visitor breaks or fails. An empty span does not reach the engine.
 ///
 /// # Errors
 /// What the state or the visitor fails with.
@@ -19,8 +19,12 @@ pub(crate) fn each(
     now: Timestamp,
     mut visit: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, EngineError>,
 ) -> Result<(), EngineError> {
+    let range = span.range();
+    if range.from >= range.to {
+        return Ok(());
+    }
     let mut failed = None;
-    state.scan(table, span.range(), direction, now, &mut |key, value| match visit(key, value) {
+    state.scan(table, range, direction, now, &mut |key, value| match visit(key, value) {
         Ok(flow) => flow,
         Err(error) => {
             failed = Some(error);

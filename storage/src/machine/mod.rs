@@ -23,7 +23,7 @@ use crate::engine::{Direction, Engine, EngineError, KeyRange, Mutation, Table, V
 use crate::id::{ConversationId, Seq, Timestamp, UserId};
 use crate::key;
 use crate::model::{Body, Conversation, Entry, Member, Notice, Role};
-use crate::record::Record;
+use crate::record::{EntryHeader, Record};
 
 /// What the machine reads from: an engine, or changes over one.
 pub trait State {
@@ -185,16 +185,21 @@ impl Step<'_> {
 
     /// An entry, if it is there, the actor may see it, and its time has not come. Its expiry is the true one.
     fn entry(&self, scene: &Scene, seq: Seq) -> Result<Option<Entry>, EngineError> {
+        let Some((bytes, expires)) = self.visible(scene, seq)? else { return Ok(None) };
+        Ok(Some(Entry { expires, ..Entry::decode(&bytes)? }))
+    }
+
+    /// The same, undecoded, with its true expiry.
+    fn visible(&self, scene: &Scene, seq: Seq) -> Result<Option<(Bytes, Timestamp)>, EngineError> {
         if !scene.member.sees(seq) {
             return Ok(None);
         }
-        let entry: Option<Entry> = self.record(Table::Message, &scene.message(seq), scene.now)?;
-        Ok(entry
-            .map(|mut entry| {
-                entry.expires = scene.conversation.expiry(seq, entry.time, entry.expires);
-                entry
-            })
-            .filter(|entry| scene.now < entry.expires))
+        let Some(bytes) = self.state.get(Table::Message, &scene.message(seq), scene.now)? else {
+            return Ok(None);
+        };
+        let header = EntryHeader::decode(&bytes)?;
+        let expires = scene.conversation.expiry(seq, header.time, header.expires);
+        Ok((scene.now < expires).then_some((bytes, expires)))
     }
 
     /// Writes a record that does not expire.

@@ -54,7 +54,7 @@ impl Step<'_> {
         if target == Seq::ZERO || target > scene.conversation.head {
             return Err(Rejection::ReplyTarget.into());
         }
-        match self.entry(scene, target)? {
+        match self.visible(scene, target)? {
             Some(_) => Ok(()),
             None => Err(Rejection::NotFound.into()),
         }

@@ -1,0 +1,228 @@
+//! Every read, with expiry and membership applied. The broker reads state through this and nothing else.
+//!
+//! An entry is visible if it is stored, its time has not come (by its record, or by a shortening of retention that has
+//! not reached its record yet), and it is within the reader's membership. Nothing here writes. No read visits more
+//! than a bounded number of records that it does not return; a page may therefore be short and still have a next.
+
+mod entries;
+mod people;
+
+use std::ops::ControlFlow;
+
+use crate::engine::{Direction, Engine, EngineError, Table};
+use crate::id::{ConversationId, Seq, Timestamp, UserId};
+use crate::key::{self, Span};
+use crate::model::{Conversation, Cursor, Entry, Kind, Member, Role, Text};
+use crate::record::Record;
+use crate::scan;
+
+/// Unread messages are counted up to here.
+pub const UNREAD_MAX: u32 = 1000;
+
+/// Most records that one read visits without returning them.
+const PASSED_OVER_MAX: usize = 4096;
+
+/// A conversation and the reader's membership in it: proof that the reader may see it, as of the moment it was made.
+/// Ask for a new one for every read: what was added, removed or shortened since is not in an old one.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// Which.
+    pub id: ConversationId,
+    /// Its record.
+    pub conversation: Conversation,
+    /// Who reads.
+    pub user: UserId,
+    /// Their membership, active.
+    pub member: Member,
+}
+
+/// A conversation as a member sees it in a list.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// The conversation and the reader's membership.
+    pub access: Access,
+    /// The reader's watermarks.
+    pub cursor: Cursor,
+    /// Visible messages of others above the read watermark, up to [`UNREAD_MAX`].
+    pub unread: u32,
+    /// In a direct conversation, the other person's name.
+    pub peer: Option<Text>,
+}
+
+/// One page of a listing that goes on after a key.
+#[derive(Clone, Debug)]
+pub struct Page<T, K> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Where the next page goes on; `None`: this was the last.
+    pub next: Option<K>,
+}
+
+/// An entry at its place, with the sender's name.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    /// Its place.
+    pub seq: Seq,
+    /// The entry.
+    pub entry: Entry,
+    /// The sender's name.
+    pub sender: Text,
+    /// The name of everybody else that the body mentions (who deleted, who was added or removed), in its order.
+    pub mentioned: Vec<Text>,
+}
+
+/// Consecutive visible entries.
+#[derive(Clone, Debug, Default)]
+pub struct Chunk {
+    /// The entries, in the direction of reading.
+    pub entries: Vec<Placed>,
+    /// Everything up to and including this place has been looked at, in the direction of reading.
+    pub through: Seq,
+    /// Whether there is more in that direction.
+    pub more: bool,
+}
+
+/// A recipient of a message and what they did with it.
+#[derive(Clone, Debug)]
+pub struct Recipient {
+    /// Who.
+    pub user: UserId,
+    /// Their name.
+    pub name: Text,
+    /// When a device of theirs had it.
+    pub delivered: Option<Timestamp>,
+    /// When they had read it.
+    pub read: Option<Timestamp>,
+}
+
+/// A member as a listing shows them.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// Who.
+    pub user: UserId,
+    /// Their name.
+    pub name: Text,
+    /// What they may do.
+    pub role: Role,
+    /// Since when.
+    pub joined: Timestamp,
+}
+
+/// Reads state as of one instant.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    engine: &'a dyn Engine,
+    now: Timestamp,
+}
+
+impl<'a> View<'a> {
+    /// Reads `engine` as of `now`.
+    pub fn new(engine: &'a dyn Engine, now: Timestamp) -> Self {
+        Self { engine, now }
+    }
+
+    /// Finds a conversation for a reader; `None` if it does not exist or they are no active member.
+    ///
+    /// # Errors
+    /// [`EngineError`] if the storage could not be read.
+    pub fn access(&self, user: UserId, conversation: ConversationId) -> Result<Option<Access>, EngineError> {
+        let id = conversation;
+        let Some(member) = self.member(id, user)?.filter(Member::is_active) else { return Ok(None) };
+        let conversation = self.record(Table::Conversation, &key::conversation(id))?;
+        Ok(conversation.map(|conversation| Access { id, conversation, user, member }))
+    }
+
+    /// The ids of the conversations that a user is a member of, ascending, after `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// [`EngineError`] if the storage could not be read.
+    pub fn memberships(
+        &self,
+        user: UserId,
+        after: Option<ConversationId>,
+        limit: usize,
+    ) -> Result<Page<ConversationId, ConversationId>, EngineError> {
+        let span = key::memberships(user, after);
+        self.page(Table::Membership, &span, limit, |key, _| {
+            let id = key::membership_conversation(key)?;
+            Ok((id, Some(id)))
+        })
+    }
+
+    /// What a list shows of a conversation.
+    ///
+    /// # Errors
+    /// [`EngineError`] if the storage could not be read.
+    pub fn summary(&self, access: Access) -> Result<Summary, EngineError> {
+        let cursor = self.cursor(&access)?;
+        let unread = self.unread(&access, cursor.read)?;
+        let peer = if access.conversation.kind == Kind::Direct { self.peer(&access)? } else { None };
+        Ok(Summary { access, cursor, unread, peer })
+    }
+
+    /// The conversations whose messages wait for [`Command::Reexpire`](crate::command::Command::Reexpire), ascending,
+    /// after `after`, at most `limit`: what a broker goes on with after a restart.
+    ///
+    /// # Errors
+    /// [`EngineError`] if the storage could not be read.
+    pub fn reexpiring(
+        &self,
+        after: Option<ConversationId>,
+        limit: usize,
+    ) -> Result<Page<ConversationId, ConversationId>, EngineError> {
+        self.page(Table::Meta, &key::reexpires(after), limit, |key, _| {
+            let id = key::reexpire_conversation(key)?;
+            Ok((id, Some(id)))
+        })
+    }
+
+    fn record<R: Record>(&self, table: Table, key: &[u8]) -> Result<Option<R>, EngineError> {
+        self.engine.get(table, key, self.now)?.map(|bytes| R::decode(&bytes)).transpose()
+    }
+
+    fn member(&self, conversation: ConversationId, user: UserId) -> Result<Option<Member>, EngineError> {
+        self.record(Table::Member, &key::member(conversation, user))
+    }
+
+    fn cursor(&self, access: &Access) -> Result<Cursor, EngineError> {
+        let cursor = self.record(Table::Cursor, &key::cursor(access.id, access.user))?;
+        Ok(cursor.unwrap_or_default())
+    }
+
+    /// Visits a span in order.
+    fn each(
+        &self,
+        table: Table,
+        span: &Span,
+        direction: Direction,
+        visit: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, EngineError>,
+    ) -> Result<(), EngineError> {
+        scan::each(self.engine, table, span, direction, self.now, visit)
+    }
+
+    /// One page of a span, in ascending order. `read` gives a record's place, and the item unless it is passed over.
+    fn page<T, K: Copy>(
+        &self,
+        table: Table,
+        span: &Span,
+        limit: usize,
+        mut read: impl FnMut(&[u8], &[u8]) -> Result<(K, Option<T>), EngineError>,
+    ) -> Result<Page<T, K>, EngineError> {
+        let mut page = Page { items: Vec::new(), next: None };
+        let (mut last, mut passed_over) = (None, 0);
+        self.each(table, span, Direction::Forward, |key, value| {
+            let (place, item) = read(key, value)?;
+            match item {
+                Some(item) if page.items.len() < limit.max(1) => page.items.push(item),
+                None if passed_over < PASSED_OVER_MAX => passed_over += 1,
+                _ => {
+                    page.next = last;
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            last = Some(place);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(page)
+    }
+}
