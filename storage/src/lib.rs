@@ -16,6 +16,8 @@
 
 pub mod applier;
 pub mod command;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod engine;
 pub mod format;
 pub mod id;

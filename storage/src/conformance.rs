@@ -1,0 +1,128 @@
+//! The suite that every engine must pass: each rule of [`engine`](crate::engine) as a check that panics.
+//!
+//! For one's own engine, in a test, with the feature `conformance`:
+//!
+//! ```
+//! # use wardline_storage::{conformance, memory::MemoryEngine};
+//! conformance::run(&mut || Box::new(MemoryEngine::default()));
+//! ```
+//!
+//! An engine whose state outlives it also passes [`run_durable`]. Random checks take their seed from
+//! `WARDLINE_SEED` and name it when they fail.
+
+mod bytes_and_order;
+mod expiry;
+mod random;
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
+
+use crate::engine::{Direction, Durability, Engine, KeyRange, Mutation, Table};
+use crate::id::Timestamp;
+
+/// Before everything that a check lets expire.
+const EARLY: Timestamp = Timestamp(1_000);
+
+/// Checks every rule, each on a fresh, empty engine that `fresh` makes.
+///
+/// # Panics
+/// If the engine breaks a rule.
+pub fn run(fresh: &mut dyn FnMut() -> Box<dyn Engine>) {
+    let rules = bytes_and_order::RULES.iter().chain(expiry::RULES).chain(random::RULES);
+    for rule in rules {
+        rule(fresh().as_ref());
+    }
+}
+
+/// Checks that what was synced is there after reopening. `open` is called several times, always after the engine of
+/// the time before was dropped, and must open the same store, which is empty at first.
+///
+/// # Panics
+/// If the engine breaks a rule.
+pub fn run_durable(open: &mut dyn FnMut() -> Box<dyn Engine>) {
+    let mut expected = BTreeMap::new();
+    for round in 0..4_u8 {
+        let engine = open();
+        assert_eq!(
+            contents(engine.as_ref(), Table::Message, EARLY),
+            expected,
+            "synced records outlive the engine"
+        );
+        let kept = key(&[round, 1]);
+        let gone = key(&[round, 2]);
+        let value = Bytes::from(vec![round; 1 + 5_000 * usize::from(round)]);
+        let batch = [
+            put_until(Table::Message, &kept, &value, EARLY.after(std::time::Duration::from_secs(60))),
+            put_until(Table::Message, &gone, &value, EARLY),
+            put(Table::Meta, b"round", &[round]),
+        ];
+        engine.commit(&batch, Durability::Synced).expect("commits");
+        if round == 2 {
+            let reclaimed = engine.reclaim(EARLY).expect("reclaims");
+            assert!(reclaimed.records >= 1, "what expired before reopening is reclaimed too: {reclaimed:?}");
+            delete_all(engine.as_ref(), &[key(&[0, 1])]);
+            expected.remove(&key(&[0, 1]));
+        }
+        expected.insert(kept, value);
+        assert_eq!(read(engine.as_ref(), Table::Meta, b"round"), Some(Bytes::copy_from_slice(&[round])));
+    }
+    let engine = open();
+    assert_eq!(contents(engine.as_ref(), Table::Message, EARLY), expected);
+    assert_eq!(read(engine.as_ref(), Table::Meta, b"round"), Some(Bytes::from_static(&[3])));
+}
+
+/// A check of one rule, on an empty engine.
+type Rule = fn(&dyn Engine);
+
+fn key(bytes: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(bytes)
+}
+
+fn put(table: Table, key: &[u8], value: &[u8]) -> Mutation {
+    put_until(table, key, value, Timestamp::NEVER)
+}
+
+fn put_until(table: Table, key: &[u8], value: &[u8], expires: Timestamp) -> Mutation {
+    Mutation::Put { table, key: Bytes::copy_from_slice(key), value: Bytes::copy_from_slice(value), expires }
+}
+
+fn delete(table: Table, key: &[u8]) -> Mutation {
+    Mutation::Delete { table, key: Bytes::copy_from_slice(key) }
+}
+
+fn commit(engine: &dyn Engine, batch: &[Mutation]) {
+    engine.commit(batch, Durability::Buffered).expect("a commit of a sound batch succeeds");
+}
+
+fn delete_all(engine: &dyn Engine, keys: &[Bytes]) {
+    let batch: Vec<Mutation> = keys.iter().map(|key| delete(Table::Message, key)).collect();
+    engine.commit(&batch, Durability::Synced).expect("commits");
+}
+
+fn read(engine: &dyn Engine, table: Table, key: &[u8]) -> Option<Bytes> {
+    engine.get(table, key, EARLY).expect("a read succeeds")
+}
+
+/// The records of a range, in the order in which the scan shows them.
+fn collect(
+    engine: &dyn Engine,
+    table: Table,
+    (from, to): (&[u8], &[u8]),
+    direction: Direction,
+    now: Timestamp,
+) -> Vec<(Bytes, Bytes)> {
+    let mut found = Vec::new();
+    let mut visit = |key: &[u8], value: &[u8]| {
+        found.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
+        ControlFlow::Continue(())
+    };
+    engine.scan(table, KeyRange { from, to }, direction, now, &mut visit).expect("a scan succeeds");
+    found
+}
+
+fn contents(engine: &dyn Engine, table: Table, now: Timestamp) -> BTreeMap<Bytes, Bytes> {
+    let KeyRange { from, to } = KeyRange::ALL;
+    collect(engine, table, (from, to), Direction::Forward, now).into_iter().collect()
+}
