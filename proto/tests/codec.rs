@@ -14,7 +14,7 @@ use proptest::test_runner::{RngSeed, TestRunner};
 use prost::Message;
 use wardline_proto::frame::{self, FrameError};
 use wardline_proto::v1::client_frame::Request;
-use wardline_proto::v1::{ClientFrame, Publish, PushFrame, ServerFrame};
+use wardline_proto::v1::{ClientFrame, ListConversations, Publish, PushFrame, ServerFrame};
 use wire::{Choices, Reading, Schema, Spelling, damage, framed, has_field, read};
 
 const FRAME_BYTES_MAX: usize = 1024;
@@ -74,6 +74,15 @@ fn an_empty_frame_is_a_message_of_defaults() {
     let content = frame::split(&mut wire, 0).expect("well-formed").expect("whole");
     assert_eq!(frame::decode::<PushFrame>(content), Ok(PushFrame::default()));
     assert!(wire.is_empty());
+}
+
+#[test]
+fn the_readmes_example_is_what_is_sent() {
+    let mut wire = BytesMut::new();
+    let request = Some(Request::ListConversations(ListConversations::default()));
+    frame::encode(&ClientFrame { request_id: 1, request }, &mut wire);
+    assert_eq!(&wire[..], [0x04, 0x08, 0x01, 0x62, 0x00]);
+    assert!(include_str!("../README.md").contains("`04 08 01 62 00`"));
 }
 
 #[test]

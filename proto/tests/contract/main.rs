@@ -55,6 +55,16 @@ fn the_contract_follows_the_rules() {
 }
 
 #[test]
+fn the_readme_says_who_acts_on_every_error() {
+    let readme = include_str!("../../README.md");
+    let mut set = contract();
+    for value in &enumeration(&mut set, "ErrorCode").value[1..] {
+        let code = value.name().trim_start_matches("ERROR_CODE_");
+        assert!(readme.contains(&format!("`{code}`")), "README.md does not say who acts on {code}");
+    }
+}
+
+#[test]
 fn every_declaration_needs_its_comment() {
     let whole = contract();
     let mut seen = 0;
