@@ -5,5 +5,8 @@
 
 pub mod auth;
 pub mod broker;
+pub mod config;
+pub mod dev;
 pub mod limits;
 pub mod settings;
+pub mod tls;

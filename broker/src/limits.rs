@@ -2,8 +2,21 @@
 
 use std::time::Duration;
 
+use thiserror::Error;
+
+/// Room in a frame beside the payload: ids, content type, and the longest list of names that a request may have.
+pub const ENVELOPE_BYTES: usize = 16 * 1024;
+
+/// The longest Hello without its resume positions: a token and three names.
+const HELLO_BYTES: usize = 8192 + 512;
+
+/// Bounds that cannot hold together. The operator must act.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("limits contradict each other: {0}")]
+pub struct Contradiction(&'static str);
+
 /// Bounds in force. [`Limits::default`] is what a hospital's broker runs with; [`Limits::check`] proves the relations.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Longest payload of a message, in bytes.
     pub payload_bytes_max: usize,
@@ -71,7 +84,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             payload_bytes_max: 64 * 1024,
-            frame_bytes_max: 64 * 1024 + 8 * 1024 + 8 * 1024,
+            frame_bytes_max: 64 * 1024 + ENVELOPE_BYTES,
             page_entries_max: 200,
             page_bytes_max: 512 * 1024,
             lane_requests_max: 1024,
@@ -100,6 +113,71 @@ impl Default for Limits {
             keep_alive: Duration::from_secs(20),
             retry_after: Duration::from_millis(100),
             receipt_delay: Duration::from_millis(5),
+        }
+    }
+}
+
+impl Limits {
+    /// Proves the relations between the bounds.
+    ///
+    /// # Errors
+    /// [`Contradiction`] naming the first pair that cannot hold together, by the names that the configuration uses.
+    pub fn check(&self) -> Result<(), Contradiction> {
+        let relations = [
+            (
+                self.payload_bytes_max + ENVELOPE_BYTES <= self.frame_bytes_max,
+                "a frame must hold a payload and its envelope",
+            ),
+            (
+                self.payload_bytes_max <= self.page_bytes_max,
+                "page_bytes must be at least payload: a page holds a message",
+            ),
+            (
+                self.payload_bytes_max <= self.group_bytes_max,
+                "group_bytes must be at least payload: a group holds a message",
+            ),
+            (
+                self.group_bytes_max <= self.waiting_bytes_max,
+                "waiting_bytes must be at least group_bytes: what is committed waited first",
+            ),
+            (
+                self.group_commands_max <= self.waiting_commands_max,
+                "waiting_commands must be at least group_commands: what is committed waited first",
+            ),
+            (
+                self.tail_bytes_max <= self.tails_bytes_max,
+                "tails must be at least tail: all tails together hold one",
+            ),
+            (
+                self.write_bytes as u64 <= self.send_window,
+                "send_window must hold one write of a delivery lane",
+            ),
+            (
+                self.stream_receive_window <= self.connection_receive_window,
+                "a connection's receive window must hold that of a stream",
+            ),
+            (
+                self.members_per_request_max * 130 <= ENVELOPE_BYTES,
+                "an envelope must hold the longest list of members",
+            ),
+            (
+                HELLO_BYTES + self.resume_positions_max * 40 <= self.frame_bytes_max,
+                "a frame must hold a Hello with the longest resume",
+            ),
+            (
+                self.handshakes_before_retry <= self.handshakes_max,
+                "handshakes must be at least handshakes_before_retry",
+            ),
+            // Two lost keep-alives must not end a healthy connection.
+            (self.keep_alive * 2 <= self.idle_timeout, "keep_alive must be at most half of idle_timeout"),
+            (
+                self.receipt_delay < self.retry_after,
+                "a receipt's delay must be shorter than the least time to wait",
+            ),
+        ];
+        match relations.into_iter().find(|(holds, _)| !holds) {
+            Some((_, rule)) => Err(Contradiction(rule)),
+            None => Ok(()),
         }
     }
 }

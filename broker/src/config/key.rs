@@ -1,0 +1,161 @@
+//! The table of all keys: name, type, range, place.
+//!
+//! A key that is not here does not exist. Ranges keep out what cannot work by itself; what cannot work together is
+//! [`Limits::check`](crate::limits::Limits::check)'s business.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::value::{Given, show_bytes};
+use super::{Config, EngineChoice};
+
+/// A key of the configuration.
+pub(super) struct Key {
+    /// `section.key`.
+    pub(super) name: &'static str,
+    takes: Takes,
+}
+
+/// What a key takes, and where it goes.
+enum Takes {
+    Address(fn(&mut Config, std::net::SocketAddr)),
+    AddressOrOff(fn(&mut Config, Option<std::net::SocketAddr>)),
+    Text(fn(&mut Config, &str)),
+    Engine(fn(&mut Config, EngineChoice)),
+    /// Milliseconds.
+    Time(RangeInclusive<u64>, fn(&mut Config, Duration)),
+    Bytes(RangeInclusive<u64>, fn(&mut Config, u64)),
+    Count(RangeInclusive<u64>, fn(&mut Config, u64)),
+}
+
+const SECOND: u64 = 1000;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+use Takes::{Address, AddressOrOff, Bytes, Count, Engine, Text, Time};
+
+/// All keys, in the order of the reference file.
+#[rustfmt::skip] // One line a key: it is a table.
+pub(super) const KEYS: &[Key] = &[
+    Key { name: "listen.address", takes: Address(|c, v| c.listen = v) },
+    Key { name: "tls.certificate", takes: Text(|c, v| c.tls_certificate = v.into()) },
+    Key { name: "tls.key", takes: Text(|c, v| c.tls_key = v.into()) },
+    Key { name: "auth.jwks", takes: Text(|c, v| c.auth_jwks = v.into()) },
+    Key { name: "auth.issuer", takes: Text(|c, v| c.auth_issuer = v.into()) },
+    Key { name: "auth.audience", takes: Text(|c, v| c.auth_audience = v.into()) },
+    Key { name: "auth.leeway", takes: Time(0..=5 * MINUTE, |c, v| c.auth_leeway = v) },
+    Key { name: "storage.path", takes: Text(|c, v| c.storage_path = v.into()) },
+    Key { name: "storage.engine", takes: Engine(|c, v| c.storage_engine = v) },
+    Key { name: "storage.reserve", takes: Bytes(0..=1024 * GIB, |c, v| c.storage_reserve_bytes = v) },
+    Key { name: "retention.max", takes: Time(SECOND..=36_525 * DAY, |c, v| c.policy.retention_max = v) },
+    Key { name: "retention.dedupe_window", takes: Time(MINUTE..=30 * DAY, |c, v| c.policy.dedupe_window = v) },
+    Key { name: "retention.reclaim_every", takes: Time(SECOND..=7 * DAY, |c, v| c.reclaim_every = v) },
+    Key { name: "limits.payload", takes: Bytes(4 * KIB..=4 * MIB, |c, v| c.limits.payload_bytes_max = v as usize) },
+    Key { name: "limits.members", takes: Count(2..=1_000_000, |c, v| c.policy.members_max = v as u32) },
+    Key { name: "limits.devices", takes: Count(1..=64, |c, v| c.policy.devices_max = v as u32) },
+    Key { name: "limits.conversations", takes: Count(1..=1_000_000, |c, v| c.limits.conversations_max = v as usize) },
+    Key { name: "limits.page_entries", takes: Count(1..=1_000, |c, v| c.limits.page_entries_max = v as usize) },
+    Key { name: "limits.page_bytes", takes: Bytes(64 * KIB..=16 * MIB, |c, v| c.limits.page_bytes_max = v as usize) },
+    Key { name: "limits.connections", takes: Count(1..=1_000_000, |c, v| c.limits.connections_max = v as usize) },
+    Key { name: "limits.handshakes", takes: Count(1..=1_000_000, |c, v| c.limits.handshakes_max = v as usize) },
+    Key { name: "limits.handshakes_before_retry", takes: Count(0..=1_000_000, |c, v| c.limits.handshakes_before_retry = v as usize) },
+    Key { name: "limits.lanes", takes: Count(2..=64, |c, v| c.limits.lanes_max = v as u32) },
+    Key { name: "limits.lane_requests", takes: Count(1..=65_536, |c, v| c.limits.lane_requests_max = v as usize) },
+    Key { name: "limits.send_window", takes: Bytes(64 * KIB..=16 * MIB, |c, v| c.limits.send_window = v) },
+    Key { name: "limits.tail", takes: Bytes(0..=64 * MIB, |c, v| c.limits.tail_bytes_max = v as usize) },
+    Key { name: "limits.tails", takes: Bytes(0..=256 * GIB, |c, v| c.limits.tails_bytes_max = v as usize) },
+    Key { name: "limits.catch_up_reads", takes: Count(1..=1_024, |c, v| c.limits.catch_up_reads_max = v as usize) },
+    Key { name: "limits.waiting_commands", takes: Count(1..=1_048_576, |c, v| c.limits.waiting_commands_max = v as usize) },
+    Key { name: "limits.waiting_bytes", takes: Bytes(MIB..=16 * GIB, |c, v| c.limits.waiting_bytes_max = v as usize) },
+    Key { name: "limits.group_commands", takes: Count(1..=65_536, |c, v| c.limits.group_commands_max = v as usize) },
+    Key { name: "limits.group_bytes", takes: Bytes(64 * KIB..=256 * MIB, |c, v| c.limits.group_bytes_max = v as usize) },
+    Key { name: "limits.hello_timeout", takes: Time(SECOND..=MINUTE, |c, v| c.limits.hello_timeout = v) },
+    Key { name: "limits.frame_timeout", takes: Time(SECOND..=5 * MINUTE, |c, v| c.limits.frame_timeout = v) },
+    Key { name: "limits.write_timeout", takes: Time(SECOND..=HOUR, |c, v| c.limits.write_timeout = v) },
+    Key { name: "limits.idle_timeout", takes: Time(SECOND..=HOUR, |c, v| c.limits.idle_timeout = v) },
+    Key { name: "limits.keep_alive", takes: Time(100..=HOUR, |c, v| c.limits.keep_alive = v) },
+    Key { name: "limits.retry_after", takes: Time(10..=MINUTE, |c, v| c.limits.retry_after = v) },
+    Key { name: "limits.receipt_delay", takes: Time(0..=10 * SECOND, |c, v| c.limits.receipt_delay = v) },
+    Key { name: "stop.deadline", takes: Time(SECOND..=10 * MINUTE, |c, v| c.stop_deadline = v) },
+    Key { name: "metrics.listen", takes: AddressOrOff(|c, v| c.metrics_listen = v) },
+];
+
+impl Key {
+    /// Finds a key by its name.
+    pub(super) fn find(name: &str) -> Option<&'static Self> {
+        KEYS.iter().find(|key| key.name == name)
+    }
+
+    /// The known key that is most like an unknown one.
+    pub(super) fn nearest(unknown: &str) -> &'static str {
+        let likeness = |known: &str| {
+            let last = |name: &str| name.rsplit('.').next().map(str::to_owned).unwrap_or_default();
+            let whole = strsim::normalized_damerau_levenshtein(unknown, known);
+            // The right key in the wrong section, or without one, is nearly right.
+            let part = strsim::normalized_damerau_levenshtein(&last(unknown), &last(known));
+            whole.max(part * 0.9)
+        };
+        let best = KEYS.iter().max_by(|a, b| likeness(a.name).total_cmp(&likeness(b.name)));
+        best.expect("there are keys").name
+    }
+
+    /// Puts a value in its place.
+    ///
+    /// # Errors
+    /// What the key takes, for people, if the value is something else.
+    pub(super) fn set(&self, config: &mut Config, given: &Given) -> Result<(), String> {
+        let done = match &self.takes {
+            Address(put) => given.address().map(|address| put(config, address)),
+            AddressOrOff(put) if given.text() == Some("") => Some(put(config, None)),
+            AddressOrOff(put) => given.address().map(|address| put(config, Some(address))),
+            Text(put) => given.text().map(|text| put(config, text)),
+            Engine(put) => match given.text() {
+                Some("rocksdb") => Some(put(config, EngineChoice::Rocksdb)),
+                Some("memory") => Some(put(config, EngineChoice::Memory)),
+                _ => None,
+            },
+            Time(range, put) => given
+                .time()
+                .filter(|time| (millis(range.start())..=millis(range.end())).contains(time))
+                .map(|time| put(config, time)),
+            Bytes(range, put) => given.bytes().filter(|n| range.contains(n)).map(|n| put(config, n)),
+            Count(range, put) => given.count().filter(|n| range.contains(n)).map(|n| put(config, n)),
+        };
+        done.ok_or_else(|| self.allowed())
+    }
+
+    /// What the key takes, for people.
+    fn allowed(&self) -> String {
+        match &self.takes {
+            Address(_) => {
+                "an IP address and a port in quotes, like \"127.0.0.1:4433\" or \"[::]:4433\"".into()
+            }
+            AddressOrOff(_) => {
+                "an IP address and a port in quotes, like \"127.0.0.1:9433\", or \"\" for off".into()
+            }
+            Text(_) => "text in quotes".into(),
+            Engine(_) => "\"rocksdb\" or \"memory\"".into(),
+            Time(range, _) => {
+                let show = |ms| humantime::format_duration(millis(ms));
+                format!(
+                    "a time like \"90s\" or \"30d\", from {} to {}",
+                    show(range.start()),
+                    show(range.end())
+                )
+            }
+            Bytes(range, _) => {
+                let show = |bytes: &u64| show_bytes(*bytes);
+                format!("a size like \"64KiB\", from {} to {}", show(range.start()), show(range.end()))
+            }
+            Count(range, _) => format!("a whole number from {} to {}", range.start(), range.end()),
+        }
+    }
+}
+
+fn millis(ms: &u64) -> Duration {
+    Duration::from_millis(*ms)
+}

@@ -1,0 +1,159 @@
+//! Where values come from: a file, the environment, flags. Each layer becomes a list of assignments that know
+//! their origin; what they mean is the key's business.
+
+use std::path::Path;
+
+use toml::de::{DeTable, DeValue};
+
+use super::key::{KEYS, Key};
+use super::value::Given;
+use super::{Config, ConfigError};
+
+/// The prefix of environment variables that configure.
+const PREFIX: &str = "WARDLINE_";
+/// Variables that begin like it and are not configuration: the command line's and the tests'.
+const OTHERS: [&str; 3] = ["TOKEN", "LOG", "SEED"];
+/// Kubernetes sets variables that begin like this in every pod beside a service named wardline.
+const KUBERNETES: [&str; 2] = ["SERVICE_", "PORT"];
+
+/// A value given by a flag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Setting {
+    /// `--set section.key=value`.
+    Set(String),
+    /// A flag of its own for one key.
+    Flag {
+        /// The flag, with its dashes.
+        flag: &'static str,
+        /// Its key, `section.key`.
+        key: &'static str,
+        /// What was given.
+        value: String,
+    },
+}
+
+impl Setting {
+    pub(super) fn assignment(&self) -> Result<Assignment, ConfigError> {
+        match self {
+            Self::Set(given) => {
+                let (key, value) =
+                    given.split_once('=').ok_or_else(|| ConfigError::Form { given: given.clone() })?;
+                Ok(Assignment { origin: "--set".into(), key: key.into(), given: Given::Bare(value.into()) })
+            }
+            Self::Flag { flag, key, value } => Ok(Assignment {
+                origin: (*flag).into(),
+                key: (*key).into(),
+                given: Given::Bare(value.clone()),
+            }),
+        }
+    }
+}
+
+/// A key, what it was given, and where.
+#[derive(Clone, Debug)]
+pub(super) struct Assignment {
+    origin: String,
+    key: String,
+    given: Given,
+}
+
+impl Assignment {
+    pub(super) fn apply(self, config: &mut Config) -> Result<(), ConfigError> {
+        let Self { origin, key, given } = self;
+        let Some(known) = Key::find(&key) else {
+            let nearest = Key::nearest(&key).into();
+            return Err(ConfigError::Unknown { origin, key, nearest });
+        };
+        known.set(config, &given).map_err(|allowed| ConfigError::Value {
+            origin,
+            key: known.name,
+            value: given.to_string(),
+            allowed,
+        })
+    }
+}
+
+/// Reads a TOML file.
+pub(super) fn from_file(path: &Path) -> Result<Vec<Assignment>, ConfigError> {
+    let shown = path.display().to_string();
+    let text =
+        std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: shown.clone(), source })?;
+    let file = File { path: shown, text: &text };
+    let table = DeTable::parse(&text).map_err(|error| ConfigError::Syntax {
+        origin: file.at(error.span().map_or(text.len(), |span| span.start)),
+        detail: error.message().replace('\n', ", "),
+    })?;
+    let mut found = Vec::new();
+    collect("", table.get_ref(), &mut found);
+    found.sort_by_key(|(offset, ..)| *offset);
+    let assignment = |(offset, key, given)| Assignment { origin: file.at(offset), key, given };
+    Ok(found.into_iter().map(assignment).collect())
+}
+
+/// Lists the values of a table and of the tables in it, each with its place in the file.
+fn collect(prefix: &str, table: &DeTable<'_>, out: &mut Vec<(usize, String, Given)>) {
+    for (name, value) in table {
+        let key = format!("{prefix}{}", name.get_ref());
+        match value.get_ref() {
+            DeValue::Table(inner) if !inner.is_empty() => collect(&format!("{key}."), inner, out),
+            // An empty section of a known name is harmless; another is a mistake worth telling.
+            DeValue::Table(_) if is_section(&key) => {}
+            other => out.push((name.span().start, key, given(other))),
+        }
+    }
+}
+
+fn is_section(name: &str) -> bool {
+    KEYS.iter().any(|key| key.name.split('.').next() == Some(name))
+}
+
+fn given(value: &DeValue<'_>) -> Given {
+    match value {
+        DeValue::String(text) => Given::Text(text.to_string()),
+        // Another radix than ten is no number to `Given`, and so refused.
+        DeValue::Integer(number) if number.radix() == 10 => Given::Integer(number.as_str().into()),
+        other => Given::Other(other.type_str()),
+    }
+}
+
+/// Picks the variables that configure.
+pub(super) fn from_environment(
+    variables: impl IntoIterator<Item = (String, String)>,
+) -> Result<Vec<Assignment>, ConfigError> {
+    let mut assignments = Vec::new();
+    for (name, value) in variables {
+        let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+        if OTHERS.contains(&rest) || KUBERNETES.iter().any(|prefix| rest.starts_with(prefix)) {
+            continue;
+        }
+        let Some(key) = KEYS.iter().find(|key| variable(key.name) == name) else {
+            let nearest = variable(Key::nearest(&rest.to_lowercase().replacen('_', ".", 1)));
+            return Err(ConfigError::Unknown { origin: "environment".into(), key: name, nearest });
+        };
+        assignments.push(Assignment {
+            origin: format!("environment, {name}"),
+            key: key.name.into(),
+            given: Given::Bare(value),
+        });
+    }
+    // The environment has no order of its own, and errors should.
+    assignments.sort_by(|a, b| a.origin.cmp(&b.origin));
+    Ok(assignments)
+}
+
+/// The environment variable of a key.
+fn variable(key: &str) -> String {
+    format!("{PREFIX}{}", key.replace('.', "_").to_uppercase())
+}
+
+struct File<'a> {
+    path: String,
+    text: &'a str,
+}
+
+impl File<'_> {
+    fn at(&self, offset: usize) -> String {
+        let line = self.text.bytes().take(offset).filter(|&byte| byte == b'\n').count() + 1;
+        format!("{}:{line}", self.path)
+    }
+}

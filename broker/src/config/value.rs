@@ -1,0 +1,76 @@
+//! Values as they are given, and as they are meant: times, sizes, counts, addresses.
+//!
+//! A file gives typed values and the type must be right; the environment and flags give text, which is read as
+//! whatever the key takes.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// A value as it was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Given {
+    /// By the environment or a flag.
+    Bare(String),
+    /// By a file.
+    Text(String),
+    /// By a file.
+    Integer(String),
+    /// By a file; of a type that no key takes.
+    Other(&'static str),
+}
+
+impl fmt::Display for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bare(text) | Self::Integer(text) => f.write_str(text),
+            Self::Text(text) => write!(f, "{text:?}"),
+            Self::Other(kind) => write!(f, "(a value of type {kind})"),
+        }
+    }
+}
+
+impl Given {
+    pub(super) fn text(&self) -> Option<&str> {
+        match self {
+            Self::Bare(text) | Self::Text(text) => Some(text),
+            Self::Integer(_) | Self::Other(_) => None,
+        }
+    }
+
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        self.text()?.parse().ok()
+    }
+
+    pub(super) fn time(&self) -> Option<Duration> {
+        humantime::parse_duration(self.text()?).ok()
+    }
+
+    pub(super) fn count(&self) -> Option<u64> {
+        match self {
+            Self::Bare(text) | Self::Integer(text) => text.replace('_', "").parse().ok(),
+            Self::Text(_) | Self::Other(_) => None,
+        }
+    }
+
+    /// A count of bytes, or text with a unit.
+    pub(super) fn bytes(&self) -> Option<u64> {
+        self.count().or_else(|| parse_bytes(self.text()?))
+    }
+}
+
+const UNITS: [(&str, u64); 5] =
+    [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+
+fn parse_bytes(text: &str) -> Option<u64> {
+    let (unit, factor) = UNITS.iter().find(|(unit, _)| text.ends_with(unit))?;
+    let number = text.strip_suffix(unit)?.trim_end();
+    number.parse::<u64>().ok()?.checked_mul(*factor)
+}
+
+/// Shows a size in the largest unit that divides it.
+pub(super) fn show_bytes(bytes: u64) -> String {
+    let fitting = UNITS.iter().find(|(_, factor)| bytes >= *factor && bytes % factor == 0);
+    let (unit, factor) = fitting.unwrap_or(&UNITS[4]);
+    format!("{} {unit}", bytes / factor)
+}

@@ -1,0 +1,231 @@
+//! Configuration: layers, ranges, and what is said about mistakes.
+#![allow(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tempfile::NamedTempFile;
+use wardline_broker::config::{Config, ConfigError, EngineChoice, Setting, keys};
+
+fn file(text: &str) -> NamedTempFile {
+    let mut file = NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+fn load(text: &str, environment: &[(&str, &str)], set: &[&str]) -> Result<Config, ConfigError> {
+    let file = file(text);
+    let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let set: Vec<_> = set.iter().map(|text| Setting::Set((*text).to_owned())).collect();
+    Config::default().layered(Some(file.path()), environment, &set)
+}
+
+fn error(text: &str, environment: &[(&str, &str)], set: &[&str]) -> String {
+    load(text, environment, set).unwrap_err().to_string()
+}
+
+fn reference() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../wardline.toml")
+}
+
+#[test]
+fn reference_file_equals_the_defaults_and_has_every_key() {
+    let read = Config::default().layered(Some(&reference()), [], &[]).unwrap();
+    assert_eq!(read, Config::default());
+    let table: toml::Table = std::fs::read_to_string(reference()).unwrap().parse().unwrap();
+    let written: BTreeSet<String> = table
+        .iter()
+        .flat_map(|(section, keys)| {
+            keys.as_table().unwrap().keys().map(move |key| format!("{section}.{key}"))
+        })
+        .collect();
+    assert_eq!(written, keys().map(str::to_owned).collect());
+}
+
+#[test]
+fn every_key_of_the_reference_file_takes_effect() {
+    // Reading a changed value must change something: no key is accepted and then ignored.
+    let different = |value: &str| match value {
+        "rocksdb" => "memory".to_owned(),
+        text if text.contains(':') => "127.0.0.2:1".to_owned(),
+        text if text.ends_with("iB") => "1 GiB".to_owned(),
+        text => text.strip_suffix('s').map_or(format!("{text}x"), |_| "31s".to_owned()),
+    };
+    let table: toml::Table = std::fs::read_to_string(reference()).unwrap().parse().unwrap();
+    for (section, keys) in &table {
+        for (key, value) in keys.as_table().unwrap() {
+            let name = format!("{section}.{key}");
+            let candidates = match value {
+                toml::Value::Integer(n) => vec![(n + 1).to_string(), (n - 1).to_string()],
+                value => {
+                    let text = value.as_str().unwrap();
+                    let more = ["2m", "50ms", "128KiB", "9s", "8GiB", "1MiB", "60d"].map(str::to_owned);
+                    [vec![different(text)], more.to_vec()].concat()
+                }
+            };
+            let changed = candidates.iter().any(|value| {
+                let set = Setting::Set(format!("{name}={value}"));
+                Config::default().layered(None, [], &[set]).is_ok_and(|config| config != Config::default())
+            });
+            assert!(changed, "{name} has no effect with any of {candidates:?}");
+        }
+    }
+}
+
+#[test]
+fn later_layers_win() {
+    let text = "[retention]\nmax = \"10d\"\ndedupe_window = \"10h\"\nreclaim_every = \"10m\"\n";
+    let environment = [("WARDLINE_RETENTION_MAX", "20d"), ("WARDLINE_RETENTION_DEDUPE_WINDOW", "20h")];
+    let config = load(text, &environment, &["retention.max=25d"]).unwrap();
+    assert_eq!(config.policy.retention_max, Duration::from_secs(25 * 86_400));
+    assert_eq!(config.policy.dedupe_window, Duration::from_secs(20 * 3600));
+    assert_eq!(config.reclaim_every, Duration::from_secs(600));
+}
+
+#[test]
+fn values_are_read_as_people_write_them() {
+    let text = r#"
+        storage = { path = "/srv/wardline", engine = "memory", reserve = 1048576 }
+        listen.address = "[::1]:0"
+        [limits]
+        payload = "128 KiB"
+        connections = 1_000
+        [metrics]
+        listen = ""
+    "#;
+    let config = load(text, &[], &["limits.lanes=4"]).unwrap();
+    assert_eq!(config.storage_engine, EngineChoice::Memory);
+    assert_eq!(config.storage_path, Path::new("/srv/wardline"));
+    assert_eq!(config.storage_reserve_bytes, 1 << 20);
+    assert_eq!(config.listen, "[::1]:0".parse().unwrap());
+    assert_eq!((config.limits.connections_max, config.limits.lanes_max), (1000, 4));
+    assert_eq!(config.metrics_listen, None);
+    // The longest frame follows the longest payload.
+    assert_eq!(config.limits.payload_bytes_max, 128 * 1024);
+    assert_eq!(config.limits.frame_bytes_max - config.limits.payload_bytes_max, 16 * 1024);
+}
+
+#[test]
+fn unknown_keys_are_refused_naming_where_and_the_nearest() {
+    let cases = [
+        ("[limits]\n\npaylod = \"1KiB\"\n", ":3: unknown key limits.paylod;", "limits.payload"),
+        ("[limit]\npayload = \"1KiB\"\n", ":2: unknown key limit.payload;", "limits.payload"),
+        ("[retention]\npayload = \"1KiB\"\n", ":2: unknown key retention.payload;", "limits.payload"),
+        ("listen = \"127.0.0.1:1\"\n", ":1: unknown key listen;", "metrics.listen"),
+        ("[auth]\nissuer = \"a\"\n[auth.jwk]\nurl = 1\n", ":4: unknown key auth.jwk.url;", "auth."),
+        ("[stop]\n[logging]\n", ":2: unknown key logging;", ""),
+    ];
+    for (text, where_and_what, nearest) in cases {
+        let error = error(text, &[], &[]);
+        assert!(error.contains(where_and_what), "{error}");
+        assert!(error.contains(&format!("nearest known key is {nearest}")), "{error}");
+    }
+    let environment = error("", &[("WARDLINE_LIMIT_PAYLOAD", "1")], &[]);
+    assert!(environment.contains("WARDLINE_LIMIT_PAYLOAD;"), "{environment}");
+    assert!(environment.contains("WARDLINE_LIMITS_PAYLOAD"), "{environment}");
+    let set = error("", &[], &["retention.dedup_window=1h"]);
+    assert!(set.starts_with("--set: unknown key retention.dedup_window;"), "{set}");
+    assert!(set.contains("retention.dedupe_window"), "{set}");
+    assert!(error("", &[], &["limits.payload"]).contains("section.key=value"));
+}
+
+#[test]
+fn variables_that_are_not_configuration_are_left_alone() {
+    let others = ["TOKEN", "LOG", "SEED", "SERVICE_HOST", "SERVICE_PORT", "PORT", "PORT_4433_UDP_ADDR"];
+    let others = others.map(|name| (format!("WARDLINE_{name}"), "x".to_owned()));
+    let foreign = [("PATH".to_owned(), "/bin".to_owned())];
+    assert_eq!(
+        Config::default().layered(None, others.into_iter().chain(foreign), &[]).unwrap(),
+        Config::default()
+    );
+}
+
+#[test]
+fn wrong_types_and_ranges_are_refused_naming_value_range_and_source() {
+    let in_file = [
+        ("[limits]\npayload = true\n", ":2: limits.payload = (a value of type boolean) is not allowed"),
+        ("[limits]\npayload = \"2KiB\"\n", "a size like \"64KiB\", from 4 KiB to 4 MiB"),
+        ("[limits]\npayload = \"64kb\"\n", "limits.payload = \"64kb\""),
+        ("[limits]\nconnections = \"5\"\n", "a whole number from 1 to 1000000"),
+        ("[limits]\nconnections = -1\n", "connections = -1"),
+        ("[limits]\nconnections = 0x10\n", "a whole number"),
+        ("[limits]\nlanes = 99999999999999999999999\n", "lanes"),
+        ("[retention]\nmax = 30\n", "retention.max = 30 is not allowed; it must be a time like"),
+        ("[retention]\nmax = \"0s\"\n", "from 1s to"),
+        ("[retention]\nmax = \"30\"\n", "retention.max = \"30\""),
+        ("[storage]\nengine = \"sled\"\n", "\"rocksdb\" or \"memory\""),
+        ("[storage]\nreserve = \"99999999999999999999GiB\"\n", "storage.reserve"),
+        ("[listen]\naddress = \"localhost\"\n", "an IP address and a port"),
+        ("[listen]\naddress = 4433\n", "an IP address and a port"),
+        ("[[limits]]\npayload = 1\n", "unknown key limits"),
+    ];
+    for (text, expected) in in_file {
+        let error = error(text, &[], &[]);
+        assert!(error.contains(expected), "{error:?} does not say {expected:?}");
+    }
+    let environment = error("", &[("WARDLINE_LIMITS_LANES", "many")], &[]);
+    assert!(
+        environment.starts_with("environment, WARDLINE_LIMITS_LANES: limits.lanes = many"),
+        "{environment}"
+    );
+    assert!(error("", &[], &["stop.deadline=1h"]).starts_with("--set: stop.deadline = 1h is not allowed"));
+    let flag = Setting::Flag { flag: "--listen", key: "listen.address", value: "here".into() };
+    let flag = Config::default().layered(None, [], &[flag]).unwrap_err().to_string();
+    assert!(flag.starts_with("--listen: listen.address = here"), "{flag}");
+}
+
+#[test]
+fn half_written_files_are_refused_with_the_line() {
+    let whole = std::fs::read_to_string(reference()).unwrap();
+    let cut =
+        whole.find("64KiB\"").map(|at| at + 3).map(|_| whole.find("payload = \"64").unwrap() + 13).unwrap();
+    let half = error(&whole[..cut], &[], &[]);
+    let line = whole[..cut].lines().count();
+    assert!(half.contains(&format!(":{line}: not valid TOML")), "{half}");
+    // Wherever the file is cut off, the answer is an error or a valid configuration, never a panic.
+    for cut in (0..whole.len()).filter(|cut| whole.is_char_boundary(*cut)).step_by(7) {
+        let _ = load(&whole[..cut], &[], &[]);
+    }
+    let missing = Config::default().layered(Some(Path::new("/nonexistent/wardline.toml")), [], &[]);
+    assert!(missing.unwrap_err().to_string().contains("/nonexistent/wardline.toml"));
+}
+
+#[test]
+fn contradictions_between_limits_are_refused() {
+    let pairs = [
+        (["limits.keep_alive=40s", "limits.idle_timeout=60s"], "keep_alive"),
+        (["limits.payload=1MiB", "limits.page_bytes=512KiB"], "page_bytes"),
+        (["limits.tail=2MiB", "limits.tails=1MiB"], "tails"),
+        (["limits.group_commands=4096", "limits.waiting_commands=100"], "waiting_commands"),
+        (["limits.handshakes=10", "limits.handshakes_before_retry=11"], "handshakes"),
+    ];
+    for (set, named) in pairs {
+        let error = error("", &[], &set);
+        assert!(error.starts_with("limits contradict each other") && error.contains(named), "{error}");
+    }
+    // Extremes that each key allows alone fit together.
+    for set in [["limits.payload=4KiB", "limits.lanes=2"], ["limits.payload=4MiB", "limits.page_bytes=16MiB"]]
+    {
+        load("", &[], &set).unwrap();
+    }
+}
+
+#[test]
+fn keys_without_a_default_are_required_and_not_mixed_with_dev() {
+    let names = ["tls.certificate", "tls.key", "auth.jwks", "auth.issuer"];
+    for missing in names {
+        let set: Vec<_> = names
+            .iter()
+            .filter(|name| **name != missing)
+            .map(|name| Setting::Set(format!("{name}=x")))
+            .collect();
+        let config = Config::default().layered(None, [], &set).unwrap();
+        let error = config.require_keys().unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{missing} is not set")), "{error}");
+        let one = Config::dev().layered(None, [], &[Setting::Set(format!("{missing}=x"))]).unwrap();
+        assert!(one.refuse_keys().unwrap_err().to_string().starts_with(missing));
+    }
+    Config::dev().refuse_keys().unwrap();
+}
