@@ -1,4 +1,7 @@
 //! Every bound of the broker, in one place, with the relations between them checked.
+//!
+//! Whatever a peer can make grow has its bound here. Ranges of single values are the configuration's business; what
+//! must hold between them is proved by [`Limits::check`] before anything starts.
 
 use std::time::Duration;
 

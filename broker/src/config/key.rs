@@ -110,14 +110,18 @@ impl Key {
     pub(super) fn set(&self, config: &mut Config, given: &Given) -> Result<(), String> {
         let done = match &self.takes {
             Address(put) => given.address().map(|address| put(config, address)),
-            AddressOrOff(put) if given.text() == Some("") => Some(put(config, None)),
-            AddressOrOff(put) => given.address().map(|address| put(config, Some(address))),
+            AddressOrOff(put) => match given.text() {
+                Some("") => Some(None),
+                _ => given.address().map(Some),
+            }
+            .map(|address| put(config, address)),
             Text(put) => given.text().map(|text| put(config, text)),
             Engine(put) => match given.text() {
-                Some("rocksdb") => Some(put(config, EngineChoice::Rocksdb)),
-                Some("memory") => Some(put(config, EngineChoice::Memory)),
+                Some("rocksdb") => Some(EngineChoice::Rocksdb),
+                Some("memory") => Some(EngineChoice::Memory),
                 _ => None,
-            },
+            }
+            .map(|engine| put(config, engine)),
             Time(range, put) => given
                 .time()
                 .filter(|time| (millis(range.start())..=millis(range.end())).contains(time))

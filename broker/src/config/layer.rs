@@ -1,5 +1,7 @@
-//! Where values come from: a file, the environment, flags. Each layer becomes a list of assignments that know
-//! their origin; what they mean is the key's business.
+//! Where values come from: a file, the environment, flags.
+//!
+//! Each layer becomes a list of assignments that know their origin, in an order that does not depend on chance. What
+//! a value means is its key's business; the environment is handed in, never read here.
 
 use std::path::Path;
 

@@ -70,7 +70,7 @@ fn parse_bytes(text: &str) -> Option<u64> {
 
 /// Shows a size in the largest unit that divides it.
 pub(super) fn show_bytes(bytes: u64) -> String {
-    let fitting = UNITS.iter().find(|(_, factor)| bytes >= *factor && bytes % factor == 0);
+    let fitting = UNITS.iter().find(|(_, factor)| bytes >= *factor && bytes.is_multiple_of(*factor));
     let (unit, factor) = fitting.unwrap_or(&UNITS[4]);
     format!("{} {unit}", bytes / factor)
 }
