@@ -11,6 +11,7 @@
 //!   [`Durability::Synced`] returned, the batch survives the loss of power.
 //! - After an error from `commit` the engine's state is unknown: the caller stops writing.
 
+use std::fmt;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -77,8 +78,8 @@ impl Table {
     }
 }
 
-/// One change.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One change. Shows the length of a value in `Debug`.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Mutation {
     /// Writes a record, replacing the one with this key.
     Put {
@@ -98,6 +99,23 @@ pub enum Mutation {
         /// Key.
         key: Bytes,
     },
+}
+
+impl fmt::Debug for Mutation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Put { table, key, value, expires } => f
+                .debug_struct("Put")
+                .field("table", table)
+                .field("key", key)
+                .field("value_bytes", &value.len())
+                .field("expires", expires)
+                .finish(),
+            Self::Delete { table, key } => {
+                f.debug_struct("Delete").field("table", table).field("key", key).finish()
+            }
+        }
+    }
 }
 
 /// When a commit may return.
@@ -206,8 +224,8 @@ pub trait Engine: Send + Sync + 'static {
     /// [`EngineError`] if it could not be written; stop writing then, and never try again.
     fn commit(&self, batch: &[Mutation], durability: Durability) -> Result<(), EngineError>;
 
-    /// Frees the bytes of what is expired at `now`, replaced or deleted: when it returns, no file and no buffer of
-    /// the engine holds them. May take long; runs beside reads and commits.
+    /// Frees the bytes of what is expired at `now`, replaced or deleted: when it returns, no file of the engine holds
+    /// them, nor a buffer that a file is written from. May take long; runs beside reads and commits.
     ///
     /// # Errors
     /// [`EngineError`] if it could not be finished; it may be tried again.

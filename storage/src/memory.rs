@@ -5,6 +5,7 @@
 //! go at once, expired ones with [`Engine::reclaim`]. Nothing here survives the process.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::ops::{Bound, ControlFlow};
 use std::time::Duration;
 
@@ -17,22 +18,27 @@ use crate::engine::{
 use crate::id::Timestamp;
 
 /// Keeps everything in ordered maps. Durable only as long as the process lives.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct MemoryEngine {
     state: RwLock<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     tables: [BTreeMap<Bytes, Stored>; Table::ALL.len()],
     /// Every record that expires, soonest first.
     expiries: BTreeSet<(Timestamp, Table, Bytes)>,
 }
 
-#[derive(Debug)]
 struct Stored {
     value: Bytes,
     expires: Timestamp,
+}
+
+impl fmt::Debug for MemoryEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryEngine").finish_non_exhaustive()
+    }
 }
 
 impl State {

@@ -1,0 +1,283 @@
+//! A log on an engine whose commits the test holds, counts and breaks.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::mpsc;
+use wardline_storage::command::{Actor, Command, Create, Event, Outcome, Policy, Publish, Submission};
+use wardline_storage::engine::{
+    Direction, Durability, Engine, EngineError, Health, KeyRange, Mutation, Reclaimed, Table, Visit,
+};
+use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, Seq, TenantId, Timestamp, UserId};
+use wardline_storage::local::{Bounds, LocalLog};
+use wardline_storage::log::{Completion, GroupStats, Log, Lost, Observer, Refused, Reply};
+use wardline_storage::memory::MemoryEngine;
+use wardline_storage::model::{Kind, Priority, Text};
+
+/// Longer than anything here takes on a slow machine.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Polls until it holds.
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// What the next commits do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Commits {
+    Pass,
+    /// Wait inside, until it is something else.
+    Hold,
+    Fail,
+    Panic,
+}
+
+/// The memory engine behind a gate.
+pub struct GatedEngine {
+    inner: MemoryEngine,
+    gate: Mutex<Gate>,
+    moved: Condvar,
+}
+
+struct Gate {
+    commits: Commits,
+    entered: usize,
+    returned: Vec<Durability>,
+}
+
+impl GatedEngine {
+    pub fn new() -> Arc<Self> {
+        let gate = Gate { commits: Commits::Pass, entered: 0, returned: Vec::new() };
+        Arc::new(Self { inner: MemoryEngine::default(), gate: Mutex::new(gate), moved: Condvar::new() })
+    }
+
+    pub fn set(&self, commits: Commits) {
+        self.gate.lock().commits = commits;
+        self.moved.notify_all();
+    }
+
+    /// Commits begun.
+    pub fn entered(&self) -> usize {
+        self.gate.lock().entered
+    }
+
+    /// How durable the commits that succeeded were asked to be.
+    pub fn returned(&self) -> Vec<Durability> {
+        self.gate.lock().returned.clone()
+    }
+}
+
+impl Engine for GatedEngine {
+    fn get(&self, table: Table, key: &[u8], now: Timestamp) -> Result<Option<Bytes>, EngineError> {
+        self.inner.get(table, key, now)
+    }
+    fn scan(
+        &self,
+        table: Table,
+        range: KeyRange<'_>,
+        direction: Direction,
+        now: Timestamp,
+        visit: Visit<'_>,
+    ) -> Result<(), EngineError> {
+        self.inner.scan(table, range, direction, now, visit)
+    }
+    fn commit(&self, batch: &[Mutation], durability: Durability) -> Result<(), EngineError> {
+        let mut gate = self.gate.lock();
+        gate.entered += 1;
+        while gate.commits == Commits::Hold {
+            self.moved.wait(&mut gate);
+        }
+        match gate.commits {
+            Commits::Fail => {
+                Err(EngineError::Io { doing: "committing", detail: "the disk is full".to_owned() })
+            }
+            Commits::Panic => panic!("planted"),
+            Commits::Pass | Commits::Hold => {
+                gate.returned.push(durability);
+                self.inner.commit(batch, durability)
+            }
+        }
+    }
+    fn reclaim(&self, now: Timestamp) -> Result<Reclaimed, EngineError> {
+        self.inner.reclaim(now)
+    }
+    fn health(&self, now: Timestamp) -> Health {
+        self.inner.health(now)
+    }
+    fn name(&self) -> &'static str {
+        "gated"
+    }
+}
+
+/// What the observer was told.
+#[derive(Clone, Default)]
+pub struct Told(Arc<Mutex<(Vec<GroupStats>, Vec<Event>, Vec<String>)>>);
+
+impl Told {
+    pub fn groups(&self) -> Vec<GroupStats> {
+        self.0.lock().0.clone()
+    }
+    pub fn events(&self) -> usize {
+        self.0.lock().1.len()
+    }
+    pub fn failures(&self) -> Vec<String> {
+        self.0.lock().2.clone()
+    }
+}
+
+impl Observer for Told {
+    fn committed(&mut self, group: GroupStats, events: Vec<Event>) {
+        let told = &mut *self.0.lock();
+        told.0.push(group);
+        told.1.extend(events);
+    }
+    fn failed(&mut self, error: &EngineError) {
+        self.0.lock().2.push(error.to_string());
+    }
+}
+
+/// A log under test, with a conversation in it, and one session that talks to it.
+pub struct Driver {
+    pub engine: Arc<GatedEngine>,
+    pub log: Arc<LocalLog>,
+    pub told: Told,
+    pub session: Session,
+}
+
+impl Driver {
+    pub fn start(bounds: Bounds) -> Self {
+        let engine = GatedEngine::new();
+        let told = Told::default();
+        let log = LocalLog::start(engine.clone(), bounds, told.clone()).expect("starts");
+        let log = Arc::new(log);
+        let mut session = Session::new(&log);
+        session.submit(create()).expect("taken in");
+        assert!(matches!(session.outcome(), (0, Ok(Outcome::Created { existed: false, .. }))));
+        eventually("the observer hears of the first group", || told.groups().len() == 1);
+        Self { engine, log, told, session }
+    }
+
+    /// Holds the next commit, and makes the committer stand in it with one routine message. Whatever is submitted
+    /// then waits.
+    pub fn hold(&mut self) {
+        let entered = self.engine.entered();
+        self.engine.set(Commits::Hold);
+        self.session.submit(publish(Priority::Routine, 0)).expect("taken in");
+        eventually("the committer commits", || self.engine.entered() > entered);
+        assert_eq!(self.log.depth().commands, 0);
+    }
+}
+
+/// Submits, and receives completions, as a session of the broker does. Tickets count up from 0.
+pub struct Session {
+    log: Arc<LocalLog>,
+    sender: mpsc::Sender<Completion>,
+    receiver: mpsc::Receiver<Completion>,
+    tickets: u64,
+}
+
+impl Session {
+    pub fn new(log: &Arc<LocalLog>) -> Self {
+        let (sender, receiver) = mpsc::channel(10_000);
+        Self { log: Arc::clone(log), sender, receiver, tickets: 0 }
+    }
+
+    pub fn submit(&mut self, submission: Submission) -> Result<(), Refused> {
+        let place = self.sender.clone().try_reserve_owned().expect("the window is wide enough");
+        let ticket = self.tickets;
+        self.log.submit(submission, Reply { ticket, place }).map_err(|(refused, reply)| {
+            assert_eq!(reply.ticket, ticket, "a refused reply comes back");
+            refused
+        })?;
+        self.tickets += 1;
+        Ok(())
+    }
+
+    pub fn try_completion(&mut self) -> Option<Completion> {
+        self.receiver.try_recv().ok()
+    }
+
+    pub fn completion(&mut self) -> Completion {
+        let mut found = None;
+        eventually("a completion", || {
+            found = self.try_completion();
+            found.is_some()
+        });
+        found.expect("just found")
+    }
+
+    /// The next completion's ticket and outcome.
+    pub fn outcome(&mut self) -> (u64, Result<Outcome, Lost>) {
+        let Completion { ticket, verdict } = self.completion();
+        (ticket, verdict.map(|verdict| verdict.expect("the machine agrees")))
+    }
+
+    /// The next completion's ticket and the place of the message that it is about.
+    pub fn published(&mut self) -> (u64, Seq) {
+        match self.outcome() {
+            (ticket, Ok(Outcome::Published { seq, .. })) => (ticket, seq),
+            other => panic!("not published: {other:?}"),
+        }
+    }
+}
+
+/// Bounds that nothing here runs into unless it means to.
+pub fn wide() -> Bounds {
+    Bounds {
+        waiting_commands_max: 8_000,
+        waiting_bytes_max: 64 << 20,
+        group_commands_max: 1_000,
+        group_bytes_max: 8 << 20,
+        close_timeout: PATIENCE,
+    }
+}
+
+fn submission(command: Command) -> Submission {
+    Submission {
+        time: Timestamp(1_700_000_000_000),
+        actor: Actor {
+            tenant: TenantId::new([1; 16]),
+            user: UserId::new([2; 16]),
+            name: Text::new("a"),
+            device: DeviceId::new([3; 16]),
+        },
+        policy: Policy {
+            retention_max: Duration::from_secs(86_400),
+            dedupe_window: Duration::from_secs(3_600),
+            members_max: 100,
+            devices_max: 10,
+        },
+        command,
+    }
+}
+
+const CONVERSATION: ConversationId = ConversationId::new([4; 16]);
+
+fn create() -> Submission {
+    submission(Command::Create(Create {
+        conversation: CONVERSATION,
+        kind: Kind::Group,
+        others: Vec::new(),
+        title: Text::new(""),
+        retention: None,
+    }))
+}
+
+/// A message of so many bytes that is like no other.
+pub fn publish(priority: Priority, payload_bytes: usize) -> Submission {
+    submission(Command::Publish(Publish {
+        conversation: CONVERSATION,
+        client_id: ClientMessageId::new(rand::random()),
+        content_type: Text::new("text/plain"),
+        payload: vec![0; payload_bytes].into(),
+        priority,
+        reply_to: None,
+        expires_in: None,
+    }))
+}

@@ -1,0 +1,264 @@
+//! The local log: what it groups, when it answers, whom it refuses, how it ends.
+
+mod driver;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use driver::{Commits, Driver, PATIENCE, Session, eventually, publish, wide};
+use wardline_storage::engine::Durability;
+use wardline_storage::id::Seq;
+use wardline_storage::local::Bounds;
+use wardline_storage::log::{Log, Lost, Refused};
+use wardline_storage::model::Priority::{Routine, Urgent};
+
+#[test]
+fn what_waits_during_a_commit_shares_the_next_sync() {
+    let mut driver = Driver::start(wide());
+    driver.hold();
+    let commits = driver.engine.returned().len();
+    for _ in 0..500 {
+        driver.session.submit(publish(Routine, 10)).unwrap();
+    }
+    driver.engine.set(Commits::Pass);
+    // 1 from the hold, 500 from here, after the notice-free creation: sequences go on without a hole.
+    for i in 0..501 {
+        assert_eq!(driver.session.published(), (1 + i, Seq(1 + i)));
+    }
+    assert_eq!(driver.engine.returned().len(), commits + 2, "one sync for the first, one for the 500");
+    eventually("the observer hears of the groups", || driver.told.groups().len() == 3);
+    assert_eq!(driver.told.groups()[2].commands, 500);
+    assert!(driver.told.events() >= 501);
+}
+
+#[test]
+fn nothing_is_answered_or_told_before_its_commit_returned() {
+    let mut driver = Driver::start(wide());
+    let events = driver.told.events();
+    driver.hold();
+    driver.session.submit(publish(Urgent, 10)).unwrap();
+    // The committer stands inside the commit: an answer sent ahead of it would be here already.
+    assert!(driver.session.try_completion().is_none(), "answered before the commit returned");
+    assert_eq!(
+        (driver.told.groups().len(), driver.told.events()),
+        (1, events),
+        "told before the commit returned"
+    );
+    driver.engine.set(Commits::Pass);
+    assert_eq!(driver.session.published().0, 1);
+    assert_eq!(driver.session.published().0, 2);
+}
+
+#[test]
+fn what_changes_state_is_synced() {
+    let mut driver = Driver::start(wide());
+    for _ in 0..20 {
+        driver.session.submit(publish(Routine, 10)).unwrap();
+        driver.session.published();
+    }
+    let commits = driver.engine.returned();
+    assert!(commits.len() >= 21 && commits.iter().all(|asked| *asked == Durability::Synced), "{commits:?}");
+}
+
+#[test]
+fn a_group_keeps_its_bounds() {
+    let bounds = Bounds { group_commands_max: 10, group_bytes_max: 5_000, ..wide() };
+    let mut driver = Driver::start(bounds);
+    driver.hold();
+    for _ in 0..25 {
+        driver.session.submit(publish(Routine, 0)).unwrap();
+    }
+    // Heavier than a group may be: it goes alone.
+    driver.session.submit(publish(Routine, 6_000)).unwrap();
+    for _ in 0..4 {
+        driver.session.submit(publish(Routine, 2_000)).unwrap();
+    }
+    driver.engine.set(Commits::Pass);
+    for i in 0..31 {
+        assert_eq!(driver.session.published(), (1 + i, Seq(1 + i)));
+    }
+    eventually("the observer hears of every group", || driver.told.groups().len() == 8);
+    let sizes: Vec<usize> = driver.told.groups().iter().map(|group| group.commands).collect();
+    assert_eq!(sizes, [1, 1, 10, 10, 5, 1, 2, 2]);
+}
+
+/// Everything after a failure: lost, stopped, said once, never tried again.
+fn fails_for_good(how: Commits, text: &str) {
+    let mut driver = Driver::start(wide());
+    driver.hold();
+    for _ in 0..30 {
+        driver.session.submit(publish(Routine, 10)).unwrap();
+    }
+    let entered = driver.engine.entered();
+    driver.engine.set(how);
+    for ticket in 1..32 {
+        let completion = driver.session.completion();
+        assert_eq!((completion.ticket, completion.verdict.err()), (ticket, Some(Lost)));
+    }
+    eventually("the observer hears of the failure", || !driver.told.failures().is_empty());
+    // Even if the disk would work again.
+    driver.engine.set(Commits::Pass);
+    assert_eq!(driver.session.submit(publish(Routine, 10)), Err(Refused::Stopped));
+    assert_eq!(driver.session.submit(publish(Urgent, 10)), Err(Refused::Stopped));
+    driver.log.close();
+    assert_eq!(driver.engine.entered(), entered, "a failed commit is never tried again");
+    let failures = driver.told.failures();
+    assert!(failures.len() == 1 && failures[0].contains(text), "{failures:?}");
+    assert_eq!(driver.told.groups().len(), 1, "what failed is not told as committed");
+}
+
+#[test]
+fn after_a_failed_commit_everything_is_lost_and_nothing_is_tried_again() {
+    fails_for_good(Commits::Fail, "the disk is full");
+}
+
+#[test]
+fn a_panic_stops_the_log_and_leaves_nobody_waiting() {
+    fails_for_good(Commits::Panic, "panicked");
+}
+
+#[test]
+fn a_full_log_refuses_and_keeps_room_for_urgent_messages() {
+    let mut driver = Driver::start(Bounds { waiting_commands_max: 80, ..wide() });
+    driver.hold();
+    let mut taken = 0;
+    while driver.session.submit(publish(Routine, 0)) != Err(Refused::Full) {
+        taken += 1;
+    }
+    assert_eq!(taken, 70, "routine messages may fill seven eighths");
+    assert_eq!((driver.log.depth().commands, driver.log.depth().commands_max), (70, 80));
+    let mut urgent = 0;
+    while driver.session.submit(publish(Urgent, 0)) != Err(Refused::Full) {
+        urgent += 1;
+    }
+    assert_eq!(urgent, 10, "the last eighth is for urgent ones");
+    assert_eq!(driver.session.submit(publish(Routine, 0)), Err(Refused::Full));
+    driver.engine.set(Commits::Pass);
+    for _ in 0..81 {
+        driver.session.published();
+    }
+    assert_eq!((driver.log.depth().commands, driver.log.depth().bytes), (0, 0));
+    driver.session.submit(publish(Routine, 0)).expect("there is room again");
+    driver.session.published();
+}
+
+#[test]
+fn bytes_are_bounded_like_commands() {
+    let mut driver = Driver::start(Bounds { waiting_bytes_max: 80_000, ..wide() });
+    driver.hold();
+    let weight = publish(Routine, 9_000).weight();
+    let mut taken = 0;
+    while driver.session.submit(publish(Routine, 9_000)) != Err(Refused::Full) {
+        taken += 1;
+    }
+    assert_eq!(taken, 70_000 / weight);
+    assert_eq!(driver.log.depth().bytes, taken * weight);
+    driver.session.submit(publish(Urgent, 9_000)).expect("an urgent message has room");
+    driver.session.submit(publish(Routine, 100_000)).expect_err("heavier than all that may wait");
+    driver.engine.set(Commits::Pass);
+    for _ in 0..taken + 2 {
+        driver.session.published();
+    }
+}
+
+#[test]
+fn urgent_messages_overtake_and_each_kind_keeps_its_order() {
+    let mut driver = Driver::start(Bounds { group_commands_max: 3, ..wide() });
+    driver.hold();
+    // Tickets 2 to 6 are routine, 7 to 10 urgent.
+    for _ in 0..5 {
+        driver.session.submit(publish(Routine, 0)).unwrap();
+    }
+    for _ in 0..4 {
+        driver.session.submit(publish(Urgent, 0)).unwrap();
+    }
+    driver.engine.set(Commits::Pass);
+    let order: Vec<u64> = (0..10).map(|_| driver.session.published().0).collect();
+    assert_eq!(order, [1, 7, 8, 9, 10, 2, 3, 4, 5, 6]);
+}
+
+#[test]
+fn every_caller_keeps_its_order() {
+    const CALLERS: u64 = 8;
+    const MESSAGES: u64 = 300;
+    let driver = Driver::start(Bounds { group_commands_max: 37, ..wide() });
+    let all: Vec<Vec<Seq>> = thread::scope(|scope| {
+        let callers: Vec<_> = (0..CALLERS)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut session = Session::new(&driver.log);
+                    for _ in 0..MESSAGES {
+                        session.submit(publish(Routine, 5)).unwrap();
+                    }
+                    (0..MESSAGES)
+                        .map(|ticket| {
+                            let (answered, seq) = session.published();
+                            assert_eq!(answered, ticket);
+                            seq
+                        })
+                        .collect()
+                })
+            })
+            .collect();
+        callers.into_iter().map(|caller| caller.join().expect("no caller fails")).collect()
+    });
+    for seqs in &all {
+        assert!(seqs.is_sorted_by(|earlier, later| earlier < later), "a caller's messages were reordered");
+    }
+    let mut together: Vec<Seq> = all.into_iter().flatten().collect();
+    together.sort();
+    assert_eq!(
+        together,
+        (1..=CALLERS * MESSAGES).map(Seq).collect::<Vec<_>>(),
+        "each has a place of its own"
+    );
+}
+
+#[test]
+fn close_finishes_what_waits_and_takes_nothing_more() {
+    let mut driver = Driver::start(Bounds { group_commands_max: 10, ..wide() });
+    driver.hold();
+    for _ in 0..100 {
+        driver.session.submit(publish(Routine, 10)).unwrap();
+    }
+    let log = driver.log.clone();
+    let closing = thread::spawn(move || log.close());
+    eventually("the log takes nothing in", || {
+        driver.session.submit(publish(Routine, 0)) == Err(Refused::Stopped)
+    });
+    assert!(!closing.is_finished(), "close waits for the commit");
+    driver.engine.set(Commits::Pass);
+    closing.join().unwrap();
+    // All answers are there by now: no waiting.
+    for _ in 0..101 {
+        assert!(driver.session.try_completion().is_some_and(|completion| completion.verdict.is_ok()));
+    }
+    driver.log.close();
+    assert_eq!(driver.session.submit(publish(Urgent, 0)), Err(Refused::Stopped));
+    assert!(driver.told.failures().is_empty());
+}
+
+#[test]
+fn close_does_not_wait_for_ever() {
+    let mut driver = Driver::start(Bounds { close_timeout: Duration::from_millis(50), ..wide() });
+    driver.hold();
+    driver.session.submit(publish(Routine, 10)).unwrap();
+    let began = Instant::now();
+    driver.log.close();
+    assert!(began.elapsed() < PATIENCE);
+    let completion = driver.session.completion();
+    assert_eq!((completion.ticket, completion.verdict.err()), (2, Some(Lost)), "what waited is given up");
+    // The one in the commit gets its true answer once there is one.
+    driver.engine.set(Commits::Pass);
+    assert_eq!(driver.session.published().0, 1);
+}
+
+#[test]
+fn dropping_the_log_lets_go_of_the_engine() {
+    let mut driver = Driver::start(wide());
+    driver.session.submit(publish(Routine, 10)).unwrap();
+    let Driver { engine, log, mut session, .. } = driver;
+    session.published();
+    drop((session, log));
+    assert_eq!(std::sync::Arc::strong_count(&engine), 1, "the store could be opened again now");
+}
