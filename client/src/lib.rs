@@ -6,10 +6,23 @@
 //! resumes deliveries. What the application takes from the inbox, it gets exactly once and in order per conversation.
 
 mod client;
+mod connect;
+mod control;
+mod driver;
 mod error;
+mod frames;
 mod inbox;
+mod lanes;
 mod options;
+mod order;
+mod outbox;
+mod publishing;
+mod receipts;
+mod requests;
+mod session;
+mod shared;
 mod types;
+mod wire;
 
 pub use client::{Client, PendingAck, connect};
 pub use error::{Code, ConnectError, Refusal, RequestError};

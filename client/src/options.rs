@@ -8,7 +8,7 @@ use crate::types::{ConversationId, DeviceId, Sequence};
 
 /// Gives a token for each session. Called again for every reconnect, and before a token expires.
 pub trait TokenSource: Send + Sync + 'static {
-    /// A JWT in compact form, or why there is none.
+    /// A JWT in compact form, or why there is none. Called on the client's task: it must not block for long.
     ///
     /// # Errors
     /// A sentence for people.
@@ -73,6 +73,9 @@ pub struct Options {
     pub receipt_delay: Duration,
     /// Pauses between attempts.
     pub backoff: Backoff,
+    /// How often a sign of life goes over an idle connection. The connection counts as lost after three times this
+    /// without one from the broker.
+    pub keep_alive: Duration,
     /// Longest time for one attempt.
     pub connect_timeout: Duration,
     /// Longest time that a request other than a publish waits, reconnects included.
@@ -105,6 +108,7 @@ impl Options {
             acknowledging: Acknowledging::Automatic,
             receipt_delay: Duration::from_millis(5),
             backoff: Backoff { first: Duration::from_millis(100), max: Duration::from_secs(10) },
+            keep_alive: Duration::from_secs(20),
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
             resume: Vec::new(),

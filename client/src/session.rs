@@ -1,0 +1,118 @@
+//! One session, from Welcome to its end.
+//!
+//! Owns the connection while the session lasts: control stream, publish lane and delivery lanes run as parts of the
+//! client's one task, so that nothing can outlive it. It never connects. Invariant: the connection is closed when
+//! [`run`] returns; after Goodbye the answers that are still on their way are awaited, for a while.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use quinn::{Connection, ConnectionError, VarInt};
+use wardline_proto::v1::Welcome;
+
+use crate::control::Control;
+use crate::error::{Code, Refusal};
+use crate::frames::{Lane, StreamError};
+use crate::options::Options;
+use crate::shared::Shared;
+use crate::wire::Malformed;
+use crate::{lanes, publishing};
+
+/// How long the broker may take, after Goodbye or the end of a stream, to send what is on its way and close.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// A session that was just opened.
+pub(crate) struct Established {
+    pub(crate) connection: Connection,
+    pub(crate) control: Lane,
+    pub(crate) welcome: Welcome,
+    /// The token that opened it.
+    pub(crate) token: String,
+}
+
+/// Why a session ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The application closed the client.
+    Stopped,
+    /// The broker said Goodbye; answers may still come.
+    Goodbye(Refusal),
+    /// The broker closed the connection and said why.
+    Told(Refusal),
+    /// The connection broke.
+    Lost(String),
+    /// The broker broke the protocol.
+    Protocol(String),
+}
+
+impl From<ConnectionError> for End {
+    fn from(error: ConnectionError) -> Self {
+        let ConnectionError::ApplicationClosed(close) = &error else { return Self::Lost(error.to_string()) };
+        let code =
+            i32::try_from(close.error_code.into_inner()).ok().and_then(|code| Code::try_from(code).ok());
+        match code {
+            Some(code) if code != Code::Unspecified => Self::Told(Refusal {
+                code,
+                text: String::from_utf8_lossy(&close.reason).into_owned(),
+                action: "see the meaning of the code".into(),
+                retry_after: Duration::ZERO,
+                current_sequence: 0,
+            }),
+            _ => Self::Lost("the broker closed the connection".into()),
+        }
+    }
+}
+
+impl From<StreamError> for End {
+    fn from(error: StreamError) -> Self {
+        match error {
+            StreamError::Frame(_) | StreamError::Truncated => Self::Protocol(error.to_string()),
+            StreamError::Read(quinn::ReadError::ConnectionLost(error))
+            | StreamError::Write(quinn::WriteError::ConnectionLost(error)) => error.into(),
+            StreamError::Ended | StreamError::Read(_) | StreamError::Write(_) => {
+                Self::Lost(error.to_string())
+            }
+        }
+    }
+}
+
+impl From<Malformed> for End {
+    fn from(error: Malformed) -> Self {
+        Self::Protocol(error.to_string())
+    }
+}
+
+/// Runs a session to its end.
+pub(crate) async fn run(session: Established, shared: &Shared, options: &Options) -> End {
+    let Established { connection, control, welcome, token } = session;
+    let limits = welcome.limits.unwrap_or_default();
+    let control = pin!(Control::new(control, token, &welcome, shared, options).run());
+    let mut publishing = pin!(publishing::run(&connection, shared, limits.lane_requests_max as usize));
+    let mut delivering = pin!(lanes::run(&connection, &shared.mailbox, limits.payload_bytes_max as usize));
+    // In this order, so that a Goodbye is heard before the loss that follows it.
+    let end = tokio::select! {
+        biased;
+        () = shared.stop.cancelled() => End::Stopped,
+        end = control => end,
+        end = &mut publishing => end,
+        end = &mut delivering => end,
+    };
+    if let End::Goodbye(_) = end {
+        let rest = async {
+            tokio::select! {
+                _ = &mut publishing => {}
+                _ = &mut delivering => {}
+                _ = connection.closed() => {}
+                () = shared.stop.cancelled() => {}
+            }
+        };
+        // Whether it came in time or not, the session is over.
+        let _ = tokio::time::timeout(FAREWELL, rest).await;
+    }
+    let (code, reason) = match &end {
+        End::Protocol(_) => (Code::BadFrame as u32, "protocol violation"),
+        _ => (0, ""),
+    };
+    connection.close(VarInt::from_u32(code), reason.as_bytes());
+    end
+}

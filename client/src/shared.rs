@@ -1,0 +1,136 @@
+//! What the application's handles and the client's one task share.
+//!
+//! Owns the pure states behind their locks and the bells that wake the task. It never waits and never does I/O.
+//! Invariants: no lock is held across an await; after [`Shared::close`] nothing is taken in and everybody who waits
+//! is told why.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use wardline_proto::v1::Publish;
+
+use crate::error::RequestError;
+use crate::inbox::Mailbox;
+use crate::options::{Acknowledging, Options};
+use crate::outbox::Outbox;
+use crate::receipts::{Mark, Receipts};
+use crate::requests::Requests;
+use crate::types::{Ack, ConversationId, Status};
+
+/// Where the answer to a publish goes, and its place in the window.
+pub(crate) struct Publisher {
+    pub(crate) reply: oneshot::Sender<Result<Ack, RequestError>>,
+    pub(crate) _place: OwnedSemaphorePermit,
+}
+
+/// What the handles and the task share.
+pub(crate) struct Shared {
+    pub(crate) acknowledging: Acknowledging,
+    pub(crate) mailbox: Mailbox,
+    pub(crate) status: watch::Sender<Status>,
+    /// Tells the task to end.
+    pub(crate) stop: CancellationToken,
+    /// Cancelled when the task has ended.
+    pub(crate) ended: CancellationToken,
+    /// Places for publishes without an answer.
+    pub(crate) window: Arc<Semaphore>,
+    outbox: Mutex<Outbox<Publisher>>,
+    receipts: Mutex<Receipts>,
+    requests: Mutex<Requests>,
+    /// Rings for the publish lane.
+    pub(crate) publishes_bell: Notify,
+    /// Rings for the control stream: requests to send at once.
+    pub(crate) requests_bell: Notify,
+    /// Rings for the control stream: receipts to send within the delay.
+    pub(crate) receipts_bell: Notify,
+    /// Rings for all who wait until something is settled: publishes answered, receipts durable.
+    pub(crate) settled: Notify,
+}
+
+impl Shared {
+    pub(crate) fn new(options: &Options, status: Status) -> Self {
+        Self {
+            acknowledging: options.acknowledging,
+            mailbox: Mailbox::new(options.inbox_max, &options.resume),
+            window: Arc::new(Semaphore::new(options.publish_window)),
+            status: watch::Sender::new(status),
+            stop: CancellationToken::new(),
+            ended: CancellationToken::new(),
+            outbox: Mutex::new(Outbox::new()),
+            receipts: Mutex::default(),
+            requests: Mutex::default(),
+            publishes_bell: Notify::new(),
+            requests_bell: Notify::new(),
+            receipts_bell: Notify::new(),
+            settled: Notify::new(),
+        }
+    }
+
+    /// Works on the publishes.
+    pub(crate) fn outbox<R>(&self, work: impl FnOnce(&mut Outbox<Publisher>) -> R) -> R {
+        work(&mut self.outbox.lock())
+    }
+
+    /// Works on the receipts.
+    pub(crate) fn receipts<R>(&self, work: impl FnOnce(&mut Receipts) -> R) -> R {
+        work(&mut self.receipts.lock())
+    }
+
+    /// Works on the requests.
+    pub(crate) fn requests<R>(&self, work: impl FnOnce(&mut Requests) -> R) -> R {
+        work(&mut self.requests.lock())
+    }
+
+    /// Puts a publish in line.
+    ///
+    /// # Errors
+    /// [`RequestError::Closed`] if it will never be sent.
+    pub(crate) fn push(&self, publish: Publish, publisher: Publisher) -> Result<(), RequestError> {
+        self.outbox(|outbox| match self.closed() {
+            Some(closed) => Err(closed),
+            None => {
+                outbox.push(publish, publisher);
+                Ok(())
+            }
+        })?;
+        self.publishes_bell.notify_one();
+        Ok(())
+    }
+
+    /// Notes a receipt to be sent.
+    pub(crate) fn note(&self, conversation: ConversationId, mark: Mark) {
+        if self.receipts(|receipts| receipts.note(conversation, mark)) {
+            self.receipts_bell.notify_one();
+        }
+    }
+
+    /// Makes everything that was in flight ready for the next session.
+    pub(crate) fn session_lost(&self) {
+        self.receipts(Receipts::lost);
+        self.requests(Requests::lost);
+    }
+
+    /// Why nothing more is taken in; `None` while the client is open.
+    pub(crate) fn closed(&self) -> Option<RequestError> {
+        match &*self.status.borrow() {
+            Status::Closed { why } => Some(RequestError::Closed(why.clone())),
+            _ => None,
+        }
+    }
+
+    /// Ends everything; tells all who wait.
+    pub(crate) fn close(&self, why: String) {
+        self.status.send_replace(Status::Closed { why: why.clone() });
+        self.mailbox.close();
+        self.window.close();
+        for publisher in self.outbox(Outbox::close) {
+            // Whoever dropped the pending acknowledgement does not want to know.
+            let _ = publisher.reply.send(Err(RequestError::Closed(why.clone())));
+        }
+        self.requests(|requests| requests.close(&why));
+        self.settled.notify_waiters();
+        self.ended.cancel();
+    }
+}
