@@ -17,10 +17,10 @@ use wardline_storage::memory::MemoryEngine;
 use wardline_storage::model::{Kind, Priority, Text};
 
 /// Longer than anything here takes on a slow machine.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Polls until it holds.
-pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < deadline, "not in time: {what}");
@@ -30,7 +30,7 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// What the next commits do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Commits {
+pub(crate) enum Commits {
     Pass,
     /// Wait inside, until it is something else.
     Hold,
@@ -39,7 +39,7 @@ pub enum Commits {
 }
 
 /// The memory engine behind a gate.
-pub struct GatedEngine {
+pub(crate) struct GatedEngine {
     inner: MemoryEngine,
     gate: Mutex<Gate>,
     moved: Condvar,
@@ -52,23 +52,23 @@ struct Gate {
 }
 
 impl GatedEngine {
-    pub fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         let gate = Gate { commits: Commits::Pass, entered: 0, returned: Vec::new() };
         Arc::new(Self { inner: MemoryEngine::default(), gate: Mutex::new(gate), moved: Condvar::new() })
     }
 
-    pub fn set(&self, commits: Commits) {
+    pub(crate) fn set(&self, commits: Commits) {
         self.gate.lock().commits = commits;
         self.moved.notify_all();
     }
 
     /// Commits begun.
-    pub fn entered(&self) -> usize {
+    pub(crate) fn entered(&self) -> usize {
         self.gate.lock().entered
     }
 
     /// How durable the commits that succeeded were asked to be.
-    pub fn returned(&self) -> Vec<Durability> {
+    pub(crate) fn returned(&self) -> Vec<Durability> {
         self.gate.lock().returned.clone()
     }
 }
@@ -117,41 +117,48 @@ impl Engine for GatedEngine {
 
 /// What the observer was told.
 #[derive(Clone, Default)]
-pub struct Told(Arc<Mutex<(Vec<GroupStats>, Vec<Event>, Vec<String>)>>);
+pub(crate) struct Told(Arc<Mutex<Record>>);
+
+#[derive(Default)]
+struct Record {
+    groups: Vec<GroupStats>,
+    events: Vec<Event>,
+    failures: Vec<String>,
+}
 
 impl Told {
-    pub fn groups(&self) -> Vec<GroupStats> {
-        self.0.lock().0.clone()
+    pub(crate) fn groups(&self) -> Vec<GroupStats> {
+        self.0.lock().groups.clone()
     }
-    pub fn events(&self) -> usize {
-        self.0.lock().1.len()
+    pub(crate) fn events(&self) -> usize {
+        self.0.lock().events.len()
     }
-    pub fn failures(&self) -> Vec<String> {
-        self.0.lock().2.clone()
+    pub(crate) fn failures(&self) -> Vec<String> {
+        self.0.lock().failures.clone()
     }
 }
 
 impl Observer for Told {
     fn committed(&mut self, group: GroupStats, events: Vec<Event>) {
-        let told = &mut *self.0.lock();
-        told.0.push(group);
-        told.1.extend(events);
+        let mut told = self.0.lock();
+        told.groups.push(group);
+        told.events.extend(events);
     }
     fn failed(&mut self, error: &EngineError) {
-        self.0.lock().2.push(error.to_string());
+        self.0.lock().failures.push(error.to_string());
     }
 }
 
 /// A log under test, with a conversation in it, and one session that talks to it.
-pub struct Driver {
-    pub engine: Arc<GatedEngine>,
-    pub log: Arc<LocalLog>,
-    pub told: Told,
-    pub session: Session,
+pub(crate) struct Driver {
+    pub(crate) engine: Arc<GatedEngine>,
+    pub(crate) log: Arc<LocalLog>,
+    pub(crate) told: Told,
+    pub(crate) session: Session,
 }
 
 impl Driver {
-    pub fn start(bounds: Bounds) -> Self {
+    pub(crate) fn start(bounds: Bounds) -> Self {
         let engine = GatedEngine::new();
         let told = Told::default();
         let log = LocalLog::start(engine.clone(), bounds, told.clone()).expect("starts");
@@ -165,7 +172,7 @@ impl Driver {
 
     /// Holds the next commit, and makes the committer stand in it with one routine message. Whatever is submitted
     /// then waits.
-    pub fn hold(&mut self) {
+    pub(crate) fn hold(&mut self) {
         let entered = self.engine.entered();
         self.engine.set(Commits::Hold);
         self.session.submit(publish(Priority::Routine, 0)).expect("taken in");
@@ -175,7 +182,7 @@ impl Driver {
 }
 
 /// Submits, and receives completions, as a session of the broker does. Tickets count up from 0.
-pub struct Session {
+pub(crate) struct Session {
     log: Arc<LocalLog>,
     sender: mpsc::Sender<Completion>,
     receiver: mpsc::Receiver<Completion>,
@@ -183,12 +190,12 @@ pub struct Session {
 }
 
 impl Session {
-    pub fn new(log: &Arc<LocalLog>) -> Self {
+    pub(crate) fn new(log: &Arc<LocalLog>) -> Self {
         let (sender, receiver) = mpsc::channel(10_000);
         Self { log: Arc::clone(log), sender, receiver, tickets: 0 }
     }
 
-    pub fn submit(&mut self, submission: Submission) -> Result<(), Refused> {
+    pub(crate) fn submit(&mut self, submission: Submission) -> Result<(), Refused> {
         let place = self.sender.clone().try_reserve_owned().expect("the window is wide enough");
         let ticket = self.tickets;
         self.log.submit(submission, Reply { ticket, place }).map_err(|(refused, reply)| {
@@ -199,11 +206,11 @@ impl Session {
         Ok(())
     }
 
-    pub fn try_completion(&mut self) -> Option<Completion> {
+    pub(crate) fn try_completion(&mut self) -> Option<Completion> {
         self.receiver.try_recv().ok()
     }
 
-    pub fn completion(&mut self) -> Completion {
+    pub(crate) fn completion(&mut self) -> Completion {
         let mut found = None;
         eventually("a completion", || {
             found = self.try_completion();
@@ -213,13 +220,13 @@ impl Session {
     }
 
     /// The next completion's ticket and outcome.
-    pub fn outcome(&mut self) -> (u64, Result<Outcome, Lost>) {
+    pub(crate) fn outcome(&mut self) -> (u64, Result<Outcome, Lost>) {
         let Completion { ticket, verdict } = self.completion();
         (ticket, verdict.map(|verdict| verdict.expect("the machine agrees")))
     }
 
     /// The next completion's ticket and the place of the message that it is about.
-    pub fn published(&mut self) -> (u64, Seq) {
+    pub(crate) fn published(&mut self) -> (u64, Seq) {
         match self.outcome() {
             (ticket, Ok(Outcome::Published { seq, .. })) => (ticket, seq),
             other => panic!("not published: {other:?}"),
@@ -228,7 +235,7 @@ impl Session {
 }
 
 /// Bounds that nothing here runs into unless it means to.
-pub fn wide() -> Bounds {
+pub(crate) fn wide() -> Bounds {
     Bounds {
         waiting_commands_max: 8_000,
         waiting_bytes_max: 64 << 20,
@@ -270,7 +277,7 @@ fn create() -> Submission {
 }
 
 /// A message of so many bytes that is like no other.
-pub fn publish(priority: Priority, payload_bytes: usize) -> Submission {
+pub(crate) fn publish(priority: Priority, payload_bytes: usize) -> Submission {
     submission(Command::Publish(Publish {
         conversation: CONVERSATION,
         client_id: ClientMessageId::new(rand::random()),

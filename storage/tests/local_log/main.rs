@@ -87,7 +87,7 @@ fn fails_for_good(how: Commits, text: &str) {
     let mut driver = Driver::start(wide());
     driver.hold();
     for _ in 0..30 {
-        driver.session.submit(publish(Routine, 10)).unwrap();
+        driver.session.submit(publish(Routine, 10)).expect("taken in");
     }
     let entered = driver.engine.entered();
     driver.engine.set(how);
@@ -188,7 +188,7 @@ fn every_caller_keeps_its_order() {
                 scope.spawn(|| {
                     let mut session = Session::new(&driver.log);
                     for _ in 0..MESSAGES {
-                        session.submit(publish(Routine, 5)).unwrap();
+                        session.submit(publish(Routine, 5)).expect("taken in");
                     }
                     (0..MESSAGES)
                         .map(|ticket| {
