@@ -294,7 +294,7 @@ pub enum Rejection {
 }
 
 /// What others must hear of, once it is durable.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// An entry was appended.
     Appended {

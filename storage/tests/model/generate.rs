@@ -1,0 +1,224 @@
+//! Draws submissions: few people, few conversations, short times, so that everything meets everything.
+//!
+//! Half of what is drawn looks at the model, to hit heads, watermarks and the very milliseconds of expiry; the rest
+//! is blind. The seed decides everything.
+
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::seq::IteratorRandom;
+use rand::{RngExt, SeedableRng};
+use wardline_storage::command::{Acknowledge, Actor, Command, Create, Policy, Publish, Submission};
+use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, Seq, TenantId, Timestamp, UserId};
+use wardline_storage::model::{Kind, Person, Priority, Role, Text};
+
+use super::Model;
+use super::read::edges;
+
+/// The last one is of another tenant.
+pub(crate) const USERS: [u8; 5] = [0, 1, 2, 3, 4];
+pub(crate) const CONVERSATIONS: [u8; 3] = [0, 1, 2];
+pub(crate) const DEVICES: [u8; 3] = [0, 1, 2];
+const RETENTIONS: [Option<u64>; 5] = [None, Some(60), Some(150), Some(400), Some(5_000)];
+
+pub(crate) fn user(number: u8) -> UserId {
+    UserId::new([0x10 + number; 16])
+}
+
+pub(crate) fn conversation(number: u8) -> ConversationId {
+    // The last one has the highest id there is, where a careless range ends too early.
+    ConversationId::new([if number == 2 { 0xff } else { 0xc0 + number }; 16])
+}
+
+pub(crate) fn device(number: u8) -> DeviceId {
+    DeviceId::new([0xd0 + number; 16])
+}
+
+fn person(number: u8) -> Person {
+    Person { user: user(number), name: Text::new(format!("person-{number}")) }
+}
+
+/// Where chance comes from.
+pub(crate) struct Draw {
+    chance: StdRng,
+    time: Timestamp,
+    /// The latest time of any submission: nobody reads the past.
+    latest: Timestamp,
+    /// No submission is earlier than what was reclaimed, by the engine or by rewriting expiries.
+    floor: Timestamp,
+}
+
+impl Draw {
+    pub(crate) fn new(seed: u64) -> Self {
+        let time = Timestamp(1_000_000);
+        Self { chance: StdRng::seed_from_u64(seed), time, latest: time, floor: time }
+    }
+
+    /// A number below `bound`.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.chance.random_range(0..bound)
+    }
+
+    fn one_in(&mut self, count: u64) -> bool {
+        self.below(count) == 0
+    }
+
+    fn of<T: Copy, const N: usize>(&mut self, all: [T; N]) -> T {
+        all[self.below(N as u64) as usize]
+    }
+
+    fn edge(&mut self, model: &Model, from: Timestamp) -> Option<Timestamp> {
+        edges(model).range(from..).copied().choose(&mut self.chance)
+    }
+
+    /// A time to read at: an edge, now, or a little later.
+    pub(crate) fn reading_time(&mut self, model: &Model) -> Timestamp {
+        match self.below(4) {
+            0 => self.latest,
+            1 => Timestamp(self.latest.0 + self.below(300)),
+            _ => self.edge(model, self.latest).unwrap_or(self.latest),
+        }
+    }
+
+    /// A time to reclaim at; nothing that comes is earlier.
+    pub(crate) fn reclaiming_time(&mut self) -> Timestamp {
+        self.floor = self.time;
+        self.time
+    }
+
+    pub(crate) fn submission(&mut self, model: &Model) -> Submission {
+        self.pass_time(model);
+        // The first conversations have to come from somewhere.
+        let fresh = model.rooms.len() < 2 && self.one_in(2);
+        let id = conversation(if self.one_in(4) { self.below(3) as u8 } else { 0 });
+        let number = self.actor(model, id);
+        let command = match self.below(100) {
+            _ if fresh => self.create(id),
+            0..3 => self.create(id),
+            3..10 => self.add_members(id),
+            10..16 => Command::RemoveMember { conversation: id, user: user(self.below(5) as u8) },
+            16..19 => {
+                let title = Text::new(self.of(["Ward", "Round"]));
+                Command::Rename { conversation: id, title }
+            }
+            19..25 => {
+                let retention = self.of(RETENTIONS).map(Duration::from_millis);
+                Command::SetRetention { conversation: id, retention }
+            }
+            25..60 => self.publish(model, id),
+            60..82 => self.acknowledge(model, id),
+            82..90 => Command::DeleteMessage { conversation: id, seq: self.seq(model, id) },
+            90..95 => Command::RegisterDevice,
+            _ => {
+                self.floor = self.time;
+                Command::Reexpire { conversation: id }
+            }
+        };
+        let tenant = TenantId::new([if number == 4 { 2 } else { 1 }; 16]);
+        let Person { user, name } = person(number);
+        let device = device(self.below(3) as u8);
+        Submission {
+            time: self.time,
+            actor: Actor { tenant, user, name, device },
+            policy: self.policy(),
+            command,
+        }
+    }
+
+    /// Mostly somebody who is in the conversation.
+    fn actor(&mut self, model: &Model, id: ConversationId) -> u8 {
+        if self.one_in(40) {
+            return 4;
+        }
+        let number = self.below(4) as u8;
+        let (true, Some(room)) = (self.below(8) > 0, model.rooms.get(&id)) else { return number };
+        let active = |number: &u8| room.people.get(&user(*number)).is_some_and(|person| person.active);
+        USERS.into_iter().filter(active).choose(&mut self.chance).unwrap_or(number)
+    }
+
+    fn pass_time(&mut self, model: &Model) {
+        let on = |draw: &Self, by: u64| Timestamp(draw.time.0 + by);
+        self.time = match self.below(100) {
+            0..40 => self.time,
+            40..75 => {
+                let by = self.below(20);
+                on(self, by)
+            }
+            75..85 => {
+                // A clock that was set back.
+                let by = self.below(40);
+                Timestamp(self.time.0 - by).max(self.floor)
+            }
+            85..98 => {
+                let edge = self.edge(model, self.floor);
+                edge.filter(|edge| edge.0 < self.time.0 + 700).unwrap_or(self.time)
+            }
+            98 => on(self, 400),
+            _ => {
+                let by = self.of([59_999, 60_000]);
+                on(self, by)
+            }
+        };
+        self.latest = self.latest.max(self.time);
+    }
+
+    fn policy(&mut self) -> Policy {
+        // Operators change their minds, too.
+        let retention_max = Duration::from_millis(if self.one_in(10) { 250 } else { 600 });
+        let members_max = if self.one_in(10) { 2 } else { 4 };
+        Policy { retention_max, dedupe_window: Duration::from_millis(120), members_max, devices_max: 2 }
+    }
+
+    fn create(&mut self, conversation: ConversationId) -> Command {
+        let kind = self.of([Kind::Direct, Kind::Group, Kind::Group, Kind::Broadcast]);
+        let count = if kind == Kind::Direct && !self.one_in(8) { 1 } else { self.below(4) };
+        let others = (0..count).map(|_| person(self.below(4) as u8)).collect();
+        let retention = self.of(RETENTIONS).map(Duration::from_millis);
+        Command::Create(Create { conversation, kind, others, title: Text::new("Ward"), retention })
+    }
+
+    fn add_members(&mut self, conversation: ConversationId) -> Command {
+        let people = (0..self.below(3) + 1).map(|_| person(self.below(4) as u8)).collect();
+        let role = self.of([Role::Member, Role::Member, Role::Admin]);
+        Command::AddMembers { conversation, people, role, share_history: self.one_in(3) }
+    }
+
+    fn publish(&mut self, model: &Model, conversation: ConversationId) -> Command {
+        // Few ids, so that they come again, within the window and after it.
+        let client_id = ClientMessageId::new([self.below(12) as u8; 16]);
+        let payload: Vec<u8> = (0..self.below(40)).map(|_| self.below(256) as u8).collect();
+        Command::Publish(Publish {
+            conversation,
+            client_id,
+            content_type: Text::new(self.of(["", "text/plain"])),
+            payload: payload.into(),
+            priority: self.of([Priority::Routine, Priority::Urgent]),
+            reply_to: if self.one_in(4) { Some(self.seq(model, conversation)) } else { None },
+            expires_in: self
+                .of([None, None, Some(1), Some(30), Some(90), Some(9_000)])
+                .map(Duration::from_millis),
+        })
+    }
+
+    fn acknowledge(&mut self, model: &Model, conversation: ConversationId) -> Command {
+        let delivered = if self.one_in(3) { None } else { Some(self.seq(model, conversation)) };
+        let read = if self.one_in(2) { None } else { Some(self.seq(model, conversation)) };
+        let singles = |draw: &mut Self| {
+            let count = if draw.one_in(3) { draw.below(3) + 1 } else { 0 };
+            (0..count).map(|_| draw.seq(model, conversation)).collect()
+        };
+        let (delivered_only, read_only) = (singles(self), singles(self));
+        Command::Acknowledge(Acknowledge { conversation, delivered, read, delivered_only, read_only })
+    }
+
+    /// A place in a conversation: mostly one that is there, often the last.
+    fn seq(&mut self, model: &Model, conversation: ConversationId) -> Seq {
+        let head = model.rooms.get(&conversation).map_or(0, super::Room::head);
+        Seq(match self.below(24) {
+            0..7 => head,
+            7 => head + 1,
+            8 => 0,
+            _ => self.below(head + 1).max(head.min(1)),
+        })
+    }
+}

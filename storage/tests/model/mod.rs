@@ -1,0 +1,479 @@
+//! Wardline's rules once more, as plainly as they can be said: the model that the machine and the view are compared
+//! with.
+//!
+//! It keeps plain lists and maps, knows no keys, records, batches or indexes, and finds everything by looking through
+//! all there is. [`generate`] draws submissions, [`check`] runs both and compares outcomes, events and every read.
+
+pub(crate) mod check;
+pub(crate) mod generate;
+pub(crate) mod read;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wardline_storage::command::{
+    Acknowledge, Command, Create, Event, Outcome, Publish, Rejection, Submission, Verdict,
+};
+use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, Seq, TenantId, Timestamp, UserId};
+use wardline_storage::model::{
+    Body, Device, Entry, Kind, Message, Notice, Person, Priority, ReceiptKind, Role, Text,
+};
+
+#[derive(Default)]
+pub(crate) struct Model {
+    pub(crate) rooms: BTreeMap<ConversationId, Room>,
+    pub(crate) devices: BTreeMap<UserId, BTreeMap<DeviceId, Device>>,
+    published: Vec<Published>,
+}
+
+/// A conversation.
+pub(crate) struct Room {
+    pub(crate) tenant: TenantId,
+    pub(crate) kind: Kind,
+    pub(crate) title: Text,
+    pub(crate) retention: Option<Duration>,
+    pub(crate) created: Timestamp,
+    pub(crate) last_activity: Timestamp,
+    pub(crate) people: BTreeMap<UserId, Participant>,
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) reexpire_due: bool,
+}
+
+/// Somebody who is or was in a conversation, and all that is known of them there.
+pub(crate) struct Participant {
+    pub(crate) name: Text,
+    pub(crate) role: Role,
+    pub(crate) joined: Timestamp,
+    pub(crate) active: bool,
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    pub(crate) has_published: bool,
+    pub(crate) delivered: u64,
+    pub(crate) read: u64,
+    pub(crate) places: Vec<(DeviceId, Seq)>,
+    pub(crate) receipts: Vec<Certificate>,
+}
+
+pub(crate) struct Certificate {
+    pub(crate) kind: ReceiptKind,
+    pub(crate) seq: u64,
+    pub(crate) time: Timestamp,
+    pub(crate) expires: Timestamp,
+}
+
+struct Published {
+    what: (ConversationId, UserId, ClientMessageId),
+    seq: Seq,
+    time: Timestamp,
+    forgotten: Timestamp,
+}
+
+impl Room {
+    pub(crate) fn head(&self) -> u64 {
+        self.entries.len() as u64
+    }
+
+    /// The entry at a place, if it is there and its time has not come.
+    pub(crate) fn entry(&self, seq: u64, now: Timestamp) -> Option<&Entry> {
+        let entry = self.entries.get(usize::try_from(seq.checked_sub(1)?).ok()?)?;
+        (now < entry.expires).then_some(entry)
+    }
+
+    pub(crate) fn may_see(&self, user: UserId, seq: u64) -> bool {
+        self.people.get(&user).is_some_and(|person| person.first <= seq && seq <= person.last)
+    }
+
+    fn active(&self) -> usize {
+        self.people.values().filter(|person| person.active).count()
+    }
+
+    fn admins(&self) -> usize {
+        self.people.values().filter(|person| person.active && person.role == Role::Admin).count()
+    }
+
+    fn append(
+        &mut self,
+        now: Timestamp,
+        expires: Timestamp,
+        sender: &Person,
+        body: Body,
+    ) -> (Seq, Arc<Entry>) {
+        let entry = Entry { sender: sender.user, time: now, expires, body };
+        self.last_activity = now;
+        self.entries.push(entry.clone());
+        (Seq(self.head()), Arc::new(entry))
+    }
+}
+
+/// What a command is about: who, where, when, under which bounds.
+struct Case<'a> {
+    id: ConversationId,
+    me: Person,
+    now: Timestamp,
+    submission: &'a Submission,
+    events: Vec<Event>,
+}
+
+impl Case<'_> {
+    fn kept(&self, room: &Room) -> Timestamp {
+        let max = self.submission.policy.retention_max;
+        self.now.after(max).min(self.now.after(room.retention.unwrap_or(max)))
+    }
+
+    fn append(&mut self, room: &mut Room, expires: Timestamp, body: Body) -> Seq {
+        let (seq, entry) = room.append(self.now, expires, &self.me, body);
+        let sender = self.me.name.clone();
+        self.events.push(Event::Appended { conversation: self.id, seq, entry, sender });
+        seq
+    }
+
+    fn notify(&mut self, room: &mut Room, notice: Notice) -> Verdict {
+        let expires = self.kept(room);
+        Ok(Outcome::Changed(Some(self.append(room, expires, Body::Notice(notice)))))
+    }
+}
+
+impl Model {
+    /// Does what a submission asks.
+    pub(crate) fn apply(&mut self, submission: &Submission) -> (Verdict, Vec<Event>) {
+        let actor = &submission.actor;
+        let me = Person { user: actor.user, name: actor.name.clone() };
+        let Some(id) = submission.command.conversation() else {
+            self.register(submission);
+            return (Ok(Outcome::DeviceRegistered), Vec::new());
+        };
+        let mut case = Case { id, me, now: submission.time, submission, events: Vec::new() };
+        let verdict = self.apply_in_room(&mut case);
+        let events = if verdict.is_ok() { case.events } else { Vec::new() };
+        (verdict, events)
+    }
+
+    fn apply_in_room(&mut self, case: &mut Case<'_>) -> Verdict {
+        let id = case.id;
+        match (&case.submission.command, self.rooms.get_mut(&id)) {
+            (Command::Create(create), None) => return self.create(case, create),
+            (Command::Reexpire { .. }, room) => {
+                // The model shortens at once, so nothing is left to do but to say so.
+                if let Some(room) = room {
+                    room.reexpire_due = false;
+                }
+                return Ok(Outcome::Reexpired { more: false });
+            }
+            _ => {}
+        }
+        let mine = |room: &&mut Room| {
+            room.tenant == case.submission.actor.tenant
+                && room.people.get(&case.me.user).is_some_and(|person| person.active)
+        };
+        let Some(room) = self.rooms.get_mut(&id).filter(mine) else { return Err(Rejection::NotFound) };
+        case.now = case.now.max(room.last_activity);
+        match &case.submission.command {
+            Command::Create(_) => Ok(Outcome::Created { conversation: id, existed: true }),
+            Command::AddMembers { people, role, share_history, .. } => {
+                add(case, room, people, *role, *share_history)
+            }
+            Command::RemoveMember { user, .. } => remove(case, room, *user),
+            Command::Rename { title, .. } => rename(case, room, title),
+            Command::SetRetention { retention, .. } => set_retention(case, room, *retention),
+            Command::Publish(publish) => publish_once(case, room, &mut self.published, publish),
+            Command::Acknowledge(acknowledge) => acknowledge_in(case, room, acknowledge),
+            Command::DeleteMessage { seq, .. } => delete(case, room, seq.0),
+            Command::RegisterDevice | Command::Reexpire { .. } => unreachable!("handled before"),
+        }
+    }
+
+    fn register(&mut self, submission: &Submission) {
+        let (now, devices_max) = (submission.time, submission.policy.devices_max as usize);
+        let devices = self.devices.entry(submission.actor.user).or_default();
+        if let Some(device) = devices.get_mut(&submission.actor.device) {
+            if now.0 >= device.last_seen.0 + 60_000 {
+                device.last_seen = now;
+            }
+            return;
+        }
+        while devices.len() >= devices_max {
+            let oldest = devices.iter().min_by_key(|(id, device)| (device.last_seen, **id));
+            let oldest = *oldest.expect("there are some, since there are too many").0;
+            devices.remove(&oldest);
+        }
+        devices.insert(submission.actor.device, Device { registered: now, last_seen: now });
+    }
+
+    fn create(&mut self, case: &mut Case<'_>, create: &Create) -> Verdict {
+        let mut people = vec![case.me.clone()];
+        for person in &create.others {
+            if people.iter().all(|known| known.user != person.user) {
+                people.push(person.clone());
+            }
+        }
+        let direct = create.kind == Kind::Direct;
+        if direct && people.len() != 2 {
+            return Err(Rejection::Forbidden);
+        }
+        let max = case.submission.policy.members_max;
+        if people.len() > max as usize {
+            return Err(Rejection::MembersMax { max });
+        }
+        let mut room = Room {
+            tenant: case.submission.actor.tenant,
+            kind: create.kind,
+            title: if direct { Text::new("") } else { create.title.clone() },
+            retention: create.retention,
+            created: case.now,
+            last_activity: case.now,
+            people: BTreeMap::new(),
+            entries: Vec::new(),
+            reexpire_due: false,
+        };
+        for person in people {
+            let admin = !direct && person.user == case.me.user;
+            join(case, &mut room, &person, if admin { Role::Admin } else { Role::Member }, 1);
+        }
+        self.rooms.insert(case.id, room);
+        Ok(Outcome::Created { conversation: case.id, existed: false })
+    }
+}
+
+fn join(case: &mut Case<'_>, room: &mut Room, person: &Person, role: Role, first: u64) {
+    let participant = room.people.entry(person.user).or_insert_with(|| Participant {
+        name: person.name.clone(),
+        role,
+        joined: case.now,
+        active: true,
+        first,
+        last: u64::MAX,
+        has_published: false,
+        delivered: 0,
+        read: 0,
+        places: Vec::new(),
+        receipts: Vec::new(),
+    });
+    participant.name = person.name.clone();
+    participant.role = role;
+    participant.joined = case.now;
+    participant.active = true;
+    participant.first = first;
+    participant.last = u64::MAX;
+    case.events.push(Event::Joined { conversation: case.id, user: person.user });
+}
+
+fn check_manager(case: &Case<'_>, room: &Room) -> Result<(), Rejection> {
+    let manager = room.kind != Kind::Direct && room.people[&case.me.user].role == Role::Admin;
+    if manager { Ok(()) } else { Err(Rejection::Forbidden) }
+}
+
+fn add(case: &mut Case<'_>, room: &mut Room, people: &[Person], role: Role, share_history: bool) -> Verdict {
+    check_manager(case, room)?;
+    let mut fresh: Vec<&Person> = Vec::new();
+    for person in people {
+        let active = room.people.get(&person.user).is_some_and(|person| person.active);
+        if !active && fresh.iter().all(|known| known.user != person.user) {
+            fresh.push(person);
+        }
+    }
+    if fresh.is_empty() {
+        return Ok(Outcome::Changed(None));
+    }
+    let max = case.submission.policy.members_max;
+    if room.active() + fresh.len() > max as usize {
+        return Err(Rejection::MembersMax { max });
+    }
+    let first = if share_history { 1 } else { room.head() + 1 };
+    for person in &fresh {
+        join(case, room, person, role, first);
+    }
+    case.notify(room, Notice::Added(fresh.iter().map(|person| person.user).collect(), role))
+}
+
+fn remove(case: &mut Case<'_>, room: &mut Room, user: UserId) -> Verdict {
+    if room.kind == Kind::Direct {
+        return Err(Rejection::Forbidden);
+    }
+    if user != case.me.user {
+        check_manager(case, room)?;
+    }
+    let head = room.head();
+    let Some(leaver) = room.people.get_mut(&user).filter(|person| person.active) else {
+        return Ok(Outcome::Changed(None));
+    };
+    leaver.active = false;
+    leaver.last = head;
+    case.events.push(Event::Left { conversation: case.id, user });
+    if room.admins() == 0 {
+        let stayed = room.people.iter_mut().filter(|(_, person)| person.active);
+        if let Some((_, eldest)) = stayed.min_by_key(|(id, person)| (person.joined, **id)) {
+            eldest.role = Role::Admin;
+        }
+    }
+    case.notify(room, Notice::Removed(user))
+}
+
+fn rename(case: &mut Case<'_>, room: &mut Room, title: &Text) -> Verdict {
+    check_manager(case, room)?;
+    if room.title == *title {
+        return Ok(Outcome::Changed(None));
+    }
+    room.title = title.clone();
+    case.notify(room, Notice::Renamed(title.clone()))
+}
+
+fn set_retention(case: &mut Case<'_>, room: &mut Room, retention: Option<Duration>) -> Verdict {
+    if room.kind != Kind::Direct {
+        check_manager(case, room)?;
+    }
+    if room.retention == retention {
+        return Ok(Outcome::Changed(None));
+    }
+    let max = case.submission.policy.retention_max;
+    let before = room.retention.unwrap_or(max);
+    let kept = retention.unwrap_or(max).min(max);
+    room.retention = retention;
+    if kept < before && !room.entries.is_empty() {
+        for entry in &mut room.entries {
+            entry.expires = entry.expires.min(entry.time.after(kept));
+        }
+        room.reexpire_due = true;
+        case.events.push(Event::RetentionShortened { conversation: case.id });
+    }
+    case.notify(room, Notice::Retention(kept))
+}
+
+fn publish_once(
+    case: &mut Case<'_>,
+    room: &mut Room,
+    published: &mut Vec<Published>,
+    publish: &Publish,
+) -> Verdict {
+    let what = (case.id, case.me.user, publish.client_id);
+    if let Some(known) = published.iter().rev().find(|known| known.what == what)
+        && case.now < known.forgotten
+    {
+        return Ok(Outcome::Published { seq: known.seq, time: known.time });
+    }
+    if room.kind == Kind::Broadcast {
+        check_manager(case, room)?;
+    }
+    if let Some(Seq(target)) = publish.reply_to {
+        if target == 0 || target > room.head() {
+            return Err(Rejection::ReplyTarget);
+        }
+        if !room.may_see(case.me.user, target) || room.entry(target, case.now).is_none() {
+            return Err(Rejection::NotFound);
+        }
+    }
+    let own = publish.expires_in.map_or(Timestamp::NEVER, |expires_in| case.now.after(expires_in));
+    let expires = case.kept(room).min(own);
+    let message = Message {
+        client_id: publish.client_id,
+        content_type: publish.content_type.clone(),
+        payload: publish.payload.clone(),
+        priority: publish.priority,
+        reply_to: publish.reply_to,
+    };
+    let seq = case.append(room, expires, Body::Message(message));
+    let forgotten = case.now.after(case.submission.policy.dedupe_window);
+    published.push(Published { what, seq, time: case.now, forgotten });
+    let me = room.people.get_mut(&case.me.user).expect("the actor is a member");
+    if !me.has_published {
+        me.has_published = true;
+        case.events.push(Event::FirstPublish { conversation: case.id, user: case.me.user });
+    }
+    Ok(Outcome::Published { seq, time: case.now })
+}
+
+fn acknowledge_in(case: &mut Case<'_>, room: &mut Room, asked: &Acknowledge) -> Verdict {
+    let head = Seq(room.head());
+    let beyond = |seq: Option<Seq>| seq.is_some_and(|seq| seq > head);
+    if beyond(asked.delivered) || beyond(asked.read) {
+        return Err(Rejection::ReceiptBeyondHead { head });
+    }
+    let device = case.submission.actor.device;
+    let me = &room.people[&case.me.user];
+    let place = me.places.iter().find(|(id, _)| *id == device).map(|(_, seq)| *seq);
+    if asked.delivered.is_some_and(|delivered| place.is_some_and(|place| delivered < place)) {
+        return Err(Rejection::ReceiptBackwards { current: place.expect("it lies behind one") });
+    }
+    if asked.read.is_some_and(|read| read.0 < me.read) {
+        return Err(Rejection::ReceiptBackwards { current: Seq(me.read) });
+    }
+    let read = asked.read.map_or(0, |seq| seq.0);
+    let delivered = asked.delivered.map_or(0, |seq| seq.0).max(read);
+
+    // What is certified: (kind, sequence, when it is gone), in the order in which it is told.
+    let late = case.now.after(case.submission.policy.retention_max);
+    let mut certified = Vec::new();
+    if delivered > me.delivered {
+        certified.push((ReceiptKind::Delivered, delivered, late));
+    }
+    if read > me.read {
+        certified.push((ReceiptKind::Read, read, late));
+    }
+    let (delivered_to, read_to) = (me.delivered.max(delivered), me.read.max(read));
+    for (kind, singles, covered) in [
+        (ReceiptKind::DeliveredOnly, &asked.delivered_only, delivered_to),
+        (ReceiptKind::ReadOnly, &asked.read_only, read_to),
+    ] {
+        let mut singles: Vec<u64> = singles.iter().map(|seq| seq.0).collect();
+        singles.sort_unstable();
+        singles.dedup();
+        for seq in singles {
+            if seq > head.0 {
+                return Err(Rejection::ReceiptBeyondHead { head });
+            }
+            if !room.may_see(case.me.user, seq) {
+                continue;
+            }
+            let Some(entry) = room.entry(seq, case.now) else { continue };
+            match &entry.body {
+                Body::Message(message) if message.priority == Priority::Urgent => {}
+                Body::Tombstone { .. } => continue,
+                _ => return Err(Rejection::NotUrgent),
+            }
+            let known = |receipt: &Certificate| {
+                receipt.kind == kind && receipt.seq == seq && case.now < receipt.expires
+            };
+            if seq > covered && !me.receipts.iter().any(known) {
+                certified.push((kind, seq, entry.expires));
+            }
+        }
+    }
+
+    let me = room.people.get_mut(&case.me.user).expect("the actor is a member");
+    me.delivered = delivered_to;
+    me.read = read_to;
+    if delivered > place.map_or(0, |seq| seq.0) {
+        me.places.retain(|(id, _)| *id != device);
+        me.places.push((device, Seq(delivered)));
+        while me.places.len() > case.submission.policy.devices_max as usize {
+            me.places.remove(0);
+        }
+    }
+    for (kind, seq, expires) in certified {
+        me.receipts.push(Certificate { kind, seq, time: case.now, expires });
+        let person = case.me.clone();
+        let (conversation, time) = (case.id, case.now);
+        case.events.push(Event::Receipt { conversation, person, kind, seq: Seq(seq), time });
+    }
+    Ok(Outcome::Acknowledged { delivered: Seq(delivered_to), read: Seq(read_to) })
+}
+
+fn delete(case: &mut Case<'_>, room: &mut Room, seq: u64) -> Verdict {
+    if !room.may_see(case.me.user, seq) || room.entry(seq, case.now).is_none() {
+        return Err(Rejection::NotFound);
+    }
+    let entry = &room.entries[seq as usize - 1];
+    if matches!(entry.body, Body::Notice(_)) {
+        return Err(Rejection::Forbidden);
+    }
+    if entry.sender != case.me.user {
+        check_manager(case, room)?;
+    }
+    let entry = &mut room.entries[seq as usize - 1];
+    if matches!(entry.body, Body::Tombstone { .. }) {
+        return Ok(Outcome::Changed(None));
+    }
+    entry.body = Body::Tombstone { by: case.me.user, at: case.now };
+    case.events.push(Event::Erased { conversation: case.id, seq: Seq(seq) });
+    case.notify(room, Notice::Deleted(Seq(seq)))
+}
