@@ -5,15 +5,18 @@
 //! one; `tests/format.rs` freezes the bytes. Decoding trusts nothing: it never panics, and sets no memory aside
 //! for a length before that many bytes are known to be there.
 
+mod codec;
+
 use bytes::Bytes;
-use std::time::Duration;
 
 use crate::engine::EngineError;
 use crate::id::{ClientMessageId, DeviceId, Seq, TenantId, Timestamp, UserId};
 use crate::model::{
     Acknowledgement, Body, Conversation, Cursor, Device, Entry, Kind, Member, Message, Notice, Priority,
-    Role, Shortening, Text,
+    Role, Shortening,
 };
+
+pub use codec::{Damage, Reader, Writer};
 
 /// The version that this code writes, and the only one so far.
 pub const VERSION: u8 = 1;
@@ -46,141 +49,10 @@ pub trait Record: Sized {
     /// [`EngineError::Corrupt`] if they are none, or of a version that this code does not know.
     fn decode(bytes: &[u8]) -> Result<Self, EngineError> {
         let mut from = Reader { rest: bytes };
-        from.version()
+        version(&mut from)
             .and_then(|()| Self::read(&mut from))
             .and_then(|record| from.end().map(|()| record))
             .map_err(|damage| EngineError::Corrupt { doing: Self::NAME, detail: damage.0.into() })
-    }
-}
-
-/// What is wrong with bytes that should be a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Damage(&'static str);
-
-const SHORT: Damage = Damage("the record ends early");
-
-/// Collects the bytes of a record.
-#[derive(Debug, Default)]
-pub struct Writer {
-    bytes: Vec<u8>,
-}
-
-impl Writer {
-    fn u8(&mut self, value: u8) {
-        self.bytes.push(value);
-    }
-
-    fn varint(&mut self, mut value: u64) {
-        while value >= 0x80 {
-            self.bytes.push((value as u8 & 0x7f) | 0x80);
-            value >>= 7;
-        }
-        self.bytes.push(value as u8);
-    }
-
-    fn id(&mut self, id: &[u8; 16]) {
-        self.bytes.extend_from_slice(id);
-    }
-
-    fn time(&mut self, time: Timestamp) {
-        self.bytes.extend_from_slice(&time.0.to_be_bytes());
-    }
-
-    fn blob(&mut self, bytes: &[u8]) {
-        self.varint(bytes.len() as u64);
-        self.bytes.extend_from_slice(bytes);
-    }
-
-    fn duration(&mut self, duration: Duration) {
-        self.varint(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
-    }
-}
-
-/// Takes a record's bytes apart.
-#[derive(Debug)]
-pub struct Reader<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, count: usize) -> Result<&'a [u8], Damage> {
-        let (taken, rest) = self.rest.split_at_checked(count).ok_or(SHORT)?;
-        self.rest = rest;
-        Ok(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Damage> {
-        self.take(N)?.try_into().map_err(|_| SHORT)
-    }
-
-    fn u8(&mut self) -> Result<u8, Damage> {
-        Ok(self.array::<1>()?[0])
-    }
-
-    fn flag(&mut self) -> Result<bool, Damage> {
-        match self.u8()? {
-            0 => Ok(false),
-            1 => Ok(true),
-            _ => Err(Damage("a flag is neither 0 nor 1")),
-        }
-    }
-
-    fn varint(&mut self) -> Result<u64, Damage> {
-        let mut value = 0u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.u8()?;
-            let bits = u64::from(byte & 0x7f);
-            if shift == 63 && bits > 1 {
-                break;
-            }
-            value |= bits << shift;
-            if byte < 0x80 {
-                // One value, one encoding: a padded varint is not something that we wrote.
-                let padded = byte == 0 && shift > 0;
-                return if padded { Err(Damage("a number is padded")) } else { Ok(value) };
-            }
-        }
-        Err(Damage("a number is over 64 bits"))
-    }
-
-    fn u32(&mut self) -> Result<u32, Damage> {
-        u32::try_from(self.varint()?).map_err(|_| Damage("a number is over 32 bits"))
-    }
-
-    fn seq(&mut self) -> Result<Seq, Damage> {
-        self.varint().map(Seq)
-    }
-
-    fn time(&mut self) -> Result<Timestamp, Damage> {
-        self.array().map(u64::from_be_bytes).map(Timestamp)
-    }
-
-    fn duration(&mut self) -> Result<Duration, Damage> {
-        self.varint().map(Duration::from_millis)
-    }
-
-    fn blob(&mut self) -> Result<&'a [u8], Damage> {
-        let length = usize::try_from(self.varint()?).map_err(|_| SHORT)?;
-        self.take(length)
-    }
-
-    fn text(&mut self) -> Result<Text, Damage> {
-        let text = str::from_utf8(self.blob()?).map_err(|_| Damage("text is not UTF-8"))?;
-        Ok(Text::new(text))
-    }
-
-    /// A number of items of at least `item_bytes` each, all of which can still be there.
-    fn count(&mut self, item_bytes: usize) -> Result<usize, Damage> {
-        let count = usize::try_from(self.varint()?).map_err(|_| SHORT)?;
-        if count > self.rest.len() / item_bytes { Err(SHORT) } else { Ok(count) }
-    }
-
-    fn version(&mut self) -> Result<(), Damage> {
-        if self.u8()? == VERSION { Ok(()) } else { Err(Damage("the record's version is unknown")) }
-    }
-
-    fn end(&self) -> Result<(), Damage> {
-        if self.rest.is_empty() { Ok(()) } else { Err(Damage("bytes follow the record")) }
     }
 }
 
@@ -291,7 +163,7 @@ impl EntryHeader {
     /// [`EngineError::Corrupt`] if they do not start like an entry.
     pub fn decode(bytes: &[u8]) -> Result<Self, EngineError> {
         let mut from = Reader { rest: bytes };
-        from.version()
+        version(&mut from)
             .and_then(|()| Self::read(&mut from))
             .map(|(header, _)| header)
             .map_err(|damage| EngineError::Corrupt { doing: Entry::NAME, detail: damage.0.into() })
@@ -503,6 +375,10 @@ impl Record for u64 {
     fn read(from: &mut Reader<'_>) -> Result<Self, Damage> {
         from.varint()
     }
+}
+
+fn version(from: &mut Reader<'_>) -> Result<(), Damage> {
+    if from.u8()? == VERSION { Ok(()) } else { Err(Damage("the record's version is unknown")) }
 }
 
 fn role_byte(role: Role) -> u8 {
