@@ -1,3 +1,161 @@
-//! loadgen.
+//! The load generator's command line.
+//!
+//! Exit code 0: everything is right; 1: something is wrong with what the broker did; 2: it could not be tried. The
+//! result goes to a file or stdout as JSON, everything for people to stderr.
 
-fn main() {}
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use wardline_loadgen::check::Check;
+use wardline_loadgen::dialler::{Dialler, Server};
+use wardline_loadgen::idle;
+use wardline_loadgen::pace::Schedule;
+use wardline_loadgen::people;
+use wardline_loadgen::progress::{Progress, say};
+use wardline_loadgen::replay::Replay;
+use wardline_loadgen::report::Report;
+use wardline_loadgen::trace::Trace;
+
+/// Wardline's load generator.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    workload: Workload,
+}
+
+#[derive(Subcommand)]
+enum Workload {
+    /// Replays a messaging trace, then checks what every person has.
+    Trace(TraceArguments),
+    /// Opens connections that do nothing, and measures the broker's memory for each.
+    Idle(IdleArguments),
+}
+
+#[derive(Args)]
+struct TraceArguments {
+    #[command(flatten)]
+    server: Server,
+    /// Draws absences, read delays and contents.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How long the publishing takes: half a year is compressed into this.
+    #[arg(long, default_value_t = 1.5)]
+    minutes: f64,
+    /// Only messages among the first so many people of the trace.
+    #[arg(long)]
+    people: Option<u32>,
+    /// Another trace, in the format of loadgen/data.
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// Where `replay.json` goes; without it, to stdout.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Tell progress as JSON lines on stdout, and hear on stdin what happens to the broker: `killed`, `restarted`.
+    #[arg(long, requires = "out")]
+    control: bool,
+    /// How long after its planned end the replay is given up, in seconds.
+    #[arg(long, default_value_t = 60)]
+    grace_s: u64,
+}
+
+#[derive(Args)]
+struct IdleArguments {
+    #[command(flatten)]
+    server: Server,
+    /// How many.
+    #[arg(long, default_value_t = 2_000)]
+    connections: usize,
+    /// The broker's process.
+    #[arg(long)]
+    pid: u32,
+}
+
+fn main() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter.unwrap_or_else(|_| "error".into()))
+        .with_writer(std::io::stderr)
+        .init();
+    match run(Arguments::parse().workload) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            say(&format!("error: {error:#}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(workload: Workload) -> anyhow::Result<bool> {
+    // One thread: the clients' work is many small steps, which cost more when they move between threads, and the
+    // broker under test gets the other cores.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match workload {
+            Workload::Trace(arguments) => trace(arguments).await,
+            Workload::Idle(arguments) => idle(arguments).await,
+        }
+    })
+}
+
+async fn trace(arguments: TraceArguments) -> anyhow::Result<bool> {
+    let trace = match &arguments.trace {
+        Some(path) => {
+            let text =
+                std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            Trace::parse(&text, arguments.people)?
+        }
+        None => Trace::uci(arguments.people)?,
+    };
+    let trace = Arc::new(trace);
+    let schedule = Schedule::new(&trace, Duration::from_secs_f64(arguments.minutes * 60.0));
+    let plans = people::plans(&trace, &schedule, arguments.seed);
+    let replay = Replay {
+        trace: trace.clone(),
+        schedule,
+        plans,
+        seed: arguments.seed,
+        grace: Duration::from_secs(arguments.grace_s),
+        has_parent: arguments.control,
+    };
+    let progress = Progress::new(arguments.control);
+    let dialler = Arc::new(Dialler::new(&arguments.server)?);
+    let began = Instant::now();
+    let record = replay.run(&dialler, &progress).await?;
+    let replayed = Instant::now();
+    let check = Arc::new(Check::new(trace, arguments.seed, record.clone(), dialler));
+    let found = check.run(&replay.plans, &progress).await?;
+    progress.end();
+    let replay_s = (replayed - began).as_secs_f64();
+    let report = Report::new(&replay, &record, &found, replay_s, replayed.elapsed().as_secs_f64());
+    write(arguments.out.as_deref(), &report)?;
+    Ok(report.passed)
+}
+
+fn write(folder: Option<&Path>, report: &Report) -> anyhow::Result<()> {
+    let json = serde_json::to_string_pretty(report).context("the report is not JSON")?;
+    match folder {
+        Some(folder) => {
+            let path = folder.join("replay.json");
+            std::fs::create_dir_all(folder)
+                .and_then(|()| std::fs::write(&path, json))
+                .with_context(|| format!("cannot write {}", path.display()))
+        }
+        None => writeln!(std::io::stdout().lock(), "{json}").context("cannot write to stdout"),
+    }
+}
+
+async fn idle(arguments: IdleArguments) -> anyhow::Result<bool> {
+    let progress = Progress::new(false);
+    let dialler = Arc::new(Dialler::new(&arguments.server)?);
+    let idle = idle::measure(dialler, arguments.connections, arguments.pid, &progress).await?;
+    progress.end();
+    writeln!(std::io::stdout().lock(), "{}", serde_json::to_string(&idle)?)?;
+    Ok(true)
+}

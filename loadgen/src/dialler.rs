@@ -1,0 +1,126 @@
+//! Connects people: their tokens, their devices, and a few UDP sockets that all of them share.
+//!
+//! Handshakes are the most expensive thing a client does, so only some run at the same time. Everything here is the
+//! public SDK; there is no private client.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use rustix::net::sockopt;
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+use wardline_client::{Client, ConnectError, DeviceId, Inbox, Options, Trust, connect};
+
+use crate::token::{Claims, Signer};
+
+/// Most handshakes at the same time.
+const HANDSHAKES_MAX: usize = 32;
+/// UDP sockets that the clients share.
+const ENDPOINTS: usize = 4;
+/// What a socket should hold while its task is busy.
+const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+/// Pause before trying again to connect.
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// Where the broker is and who vouches for whom.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Server {
+    /// Where the broker listens.
+    #[arg(long)]
+    pub server: SocketAddr,
+    /// Certificate authority that signed the broker's certificate (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub ca: PathBuf,
+    /// Name that the broker's certificate must have.
+    #[arg(long, default_value = "localhost")]
+    pub server_name: String,
+    /// Key to sign everybody's tokens with (Ed25519, PKCS#8 PEM).
+    #[arg(long, value_name = "FILE")]
+    pub signing_key: PathBuf,
+    /// What the tokens say.
+    #[command(flatten)]
+    pub claims: Claims,
+}
+
+/// Connects people.
+pub struct Dialler {
+    address: SocketAddr,
+    server_name: String,
+    trust: Trust,
+    signer: Signer,
+    endpoints: Vec<quinn::Endpoint>,
+    next_endpoint: AtomicUsize,
+    handshakes: Semaphore,
+}
+
+impl Dialler {
+    /// Reads the files and opens the sockets.
+    ///
+    /// # Errors
+    /// If a file cannot be used or a socket not be opened.
+    pub fn new(server: &Server) -> anyhow::Result<Self> {
+        let ca = std::fs::read(&server.ca).with_context(|| format!("cannot read {}", server.ca.display()))?;
+        let endpoints = (0..ENDPOINTS).map(|_| endpoint(server.server)).collect::<anyhow::Result<_>>()?;
+        Ok(Self {
+            address: server.server,
+            server_name: server.server_name.clone(),
+            trust: Trust::Pem(ca),
+            signer: Signer::from_file(&server.signing_key, server.claims.clone())?,
+            endpoints,
+            next_endpoint: AtomicUsize::new(0),
+            handshakes: Semaphore::new(HANDSHAKES_MAX),
+        })
+    }
+
+    /// Opens a session for a person; tries again as long as the broker cannot be reached.
+    ///
+    /// # Errors
+    /// If the broker refuses the person, or the token cannot be signed.
+    ///
+    /// # Cancellation
+    /// Safe: nothing stays behind.
+    pub async fn dial(&self, user: &str, device: DeviceId) -> anyhow::Result<(Client, Inbox)> {
+        loop {
+            let permit = self.handshakes.acquire().await.context("nobody closes the semaphore")?;
+            let token = self.signer.sign(user)?;
+            let attempt = connect(self.options(token, device)).await;
+            drop(permit);
+            match attempt {
+                Ok(connected) => return Ok(connected),
+                Err(ConnectError::Unreachable { .. }) => sleep(PAUSE).await,
+                Err(ConnectError::Refused(refusal)) if !refusal.retry_after.is_zero() => {
+                    sleep(refusal.retry_after).await;
+                }
+                Err(error) => return Err(error).context("the broker refuses a session"),
+            }
+        }
+    }
+
+    fn options(&self, token: String, device: DeviceId) -> Options {
+        let endpoint = self.next_endpoint.fetch_add(1, Ordering::Relaxed) % self.endpoints.len();
+        let mut options = Options::new(self.address, &self.server_name, self.trust.clone(), token, device);
+        options.client_name = "wardline-loadgen".into();
+        options.endpoint = Some(self.endpoints[endpoint].clone());
+        options
+    }
+}
+
+/// Opens a client socket that can reach the broker.
+fn endpoint(server: SocketAddr) -> anyhow::Result<quinn::Endpoint> {
+    let local: IpAddr = match server.ip() {
+        ip if ip.is_loopback() => ip,
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((local, 0)).context("cannot open a UDP socket")?;
+    // The kernel may give less (net.core.rmem_max); then bursts cost retransmissions, nothing else.
+    sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BUFFER_BYTES).context("cannot set SO_RCVBUF")?;
+    sockopt::set_socket_send_buffer_size(&socket, SOCKET_BUFFER_BYTES).context("cannot set SO_SNDBUF")?;
+    let runtime = Arc::new(quinn::TokioRuntime);
+    quinn::Endpoint::new(quinn::EndpointConfig::default(), None, socket, runtime)
+        .context("cannot start a QUIC endpoint")
+}
