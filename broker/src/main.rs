@@ -1,3 +1,46 @@
-//! broker.
+//! The `wardline` binary: names the engines, runs the command line, decides the exit code.
+//!
+//! Exit codes: 0 done; 1 it could not be done, one sentence on stderr says why and what to do; 2 wrong usage;
+//! 74 (`EX_IOERR`) the store failed while serving. This is the only file that names an engine.
 
-fn main() {}
+mod cli;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use wardline_broker::config::{Config, EngineChoice};
+use wardline_rocksdb::RocksEngine;
+use wardline_storage::engine::Engine;
+use wardline_storage::memory::MemoryEngine;
+
+/// `EX_IOERR` of `sysexits.h`.
+const STORAGE_FAILED: u8 = 74;
+
+fn main() -> ExitCode {
+    let error = match cli::Arguments::parse().run(open_engine) {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(error) => error,
+    };
+    if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+        // Whoever read our output has seen enough.
+        return ExitCode::SUCCESS;
+    }
+    // Nobody is left to tell if this cannot be written.
+    let _ = writeln!(io::stderr(), "wardline: {error:#}");
+    match error.downcast_ref::<cli::Failure>() {
+        Some(cli::Failure::Storage(_)) => ExitCode::from(STORAGE_FAILED),
+        Some(cli::Failure::Usage(_)) => ExitCode::from(2),
+        None => ExitCode::FAILURE,
+    }
+}
+
+fn open_engine(config: &Config) -> anyhow::Result<Arc<dyn Engine>> {
+    Ok(match config.storage_engine {
+        EngineChoice::Memory => Arc::new(MemoryEngine::default()),
+        EngineChoice::Rocksdb => {
+            Arc::new(RocksEngine::open(&config.storage_path, wardline_rocksdb::Options::default())?)
+        }
+    })
+}

@@ -1,0 +1,109 @@
+//! The command line: what can be typed, and who carries it out.
+//!
+//! `serve` and `check-config` are the operator's; `token` signs with the development key; everything else is a
+//! client of a running broker, through the SDK like any other program. Results go to stdout, everything else to
+//! stderr. Nothing here names an engine.
+
+mod conversation;
+mod message;
+mod serve;
+mod session;
+mod show;
+mod tail;
+mod token;
+
+use std::io::{self, IsTerminal as _};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use thiserror::Error;
+use tracing_subscriber::EnvFilter;
+use wardline_broker::config::Config;
+use wardline_storage::engine::Engine;
+
+/// The messaging backbone of a hospital network.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, disable_help_subcommand = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the broker, until SIGTERM or Ctrl-C.
+    Serve(serve::Arguments),
+    /// Prints a token, signed with the development key.
+    Token(token::Arguments),
+    /// Creates, lists and changes conversations.
+    #[command(subcommand)]
+    Conversation(conversation::Command),
+    /// Publishes a message; returns once it is durable.
+    Send(message::Send),
+    /// Shows messages and receipts as they arrive, until Ctrl-C.
+    Tail(tail::Arguments),
+    /// Shows the messages of a conversation.
+    History(message::History),
+    /// Shows who received and read a message, and when.
+    Receipts(message::Receipts),
+    /// Says whether the broker could start with this configuration.
+    CheckConfig(serve::CheckConfig),
+}
+
+/// Failures that have an exit code of their own.
+#[derive(Debug, Error)]
+pub(crate) enum Failure {
+    /// The store failed while serving.
+    #[error(
+        "the store failed: {0}; nothing acknowledged is lost; see to the disk, then start the broker again"
+    )]
+    Storage(String),
+    /// What was typed makes no sense.
+    #[error("{0}")]
+    Usage(&'static str),
+}
+
+/// Opens the engine that a configuration asks for.
+pub(crate) type OpenEngine = fn(&Config) -> anyhow::Result<Arc<dyn Engine>>;
+
+impl Arguments {
+    /// Carries out what was typed.
+    pub(crate) fn run(self, open_engine: OpenEngine) -> anyhow::Result<()> {
+        // Several parts speak TLS; all of them by the same library. A second installation is refused, and harmless.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        match self.command {
+            Command::Serve(arguments) => serve::serve(arguments, open_engine),
+            Command::CheckConfig(arguments) => serve::check_config(&arguments),
+            Command::Token(arguments) => token::print(&arguments),
+            Command::Conversation(command) => client(command.run()),
+            Command::Send(send) => client(send.run()),
+            Command::Tail(arguments) => client(arguments.run()),
+            Command::History(history) => client(history.run()),
+            Command::Receipts(receipts) => client(receipts.run()),
+        }
+    }
+}
+
+/// Runs a client command to its end.
+fn client(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    // People read what the command says; the SDK's log is for those who ask for it.
+    log(false, "off")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(command)
+}
+
+/// Starts logging to stderr, in UTC. `WARDLINE_LOG` overrides the filter.
+fn log(json: bool, filter: &str) -> anyhow::Result<()> {
+    let filter = std::env::var("WARDLINE_LOG").unwrap_or_else(|_| filter.into());
+    let filter = EnvFilter::try_new(filter)
+        .context("WARDLINE_LOG is not a filter; write it like info or wardline_broker=debug")?;
+    let colours = io::stderr().is_terminal();
+    let subscriber =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours);
+    let started = match json {
+        true => subscriber.json().try_init(),
+        false => subscriber.try_init(),
+    };
+    started.map_err(|error| anyhow::anyhow!("logging cannot start: {error}"))
+}

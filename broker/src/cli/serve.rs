@@ -1,0 +1,230 @@
+//! `serve` and `check-config`: from configuration to a running broker, and from a signal to its end.
+//!
+//! Everything that can be wrong is said before the first client can connect. The line on stdout comes once clients
+//! can; programs wait for it.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
+use tokio::signal::unix::{SignalKind, signal};
+use wardline_broker::auth::Verifier;
+use wardline_broker::broker::{Broker, Ended};
+use wardline_broker::config::{Config, EngineChoice, Setting};
+use wardline_broker::dev::{self, Dev};
+use wardline_broker::settings::Tls;
+use wardline_broker::tls::{self, Validity};
+use wardline_storage::engine::Engine;
+use wardline_storage::format;
+use wardline_storage::id::Timestamp;
+
+use super::{Failure, OpenEngine};
+
+/// A certificate that ends sooner than this is worth a warning.
+const CERTIFICATE_WARNING: Duration = Duration::from_secs(14 * 86_400);
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    configuration: Configuration,
+    /// How the log on stderr is written.
+    #[arg(long, value_enum, default_value_t = LogFormat::Human)]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CheckConfig {
+    #[command(flatten)]
+    configuration: Configuration,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Where the configuration comes from: file, then environment (`WARDLINE_<SECTION>_<KEY>`), then flags.
+#[derive(Debug, Args)]
+struct Configuration {
+    /// For trying out: makes a certificate and keys of its own in the data folder, listens on this machine only.
+    #[arg(long)]
+    dev: bool,
+    /// The configuration file; `wardline.toml` in the sources has every key.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Sets storage.path, the data folder.
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    /// Sets listen.address, the IP address and UDP port for clients.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Sets any key, for example --set limits.payload=32KiB.
+    #[arg(long, value_name = "SECTION.KEY=VALUE")]
+    set: Vec<String>,
+}
+
+impl Configuration {
+    fn load(&self) -> anyhow::Result<Config> {
+        let base = if self.dev { Config::dev() } else { Config::default() };
+        let mut flags: Vec<_> = self.set.iter().cloned().map(Setting::Set).collect();
+        let own = [("--data", "storage.path", &self.data), ("--listen", "listen.address", &self.listen)];
+        for (flag, key, value) in own {
+            flags.extend(value.clone().map(|value| Setting::Flag { flag, key, value }));
+        }
+        let environment = std::env::vars_os()
+            .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()));
+        let mut config = base.layered(self.config.as_deref(), environment, &flags)?;
+        if !self.dev {
+            config.require_keys()?;
+            return Ok(config);
+        }
+        config.refuse_keys()?;
+        let keys = Dev::of(&config.storage_path);
+        config.tls_certificate = keys.certificate();
+        config.tls_key = keys.key();
+        config.auth_jwks = keys.jwks();
+        config.auth_issuer = dev::ISSUER.into();
+        Ok(config)
+    }
+}
+
+/// Says whether the broker could start: reads all that `serve` reads, but for the data.
+pub(super) fn check_config(arguments: &CheckConfig) -> anyhow::Result<()> {
+    let config = arguments.configuration.load()?;
+    let mut out = io::stdout().lock();
+    if arguments.configuration.dev {
+        // Its files are made by `serve`.
+        writeln!(out, "the configuration is good (development keys)")?;
+        return Ok(());
+    }
+    let (tls, verifier) = credentials(&config)?;
+    let count = verifier.keys();
+    writeln!(out, "the configuration is good ({count} token key{})", if count == 1 { "" } else { "s" })?;
+    match tls::validity(&tls.chain, since_epoch() + CERTIFICATE_WARNING) {
+        Validity::Valid => Ok(()),
+        _ => {
+            let path = config.tls_certificate.display();
+            Ok(writeln!(
+                out,
+                "but the certificate {path} is not valid, or not for another 14 days: renew it"
+            )?)
+        }
+    }
+}
+
+/// Runs the broker until it is told to stop, or its store fails.
+pub(super) fn serve(arguments: Arguments, open_engine: OpenEngine) -> anyhow::Result<()> {
+    let config = arguments.configuration.load()?;
+    super::log(matches!(arguments.log_format, LogFormat::Json), "info")?;
+    let (engine, (tls, verifier)) = if arguments.configuration.dev {
+        std::fs::create_dir_all(&config.storage_path)
+            .with_context(|| format!("cannot make the data folder {}", config.storage_path.display()))?;
+        // The engine's lock keeps a second broker from touching the keys of the first.
+        let engine = open(&config, open_engine)?;
+        Dev::of(&config.storage_path).prepare(now())?;
+        tracing::warn!(
+            "DEVELOPMENT KEYS: whoever can read the data folder can be anybody; never use --dev in production"
+        );
+        (engine, credentials(&config)?)
+    } else {
+        let credentials = credentials(&config)?;
+        (open(&config, open_engine)?, credentials)
+    };
+    warn_about(&tls);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ended = runtime.block_on(run(config, tls, verifier, engine));
+    // What is left by now has had its time.
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    match ended? {
+        Ended::Stopped => Ok(()),
+        Ended::StorageFailed(why) => Err(Failure::Storage(why).into()),
+    }
+}
+
+async fn run(config: Config, tls: Tls, verifier: Verifier, engine: Arc<dyn Engine>) -> anyhow::Result<Ended> {
+    // Before the broker, so that a signal that comes while it starts is not lost.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    export_metrics(&config)?;
+    let name = engine.name();
+    let broker = Broker::start(config.into_settings(tls, Arc::new(verifier)), engine).await.context(
+        "the broker cannot start; if the address is in use, stop the other process or choose another with --listen",
+    )?;
+    let address = broker.address();
+    tracing::info!(%address, engine = name, version = env!("CARGO_PKG_VERSION"), "ready");
+    writeln!(io::stdout(), "listening on {address}")?;
+    let why = tokio::select! {
+        why = broker.failed() => Some(why),
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+    };
+    if why.is_none() {
+        tracing::info!("stopping");
+    }
+    let ended = broker.stop().await;
+    Ok(why.map_or(ended, Ended::StorageFailed))
+}
+
+fn open(config: &Config, open_engine: OpenEngine) -> anyhow::Result<Arc<dyn Engine>> {
+    let engine = open_engine(config)?;
+    format::check(engine.as_ref()).with_context(|| match config.storage_engine {
+        EngineChoice::Rocksdb => format!("the data folder {} cannot be used", config.storage_path.display()),
+        EngineChoice::Memory => "the memory engine cannot be used".into(),
+    })?;
+    Ok(engine)
+}
+
+fn credentials(config: &Config) -> anyhow::Result<(Tls, Verifier)> {
+    let tls = tls::load(&config.tls_certificate, &config.tls_key)?;
+    Ok((tls, Verifier::from_file(&config.auth_jwks, config.expected())?))
+}
+
+fn warn_about(tls: &Tls) {
+    match tls::validity(&tls.chain, since_epoch()) {
+        Validity::Expired => {
+            tracing::warn!("the server's certificate has expired: clients will refuse it; renew it")
+        }
+        Validity::NotYet => {
+            tracing::warn!("the server's certificate is not valid yet: check it, and this clock")
+        }
+        Validity::Valid => {
+            if tls::validity(&tls.chain, since_epoch() + CERTIFICATE_WARNING) == Validity::Expired {
+                tracing::warn!("the server's certificate expires within 14 days: renew it");
+            }
+        }
+    }
+}
+
+/// Serves the metrics to Prometheus, if that is on.
+fn export_metrics(config: &Config) -> anyhow::Result<()> {
+    let Some(address) = config.metrics_listen else { return Ok(()) };
+    // 50 µs to 13 s, and 1 to 4096, doubling.
+    let seconds: Vec<f64> = (0..19).map(|n| 50e-6 * f64::from(1 << n)).collect();
+    let counts: Vec<f64> = (0..13).map(|n| f64::from(1 << n)).collect();
+    PrometheusBuilder::new()
+        .with_http_listener(address)
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &seconds)
+        .and_then(|builder| builder.set_buckets_for_metric(Matcher::Suffix("_commands".into()), &counts))
+        .and_then(PrometheusBuilder::install)
+        .with_context(|| {
+            format!(
+                "cannot serve metrics on {address} (TCP): choose another metrics.listen, or \"\" for none"
+            )
+        })
+}
+
+fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// The time by this machine's clock.
+pub(super) fn now() -> Timestamp {
+    Timestamp(u64::try_from(since_epoch().as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,211 @@
+//! `tail`: shows what arrives, and turns one's own ticks as others receive and read.
+//!
+//! What arrives is acknowledged as received, of every conversation, shown or not: this device has it then. What is
+//! shown is marked as read if somebody looks: with `--read`, or if stdout is a terminal. An urgent message that
+//! overtook others is marked alone, never those that it overtook.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io::{self, IsTerminal as _, Write};
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
+use wardline_client::{
+    Body, Client, Conversation, ConversationId, Entry, Incoming, Priority, Sequence, Status,
+};
+
+use super::session::{Connection, Named, Purpose, Session};
+use super::show;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Only this one: an id, or @user for the direct conversation with somebody.
+    conversation: Option<Named>,
+    /// Marks what is shown as read. The default if stdout is a terminal.
+    #[arg(long)]
+    read: bool,
+    /// Ends after this time, like 5s.
+    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
+    duration: Option<Duration>,
+    /// Ends after so many messages were shown.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Arguments {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        let mut session = self.connection.open(Purpose::Receive).await?;
+        let only = match &self.conversation {
+            Some(named) => Some(named.find(&session.client).await?),
+            None => None,
+        };
+        let read = self.read || io::stdout().is_terminal();
+        let mut screen = Screen::new(&session, only, read).await?;
+        let who = show::clean(&session.user);
+        writeln!(io::stderr(), "connected as {who}; Ctrl-C ends")?;
+        let ended = self.follow(&mut session, &mut screen).await;
+        session.close().await;
+        ended
+    }
+
+    async fn follow(&self, session: &mut Session, screen: &mut Screen) -> anyhow::Result<()> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut status = session.client.status();
+        // Far enough away to be never.
+        let end = Instant::now() + self.duration.unwrap_or(Duration::from_secs(10 * 365 * 86_400));
+        loop {
+            let incoming = tokio::select! {
+                incoming = session.inbox.next() => incoming,
+                Ok(()) = status.changed() => {
+                    let now = status.borrow_and_update().clone();
+                    say(&now)?;
+                    continue;
+                }
+                () = tokio::time::sleep_until(end) => return Ok(()),
+                _ = interrupt.recv() => return Ok(()),
+                _ = terminate.recv() => return Ok(()),
+            };
+            match incoming {
+                Some(incoming) => screen.take(incoming, &session.client)?,
+                None => match &*status.borrow() {
+                    Status::Closed { why } => bail!("the session has ended: {why}"),
+                    _ => bail!("the session has ended"),
+                },
+            }
+            if self.count.is_some_and(|count| screen.shown >= count) {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Tells people about the connection.
+fn say(status: &Status) -> io::Result<()> {
+    match status {
+        Status::Connected(_) => writeln!(io::stderr(), "connected"),
+        Status::Reconnecting { attempt: 0 | 1, why, .. } => {
+            writeln!(io::stderr(), "connection lost, trying again: {}", show::clean(why))
+        }
+        Status::Reconnecting { .. } | Status::Closed { .. } => Ok(()),
+    }
+}
+
+/// What is shown, and how far it is read.
+struct Screen {
+    me: String,
+    only: Option<ConversationId>,
+    read: bool,
+    /// Messages shown.
+    shown: u64,
+    places: HashMap<ConversationId, Place>,
+    /// What people call the conversations.
+    labels: HashMap<ConversationId, String>,
+}
+
+impl Screen {
+    async fn new(session: &Session, only: Option<ConversationId>, read: bool) -> anyhow::Result<Self> {
+        let me = session.user.clone();
+        let mut screen = Self { me, only, read, shown: 0, places: HashMap::new(), labels: HashMap::new() };
+        let mut after = None;
+        loop {
+            let page = session.client.conversations(100, after).await?;
+            for conversation in &page.items {
+                screen.know(conversation);
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(screen);
+            }
+        }
+    }
+
+    fn know(&mut self, conversation: &Conversation) {
+        self.labels.insert(conversation.id, show::label(conversation));
+        self.places.entry(conversation.id).or_default().through = conversation.read_up_to;
+    }
+
+    fn take(&mut self, incoming: Incoming, client: &Client) -> io::Result<()> {
+        match incoming {
+            Incoming::Entry(entry) if self.shows(entry.conversation) => self.entry(&entry, client),
+            Incoming::Receipt(receipt) if self.shows(receipt.conversation) && receipt.user != self.me => {
+                let line = show::receipt(&receipt);
+                self.line(receipt.conversation, &line)
+            }
+            Incoming::Joined(conversation) => {
+                self.know(&conversation);
+                Ok(())
+            }
+            Incoming::Left(conversation) => {
+                self.places.remove(&conversation);
+                self.labels.remove(&conversation);
+                Ok(())
+            }
+            Incoming::Entry(_) | Incoming::Receipt(_) | Incoming::CaughtUp => Ok(()),
+        }
+    }
+
+    fn shows(&self, conversation: ConversationId) -> bool {
+        self.only.is_none_or(|only| only == conversation)
+    }
+
+    fn entry(&mut self, entry: &Entry, client: &Client) -> io::Result<()> {
+        let line = show::entry(entry, &self.me);
+        self.line(entry.conversation, &line)?;
+        if matches!(entry.body, Body::Message { .. }) {
+            self.shown += 1;
+        }
+        if self.read {
+            match self.places.entry(entry.conversation).or_default().show(entry) {
+                Reached::UpTo(sequence) => client.read(entry.conversation, sequence),
+                Reached::Only(sequence) => client.read_only(entry.conversation, sequence),
+            }
+        }
+        Ok(())
+    }
+
+    fn line(&self, conversation: ConversationId, line: &str) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        match (self.only, self.labels.get(&conversation)) {
+            (None, Some(label)) => writeln!(out, "{label:<16} {line}")?,
+            _ => writeln!(out, "{line}")?,
+        }
+        out.flush()
+    }
+}
+
+/// How far a conversation was shown without a gap.
+#[derive(Default)]
+struct Place {
+    through: Sequence,
+    /// Urgent messages shown ahead of their turn.
+    ahead: BTreeSet<Sequence>,
+}
+
+/// What showing an entry makes read.
+#[derive(Debug, PartialEq, Eq)]
+enum Reached {
+    UpTo(Sequence),
+    Only(Sequence),
+}
+
+impl Place {
+    fn show(&mut self, entry: &Entry) -> Reached {
+        let urgent = matches!(&entry.body, Body::Message { priority: Priority::Urgent, .. });
+        if urgent && entry.sequence > self.through + 1 {
+            self.ahead.insert(entry.sequence);
+            return Reached::Only(entry.sequence);
+        }
+        // Entries that are not urgent come in order: whatever lies before has been shown, or is gone.
+        self.through = self.through.max(entry.sequence);
+        while self.ahead.remove(&(self.through + 1)) {
+            self.through += 1;
+        }
+        self.ahead = self.ahead.split_off(&self.through);
+        Reached::UpTo(self.through)
+    }
+}
