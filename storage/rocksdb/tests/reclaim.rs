@@ -23,18 +23,20 @@ fn open(folder: &Path) -> RocksEngine {
 }
 
 /// Values that occur nowhere by chance, from a seed that can be given.
-struct Markers(StdRng);
+struct Markers {
+    random: StdRng,
+    seed: u64,
+}
 
 impl Markers {
     fn new() -> Self {
         let seed = std::env::var("WARDLINE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(4);
-        println!("WARDLINE_SEED={seed}");
-        Self(StdRng::seed_from_u64(seed))
+        Self { random: StdRng::seed_from_u64(seed), seed }
     }
 
     fn next(&mut self) -> Bytes {
-        let mut marker = vec![0; self.0.random_range(32..600)];
-        self.0.fill_bytes(&mut marker);
+        let mut marker = vec![0; self.random.random_range(32..600)];
+        self.random.fill_bytes(&mut marker);
         Bytes::from(marker)
     }
 }
@@ -122,7 +124,12 @@ fn no_file_holds_expired_replaced_or_deleted_bytes() {
 
     let reclaimed = engine.reclaim(DUE).expect("reclaims");
 
-    assert_eq!(files_with(&folder, &gone), BTreeMap::new(), "bytes outlived their time");
+    assert_eq!(
+        files_with(&folder, &gone),
+        BTreeMap::new(),
+        "bytes outlived their time; WARDLINE_SEED={}",
+        markers.seed
+    );
     assert_eq!(reclaimed.records, 3 * 3 * 40, "each expired record is counted once");
     assert_eq!(engine.health(DUE).oldest_unreclaimed, Duration::ZERO);
     drop(engine);
