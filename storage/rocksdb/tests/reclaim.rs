@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use wardline_rocksdb::{Options, RocksEngine};
-use wardline_storage::engine::{Durability, Engine, Mutation, Table};
+use wardline_storage::engine::{Direction, Durability, Engine, KeyRange, Mutation, Table};
 use wardline_storage::id::Timestamp;
 
 const START: Timestamp = Timestamp(1_700_000_000_000);
@@ -142,6 +143,73 @@ fn no_file_holds_expired_replaced_or_deleted_bytes() {
 }
 
 #[test]
+fn replaced_and_deleted_bytes_go_even_if_nothing_expires() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let mut markers = Markers::new();
+    for table in Table::ALL {
+        let folder = root.path().join(table.name());
+        let engine = open(&folder);
+        let [first, second, third] = [markers.next(), markers.next(), markers.next()];
+        put(&engine, table, b"replaced", &first, Timestamp::NEVER);
+        put(&engine, table, b"deleted", &second, Timestamp::NEVER);
+        engine.reclaim(START).expect("reclaims");
+        assert_eq!(
+            files_with(&folder, &[first.clone(), second.clone()]).len(),
+            1,
+            "they lie in a table file"
+        );
+        assert_eq!(engine.health(DUE).oldest_unreclaimed, Duration::ZERO, "nothing waits");
+
+        put(&engine, table, b"replaced", &third, Timestamp::NEVER);
+        assert_eq!(engine.health(LATE).oldest_unreclaimed, LATE.since(DUE), "{table:?}: replaced bytes wait");
+        engine.reclaim(DUE).expect("reclaims");
+        assert_eq!(files_with(&folder, &[first.clone()]), BTreeMap::new(), "{table:?}: replaced");
+
+        delete(&engine, table, b"deleted");
+        engine.reclaim(DUE).expect("reclaims");
+        assert_eq!(files_with(&folder, &[first, second]), BTreeMap::new(), "{table:?}: deleted");
+        assert_eq!(engine.get(table, b"replaced", START).expect("reads"), Some(third));
+    }
+}
+
+#[test]
+fn a_reclaim_waits_for_a_scan_that_holds_old_files() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let folder = root.path().join("store");
+    let engine = open(&folder);
+    let marker = Markers::new().next();
+    put(&engine, Table::Message, b"due", &marker, DUE);
+    engine.reclaim(START).expect("reclaims");
+    let (began, ended) = (AtomicBool::new(false), AtomicBool::new(false));
+    thread::scope(|scope| {
+        let reclaim = scope.spawn(|| {
+            poll(|| began.load(Ordering::SeqCst));
+            engine.reclaim(DUE).expect("reclaims");
+            assert!(ended.load(Ordering::SeqCst), "it returned while a scan held the old files");
+            assert_eq!(files_with(&folder, std::slice::from_ref(&marker)), BTreeMap::new());
+        });
+        let mut visit = |_: &[u8], _: &[u8]| {
+            began.store(true, Ordering::SeqCst);
+            // Long enough for a reclaim that would not wait.
+            let patience = Instant::now() + Duration::from_millis(700);
+            poll(|| reclaim.is_finished() || Instant::now() > patience);
+            ended.store(!reclaim.is_finished(), Ordering::SeqCst);
+            ControlFlow::Continue(())
+        };
+        engine.scan(Table::Message, KeyRange::ALL, Direction::Forward, START, &mut visit).expect("scans");
+        assert!(reclaim.join().is_ok());
+    });
+}
+
+fn poll(mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < deadline, "not in time");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
 fn what_expired_while_the_store_was_closed_is_reclaimed() {
     let root = tempfile::tempdir().expect("a temporary folder");
     let folder = root.path().join("store");
@@ -248,14 +316,11 @@ fn commits_and_scans_go_on_during_reclaims() {
     });
     let count = |engine: &RocksEngine, now| {
         let mut count = 0;
-        let all = wardline_storage::engine::KeyRange::ALL;
         let mut visit = |_: &[u8], _: &[u8]| {
             count += 1;
-            std::ops::ControlFlow::Continue(())
+            ControlFlow::Continue(())
         };
-        engine
-            .scan(Table::Message, all, wardline_storage::engine::Direction::Forward, now, &mut visit)
-            .expect("scans");
+        engine.scan(Table::Message, KeyRange::ALL, Direction::Forward, now, &mut visit).expect("scans");
         count
     };
     assert_eq!(count(&engine, DUE), written * 10, "no live record was dropped");
