@@ -10,6 +10,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
+use crate::{prerequisites, say};
+
 /// The repository.
 #[derive(Clone, Debug)]
 pub struct Workspace {
@@ -17,6 +19,15 @@ pub struct Workspace {
     pub root: PathBuf,
     /// Where cargo puts what it builds.
     pub target: PathBuf,
+}
+
+/// The programs that the chores start.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    /// The broker and its command line.
+    pub wardline: PathBuf,
+    /// The load generator.
+    pub loadgen: PathBuf,
 }
 
 impl Workspace {
@@ -53,11 +64,30 @@ impl Workspace {
         Ok(status.success())
     }
 
-    /// Builds these packages in release and gives the executables' paths, by name.
+    /// Builds the broker and the load generator, after what that needs is there.
     ///
     /// # Errors
-    /// If the build fails; cargo has said why.
-    pub fn build(&self, packages: &[&str]) -> anyhow::Result<Vec<(String, PathBuf)>> {
+    /// If something is missing or the build fails; cargo has said why.
+    pub fn programs(&self) -> anyhow::Result<Programs> {
+        prerequisites::ensure()?;
+        self.announce_rocksdb();
+        let programs = self.build(&["wardline-broker", "wardline-loadgen"])?;
+        let find = |wanted: &str| {
+            let program = programs.iter().find(|(name, _)| name == wanted);
+            program.map(|(_, path)| path.clone()).with_context(|| format!("cargo built no {wanted}"))
+        };
+        Ok(Programs { wardline: find("wardline")?, loadgen: find("wardline-loadgen")? })
+    }
+
+    /// Says what is going to take so long, if it is.
+    pub fn announce_rocksdb(&self) {
+        if self.is_rocksdb_missing() {
+            say("RocksDB's C++ is compiled now, once: 10 to 25 minutes on two cores");
+        }
+    }
+
+    /// Builds these packages in release and gives the executables' paths, by name.
+    fn build(&self, packages: &[&str]) -> anyhow::Result<Vec<(String, PathBuf)>> {
         let mut command = cargo(&self.root);
         command.args([
             "build",
@@ -80,7 +110,7 @@ impl Workspace {
     }
 
     /// Whether RocksDB's C++ is still to be compiled.
-    pub fn is_rocksdb_missing(&self) -> bool {
+    fn is_rocksdb_missing(&self) -> bool {
         if std::env::var_os("ROCKSDB_LIB_DIR").is_some() {
             return false;
         }

@@ -60,9 +60,7 @@ pub fn run(workspace: &Workspace) -> anyhow::Result<bool> {
         failed.push("tidy: cargo xtask tidy".to_owned());
     }
     prerequisites::ensure()?;
-    if workspace.is_rocksdb_missing() {
-        say("RocksDB's C++ is compiled now, once: 10 to 25 minutes on two cores");
-    }
+    workspace.announce_rocksdb();
     for step in STEPS {
         let began = Instant::now();
         say(&format!("--- {}", step.name));

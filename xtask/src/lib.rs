@@ -4,9 +4,15 @@
 //! of the product, and nothing here links it: chores build and start the product's binaries and talk to them
 //! through their command lines, files and pipes.
 
+pub mod broker;
 pub mod cargo;
 pub mod checks;
+pub mod demo;
+pub mod idle;
+pub mod machine;
 pub mod prerequisites;
+pub mod process;
+pub mod table;
 pub mod tidy;
 
 /// Prints a line for people.

@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{cargo::Workspace, checks, tidy};
+use xtask::cargo::Workspace;
+use xtask::process::Children;
+use xtask::{checks, demo, idle, tidy};
 
 /// The project's chores.
 #[derive(Parser)]
@@ -15,6 +17,10 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
+    /// Replays a real messaging trace, kills the broker in the middle, and checks what everybody has.
+    Demo(demo::Options),
+    /// Measures the broker's memory for each idle connection.
+    Idle(idle::Options),
     /// Checks everything: format, lints, tests, documentation, house rules.
     Test,
     /// Checks the house rules that no compiler keeps.
@@ -35,7 +41,16 @@ fn main() -> ExitCode {
 /// Does a chore; `false`: it was done, and found something wrong.
 fn run(chore: Chore) -> anyhow::Result<bool> {
     let workspace = Workspace::find()?;
+    let children = Children::default();
     match chore {
+        Chore::Demo(options) => {
+            children.end_on_signals()?;
+            demo::run(&workspace, &options, &children)
+        }
+        Chore::Idle(options) => {
+            children.end_on_signals()?;
+            idle::run(&workspace, &options, &children)
+        }
         Chore::Test => checks::run(&workspace),
         Chore::Tidy => {
             let findings = tidy::check(&workspace.root)?;
