@@ -1,0 +1,200 @@
+//! The bytes of records and keys, frozen: whoever changes them breaks stores that exist, and sees it here.
+
+mod records;
+
+use proptest::prelude::*;
+use records::{check_bytes, samples};
+use wardline_storage::engine::EngineError;
+use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, Seq, UserId};
+use wardline_storage::key;
+use wardline_storage::model::{Entry, ReceiptKind};
+use wardline_storage::record::{EntryHeader, Record};
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn frozen<R: Record + PartialEq + std::fmt::Debug>(records: Vec<R>, fixtures: &[String]) {
+    assert_eq!(records.len(), fixtures.len());
+    for (record, fixture) in records.into_iter().zip(fixtures) {
+        let fixture = fixture.replace(' ', "");
+        assert_eq!(hex(&record.encode()), fixture, "{record:?}");
+        assert_eq!(R::decode(&record.encode()).expect("what was encoded decodes"), record);
+    }
+}
+
+#[test]
+fn records_are_frozen() {
+    const TENANT: &str = "7e7e7e7e7e7e7e7e7e7e7e7e7e7e7e7e";
+    // Who, when, until when: the beginning of every entry.
+    const ENTRY: &str = "01 a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1 0000018bcfe5687b 0000018bcfe652db";
+    let with = |prefix: &str, rest: &[&str]| -> Vec<String> {
+        rest.iter().map(|rest| format!("{prefix} {rest}")).collect()
+    };
+    frozen(
+        records::conversations(),
+        &with(
+            &format!("01 {TENANT}"),
+            &[
+                "01 00 00 00 0000018bcfe5687b 0000018bcfe5687b 02 00 00",
+                "02 00 00 00 0000018bcfe5687b 0000018bcfe5687b 02 00 00",
+                "03 0c c39c62657267616265203742 01 80a8cc7b ac02 0000018bcfe5687b 0000018bcfe5687c c801 03 02 7fe807 8001e0d403",
+            ],
+        ),
+    );
+    frozen(
+        records::members(),
+        &with("01 05 616c696365", &["01 0000018bcfe5687b 01 00 00", "02 0000018bcfe5687b 01 01 808001 01"]),
+    );
+    frozen(
+        records::entries(),
+        &with(
+            ENTRY,
+            &[
+                "01 c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1 01 00 0a 746578742f706c61696e 05 68656c6c6f",
+                "01 c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1 02 29 0a 746578742f706c61696e 05 68656c6c6f",
+                "02 b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0 0000018bcfe5687d",
+                "03 01 29",
+                "03 02 02 a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1 b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0 02",
+                "03 03 b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0",
+                "03 04 04 57617264",
+                "03 05 e0d403",
+            ],
+        ),
+    );
+    frozen(
+        records::cursors(),
+        &with(
+            "01",
+            &["00 00 00", "09 08 02 d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1 07 d2d2d2d2d2d2d2d2d2d2d2d2d2d2d2d2 09"],
+        ),
+    );
+    frozen(records::devices(), &with("01", &["0000018bcfe5687b 0000018bcfe652db"]));
+    frozen(records::acknowledgements(), &with("01", &["ac02 0000018bcfe5687b"]));
+    frozen(vec![records::TIME], &with("01", &["0000018bcfe5687b"]));
+    frozen(vec![Seq(300)], &with("01", &["ac02"]));
+    frozen(vec![70_000u64], &with("01", &["f0a204"]));
+}
+
+#[test]
+fn keys_are_frozen() {
+    let conversation = ConversationId::new([0xc0; 16]);
+    let (user, device) = (UserId::new([0xa1; 16]), DeviceId::new([0xd1; 16]));
+    let (c, u, d, m) = ("c0".repeat(16), "a1".repeat(16), "d1".repeat(16), "e1".repeat(16));
+    assert_eq!(hex(&key::conversation(conversation)), c);
+    assert_eq!(hex(&key::member(conversation, user)), format!("{c}{u}"));
+    assert_eq!(hex(&key::membership(user, conversation)), format!("{u}{c}"));
+    assert_eq!(hex(&key::message(conversation, Seq(258))), format!("{c}0000000000000102"));
+    assert_eq!(hex(&key::cursor(conversation, user)), format!("{c}{u}"));
+    let kinds = [
+        (ReceiptKind::Delivered, "01"),
+        (ReceiptKind::Read, "02"),
+        (ReceiptKind::DeliveredOnly, "03"),
+        (ReceiptKind::ReadOnly, "04"),
+    ];
+    for (kind, byte) in kinds {
+        let found = hex(&key::receipt(conversation, user, kind, Seq(7)));
+        assert_eq!(found, format!("{c}{u}{byte}0000000000000007"));
+    }
+    let client_id = ClientMessageId::new([0xe1; 16]);
+    assert_eq!(hex(&key::dedupe(conversation, user, client_id)), format!("{c}{u}{m}"));
+    assert_eq!(hex(&key::device(user, device)), format!("{u}{d}"));
+    assert_eq!(key::applied(63), b"applied/\x00\x3f");
+    assert_eq!(hex(&key::reexpire(conversation)), format!("{}{c}", hex(b"reexpire/")));
+}
+
+/// A range ends behind the highest key of its prefix, also where the prefix is the highest there is.
+#[test]
+fn ranges_hold_the_whole_prefix_and_nothing_else() {
+    let highest = ConversationId::new([0xff; 16]);
+    let everybody = key::members(highest, None);
+    let last = key::member(highest, UserId::new([0xff; 16]));
+    assert!(everybody.range().from <= &last[..] && &last[..] < everybody.range().to);
+    let next = ConversationId::new([[0xc0; 15].as_slice(), &[0xc1]].concat().try_into().unwrap());
+    let everybody = key::members(ConversationId::new([0xc0; 16]), None);
+    assert!(everybody.range().to <= &key::member(next, UserId::new([0; 16]))[..]);
+    let after = key::members(highest, Some(UserId::new([0xff; 16])));
+    assert!(after.range().from >= after.range().to, "nobody comes after the last");
+    let entries = key::messages(highest, Seq(3), Seq::MAX);
+    let within = |seq| {
+        entries.range().from <= &key::message(highest, seq)[..]
+            && &key::message(highest, seq)[..] < entries.range().to
+    };
+    assert!(!within(Seq(2)) && within(Seq(3)) && within(Seq::MAX));
+}
+
+#[test]
+fn an_entrys_header_is_its_beginning() {
+    for entry in records::entries() {
+        let header = EntryHeader::decode(&entry.encode()).unwrap();
+        assert_eq!((header.sender, header.time, header.expires), (entry.sender, entry.time, entry.expires));
+        assert_eq!(header.is_message, matches!(entry.body, wardline_storage::model::Body::Message(_)));
+    }
+}
+
+#[test]
+fn a_record_cut_short_or_lengthened_is_damage() {
+    for sample in samples() {
+        for length in 0..sample.len() {
+            check_bytes(&sample[..length]).unwrap();
+        }
+        let mut longer = sample.to_vec();
+        longer.push(0);
+        check_bytes(&longer).unwrap();
+    }
+    let entry = records::entries().remove(0).encode();
+    for length in 0..entry.len() {
+        assert!(
+            matches!(Entry::decode(&entry[..length]), Err(EngineError::Corrupt { .. })),
+            "{length} bytes"
+        );
+    }
+}
+
+#[test]
+fn a_record_of_another_version_is_refused() {
+    for sample in samples() {
+        for version in [0, 2, 0xff] {
+            let mut other = sample.to_vec();
+            other[0] = version;
+            assert_eq!(check_bytes(&other), Ok(0));
+        }
+    }
+}
+
+#[test]
+fn a_changed_byte_is_damage_or_another_record() {
+    for sample in samples() {
+        for place in 0..sample.len() {
+            for change in 1..=255 {
+                let mut other = sample.to_vec();
+                other[place] ^= change;
+                check_bytes(&other).unwrap();
+            }
+        }
+    }
+}
+
+/// A length or a count of 2⁶³ must be refused before memory is set aside for it.
+#[test]
+fn announced_lengths_are_not_trusted() {
+    const HUGE: [u8; 10] = [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01];
+    for sample in samples() {
+        for place in 1..sample.len() {
+            let bomb = [&sample[..place], &HUGE, &sample[place + 1..]].concat();
+            check_bytes(&bomb).unwrap();
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn noise_is_damage_or_a_record(mut bytes in prop::collection::vec(any::<u8>(), 0..200), versioned: bool) {
+        if let (true, Some(first)) = (versioned, bytes.first_mut()) {
+            *first = 1;
+        }
+        prop_assert!(check_bytes(&bytes).is_ok());
+    }
+}

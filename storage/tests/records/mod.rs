@@ -1,0 +1,149 @@
+//! A record of every kind, and what must hold of any bytes that claim to be one.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use wardline_storage::engine::EngineError;
+use wardline_storage::id::{ClientMessageId, DeviceId, Seq, TenantId, Timestamp, UserId};
+use wardline_storage::model::{
+    Acknowledgement, Body, Conversation, Cursor, Device, Entry, Kind, Member, Message, Notice, Priority,
+    Role, Shortening, Text,
+};
+use wardline_storage::record::{EntryHeader, Record};
+
+const ALICE: UserId = UserId::new([0xa1; 16]);
+const BOB: UserId = UserId::new([0xb0; 16]);
+pub(crate) const TIME: Timestamp = Timestamp(1_700_000_000_123);
+
+pub(crate) fn conversations() -> Vec<Conversation> {
+    let plain = Conversation {
+        tenant: TenantId::new([0x7e; 16]),
+        kind: Kind::Direct,
+        title: Text::new(""),
+        retention: None,
+        head: Seq::ZERO,
+        created: TIME,
+        last_activity: TIME,
+        members: 2,
+        admins: 0,
+        shortenings: Vec::new(),
+    };
+    let full = Conversation {
+        kind: Kind::Broadcast,
+        title: Text::new("Übergabe 7B"),
+        retention: Some(Duration::from_secs(72 * 3600)),
+        head: Seq(300),
+        last_activity: Timestamp(TIME.0 + 1),
+        members: 200,
+        admins: 3,
+        shortenings: vec![
+            Shortening { through: Seq(127), retention: Duration::from_secs(1) },
+            Shortening { through: Seq(128), retention: Duration::from_secs(60) },
+        ],
+        ..plain.clone()
+    };
+    vec![plain.clone(), Conversation { kind: Kind::Group, ..plain }, full]
+}
+
+pub(crate) fn members() -> Vec<Member> {
+    let member = Member {
+        name: Text::new("alice"),
+        role: Role::Member,
+        joined: TIME,
+        visible_from: Seq(1),
+        left_after: None,
+        has_published: false,
+    };
+    let gone =
+        Member { role: Role::Admin, left_after: Some(Seq(16_384)), has_published: true, ..member.clone() };
+    vec![member, gone]
+}
+
+pub(crate) fn entries() -> Vec<Entry> {
+    let message = Message {
+        client_id: ClientMessageId::new([0xc1; 16]),
+        content_type: Text::new("text/plain"),
+        payload: Bytes::from_static(b"hello"),
+        priority: Priority::Routine,
+        reply_to: None,
+    };
+    let urgent = Message { priority: Priority::Urgent, reply_to: Some(Seq(41)), ..message.clone() };
+    [
+        Body::Message(message),
+        Body::Message(urgent),
+        Body::Tombstone { by: BOB, at: Timestamp(TIME.0 + 2) },
+        Body::Notice(Notice::Deleted(Seq(41))),
+        Body::Notice(Notice::Added(vec![ALICE, BOB], Role::Admin)),
+        Body::Notice(Notice::Removed(BOB)),
+        Body::Notice(Notice::Renamed(Text::new("Ward"))),
+        Body::Notice(Notice::Retention(Duration::from_secs(60))),
+    ]
+    .map(|body| Entry { sender: ALICE, time: TIME, expires: Timestamp(TIME.0 + 60_000), body })
+    .into()
+}
+
+pub(crate) fn cursors() -> Vec<Cursor> {
+    let devices = vec![(DeviceId::new([0xd1; 16]), Seq(7)), (DeviceId::new([0xd2; 16]), Seq(9))];
+    vec![Cursor::default(), Cursor { delivered: Seq(9), read: Seq(8), devices }]
+}
+
+pub(crate) fn devices() -> Vec<Device> {
+    vec![Device { registered: TIME, last_seen: Timestamp(TIME.0 + 60_000) }]
+}
+
+pub(crate) fn acknowledgements() -> Vec<Acknowledgement> {
+    vec![Acknowledgement { seq: Seq(300), time: TIME }]
+}
+
+/// The bytes of one record of every kind and form.
+pub(crate) fn samples() -> Vec<Bytes> {
+    fn all<R: Record>(records: Vec<R>) -> impl Iterator<Item = Bytes> {
+        records.into_iter().map(|record| record.encode())
+    }
+    all(conversations())
+        .chain(all(members()))
+        .chain(all(entries()))
+        .chain(all(cursors()))
+        .chain(all(devices()))
+        .chain(all(acknowledgements()))
+        .chain(all(vec![TIME]))
+        .chain(all(vec![Seq(300)]))
+        .chain(all(vec![70_000u64]))
+        .collect()
+}
+
+/// Decodes bytes as every kind of record. What is accepted must be written again as the same bytes; what is not must
+/// be reported as damage. Gives how many kinds accepted them.
+///
+/// # Errors
+/// The kind that broke this.
+pub(crate) fn check_bytes(bytes: &[u8]) -> Result<usize, String> {
+    if let Err(error) = EntryHeader::decode(bytes)
+        && !matches!(error, EngineError::Corrupt { .. })
+    {
+        return Err(format!("an entry's header: {error}"));
+    }
+    Ok([
+        check_as::<Conversation>(bytes)?,
+        check_as::<Member>(bytes)?,
+        check_as::<Entry>(bytes)?,
+        check_as::<Cursor>(bytes)?,
+        check_as::<Device>(bytes)?,
+        check_as::<Acknowledgement>(bytes)?,
+        check_as::<Timestamp>(bytes)?,
+        check_as::<Seq>(bytes)?,
+        check_as::<u64>(bytes)?,
+    ]
+    .into_iter()
+    .filter(|accepted| *accepted)
+    .count())
+}
+
+fn check_as<R: Record>(bytes: &[u8]) -> Result<bool, String> {
+    match R::decode(bytes) {
+        Ok(record) if record.encode() == bytes => Ok(true),
+        Ok(_) => Err(format!("{}: accepted what it would not write: {bytes:02x?}", R::NAME)),
+        Err(EngineError::Corrupt { .. }) => Ok(false),
+        Err(error) => Err(format!("{}: {error}", R::NAME)),
+    }
+}
