@@ -25,6 +25,30 @@ use crate::wire::{self, Malformed};
 
 /// Opens a session; from then on the SDK keeps it open. Must be called within a tokio runtime.
 ///
+/// ```no_run
+/// use wardline_client::{Body, DeviceId, Incoming, Options, Outgoing, Trust, connect};
+///
+/// # async fn run(token: String, device: DeviceId) -> anyhow::Result<()> {
+/// let trust = Trust::Pem(std::fs::read("data/ca.pem")?);
+/// let options = Options::new("127.0.0.1:7400".parse()?, "localhost", trust, token, device);
+/// let (client, mut inbox) = connect(options).await?;
+///
+/// let conversation = client.direct("dr.silva").await?;
+/// let ack = client.publish(Outgoing::text(conversation.id, "Bed 12 is ready")).await?;
+/// println!("durable as number {}", ack.sequence);
+///
+/// while let Some(incoming) = inbox.next().await {
+///     if let Incoming::Entry(entry) = incoming
+///         && let Body::Message { payload, .. } = &entry.body
+///     {
+///         println!("{}: {}", entry.sender, String::from_utf8_lossy(payload));
+///         client.read(entry.conversation, entry.sequence);
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// [`ConnectError`] if the first session could not be had. It is tried once.
 ///

@@ -86,10 +86,10 @@ impl<'a> Control<'a> {
     }
 
     async fn turn(&mut self) -> Result<(), End> {
-        let ready = self.shared.receipts(|receipts| receipts.is_ready());
-        if ready && self.receipts_at.is_none() {
+        let may_ask = self.unanswered < self.unanswered_max;
+        if may_ask && self.receipts_at.is_none() && self.shared.receipts(|receipts| receipts.is_ready()) {
             let due = Instant::now() + self.options.receipt_delay;
-            self.receipts_at = Some(self.receipts_paused_until.take().map_or(due, |until| until.max(due)));
+            self.receipts_at = Some(self.receipts_paused_until.map_or(due, |until| until.max(due)));
         }
         if self.lane.is_free() {
             let frames = self.gather();
@@ -118,7 +118,7 @@ impl<'a> Control<'a> {
         }
         self.gather_requests(&mut frames);
         let due = self.receipts_at.is_some_and(|due| now >= due);
-        let riding = !frames.is_empty() && self.receipts_paused_until.is_none();
+        let riding = !frames.is_empty() && self.receipts_paused_until.is_none_or(|until| now >= until);
         if self.receipts_at.is_some() && (due || riding) {
             self.gather_receipts(&mut frames);
         }

@@ -71,7 +71,6 @@ impl Driver {
         };
         self.shared.close(why);
         self.connector.wait_idle().await;
-        self.shared.ended.cancel();
     }
 
     /// Tries to open a session until it succeeds; the error says why there will be none.
@@ -144,6 +143,16 @@ impl Driver {
             }
             _ => false,
         }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        // Not so after `run`; but a runtime that shuts down, or a defect, must not leave anybody waiting.
+        if self.shared.closed().is_none() {
+            self.shared.close("the client's task was ended with its runtime".into());
+        }
+        self.shared.ended.cancel();
     }
 }
 

@@ -12,7 +12,7 @@ use wardline_proto::v1::{LaneClass, PushFrame};
 
 use crate::frames::{FrameReader, StreamError};
 use crate::inbox::{Class, Mailbox};
-use crate::session::End;
+use crate::session::{End, FAREWELL};
 use crate::wire::Malformed;
 
 /// What a frame on a delivery lane may have beside a payload: its envelope, or a conversation, or a notice.
@@ -39,7 +39,11 @@ pub(crate) async fn run(connection: &Connection, mailbox: &Mailbox, payload_byte
 /// Reads one lane to its end.
 async fn read(stream: RecvStream, mailbox: &Mailbox, frame_bytes_max: usize) -> End {
     match read_frames(stream, mailbox, frame_bytes_max).await {
-        Ok(()) => End::from(StreamError::Ended),
+        Ok(()) => {
+            // The broker is leaving: hear its Goodbye on the control stream first.
+            tokio::time::sleep(FAREWELL).await;
+            End::from(StreamError::Ended)
+        }
         Err(end) => end,
     }
 }

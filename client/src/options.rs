@@ -1,4 +1,7 @@
-//! How to connect.
+//! How to connect: where, as whom, and within which bounds.
+//!
+//! Owns the application's choices and their defaults. It never acts on them, and what cannot work is told by `connect`.
+//! Invariant: every queue and every wait of the SDK is bounded by one of these or by a constant beside its use.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -128,3 +128,6 @@ impl Order {
         self.places.retain(|_, place| place.touched > median);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,6 +95,11 @@ impl Receipts {
         !self.ready.is_empty()
     }
 
+    /// Whether something was sent and has no answer.
+    pub(crate) fn awaits_answers(&self) -> bool {
+        !self.requests.is_empty()
+    }
+
     /// Gives the next request to send, under `request_id`.
     pub(crate) fn next_to_send(&mut self, request_id: u64) -> Option<Acknowledge> {
         let conversation = self.ready.pop_front()?;
@@ -293,3 +298,6 @@ fn add_single(singles: &mut BTreeSet<Sequence>, sequence: Sequence) {
 fn take_singles(singles: &mut BTreeSet<Sequence>, count: usize) -> BTreeSet<Sequence> {
     std::iter::from_fn(|| singles.pop_first()).take(count).collect()
 }
+
+#[cfg(test)]
+mod tests;

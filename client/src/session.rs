@@ -19,7 +19,10 @@ use crate::wire::Malformed;
 use crate::{lanes, publishing};
 
 /// How long the broker may take, after Goodbye or the end of a stream, to send what is on its way and close.
-const FAREWELL: Duration = Duration::from_secs(5);
+pub(crate) const FAREWELL: Duration = Duration::from_secs(5);
+
+/// How finely silence is measured.
+const TICKS_PER_KEEP_ALIVE: u32 = 4;
 
 /// A session that was just opened.
 pub(crate) struct Established {
@@ -82,6 +85,27 @@ impl From<Malformed> for End {
     }
 }
 
+/// Looks for signs of life: a broker that was killed says nothing, and QUIC's own idle time-out is long.
+///
+/// Whatever is sent is acknowledged by QUIC within a round trip, so silence while answers are due, or beyond the
+/// keep-alive, means that nobody is there any more. At the cost of a needless reconnect after an outage of the network.
+async fn watch(connection: &Connection, shared: &Shared, keep_alive: Duration) -> End {
+    let tick = keep_alive / TICKS_PER_KEEP_ALIVE;
+    let mut heard = connection.stats().udp_rx.datagrams;
+    let mut silent_ticks = 0;
+    let mut awaited = false;
+    loop {
+        tokio::time::sleep(tick).await;
+        let now = connection.stats().udp_rx.datagrams;
+        let awaits = shared.awaits_answers();
+        silent_ticks = if now == heard { silent_ticks + 1 } else { 0 };
+        if silent_ticks > 0 && awaited && awaits || silent_ticks > TICKS_PER_KEEP_ALIVE + 1 {
+            return End::Lost(format!("nothing was heard for {:?}", tick * silent_ticks));
+        }
+        (heard, awaited) = (now, awaits);
+    }
+}
+
 /// Runs a session to its end.
 pub(crate) async fn run(session: Established, shared: &Shared, options: &Options) -> End {
     let Established { connection, control, welcome, token } = session;
@@ -96,6 +120,7 @@ pub(crate) async fn run(session: Established, shared: &Shared, options: &Options
         end = control => end,
         end = &mut publishing => end,
         end = &mut delivering => end,
+        end = watch(&connection, shared, options.keep_alive) => end,
     };
     if let End::Goodbye(_) = end {
         let rest = async {
