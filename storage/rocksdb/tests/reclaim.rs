@@ -163,7 +163,7 @@ fn replaced_and_deleted_bytes_go_even_if_nothing_expires() {
         put(&engine, table, b"replaced", &third, Timestamp::NEVER);
         assert_eq!(engine.health(LATE).oldest_unreclaimed, LATE.since(DUE), "{table:?}: replaced bytes wait");
         engine.reclaim(DUE).expect("reclaims");
-        assert_eq!(files_with(&folder, &[first.clone()]), BTreeMap::new(), "{table:?}: replaced");
+        assert_eq!(files_with(&folder, std::slice::from_ref(&first)), BTreeMap::new(), "{table:?}: replaced");
 
         delete(&engine, table, b"deleted");
         engine.reclaim(DUE).expect("reclaims");
