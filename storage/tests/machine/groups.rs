@@ -1,0 +1,177 @@
+//! Groups: one batch, one sync if there is something to sync, and commands that see one another.
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use wardline_storage::applier::Applier;
+use wardline_storage::command::{Command, Outcome};
+use wardline_storage::engine::{
+    Direction, Durability, Engine, EngineError, Health, KeyRange, Mutation, Reclaimed, Table, Visit,
+};
+use wardline_storage::id::{PartitionId, Seq, Timestamp};
+use wardline_storage::machine::State;
+use wardline_storage::memory::MemoryEngine;
+use wardline_storage::overlay::Overlay;
+
+use crate::driver::{ALICE, BOB, Driver, WARD};
+
+/// Notes how it is committed to, and fails when it is told to.
+#[derive(Default)]
+struct Watched {
+    sound: MemoryEngine,
+    commits: Mutex<Vec<(usize, Durability)>>,
+    broken: Mutex<bool>,
+}
+
+impl Engine for Watched {
+    fn get(&self, table: Table, key: &[u8], now: Timestamp) -> Result<Option<Bytes>, EngineError> {
+        Engine::get(&self.sound, table, key, now)
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        range: KeyRange<'_>,
+        direction: Direction,
+        now: Timestamp,
+        visit: Visit<'_>,
+    ) -> Result<(), EngineError> {
+        Engine::scan(&self.sound, table, range, direction, now, visit)
+    }
+
+    fn commit(&self, batch: &[Mutation], durability: Durability) -> Result<(), EngineError> {
+        if *self.broken.lock().expect("nobody panicked") {
+            return Err(EngineError::Io { doing: "committing", detail: "broken".into() });
+        }
+        self.commits.lock().expect("nobody panicked").push((batch.len(), durability));
+        self.sound.commit(batch, durability)
+    }
+
+    fn reclaim(&self, now: Timestamp) -> Result<Reclaimed, EngineError> {
+        self.sound.reclaim(now)
+    }
+
+    fn health(&self, now: Timestamp) -> Health {
+        self.sound.health(now)
+    }
+
+    fn name(&self) -> &'static str {
+        "watched"
+    }
+}
+
+#[test]
+fn a_group_is_one_synced_batch_with_one_record_per_key() {
+    let engine = Arc::new(Watched::default());
+    let mut driver = Driver::on(engine.clone());
+    driver.publish(50);
+    // 50 messages, 50 acknowledgements, the conversation, Alice's membership and the applied position.
+    let commits = engine.commits.lock().expect("nobody panicked").clone();
+    assert_eq!(commits[1..], [(103, Durability::Synced)]);
+}
+
+#[test]
+fn what_changes_nothing_is_not_synced() {
+    let engine = Arc::new(Watched::default());
+    let mut driver = Driver::on(engine.clone());
+    let stranger = wardline_storage::id::UserId::new([9; 16]);
+    let message = driver.message();
+    assert!(driver.apply(stranger, Command::Publish(message)).is_err());
+    let last = engine.commits.lock().expect("nobody panicked").last().copied();
+    assert_eq!(last, Some((1, Durability::Buffered)), "only how far it came");
+}
+
+#[test]
+fn a_failing_engine_fails_the_group() {
+    let engine = Arc::new(Watched::default());
+    let mut driver = Driver::on(engine.clone());
+    *engine.broken.lock().expect("nobody panicked") = true;
+    let message = driver.message();
+    let group = [driver.submission(ALICE, Command::Publish(message))];
+    assert!(matches!(driver.applier.apply_group(&group), Err(EngineError::Io { .. })));
+}
+
+#[test]
+fn commands_of_a_group_see_one_another() {
+    let mut driver = Driver::new();
+    let message = driver.message();
+    let publish = driver.submission(ALICE, Command::Publish(message));
+    let leave = driver.submission(BOB, Command::RemoveMember { conversation: WARD, user: BOB });
+    let after = driver.message();
+    let late = driver.submission(BOB, Command::Publish(after));
+    let result = driver.applier.apply_group(&[publish.clone(), publish, leave, late]).expect("it works");
+    let same = Ok(Outcome::Published { seq: Seq(1), time: driver.now });
+    assert_eq!(result.verdicts[..2], [same, same]);
+    assert_eq!(result.verdicts[2], Ok(Outcome::Changed(Some(Seq(2)))));
+    assert!(result.verdicts[3].is_err(), "Bob has left");
+}
+
+#[test]
+fn an_applier_goes_on_where_the_last_one_stopped() {
+    let mut driver = Driver::new();
+    driver.publish(5);
+    let partition = PartitionId::of(WARD.as_bytes());
+    assert_eq!(driver.applier.position(partition), 6);
+    let mut next = Applier::new(driver.engine.clone()).expect("readable");
+    assert_eq!(next.position(partition), 6);
+    let message = driver.message();
+    next.apply_group(&[driver.submission(BOB, Command::Publish(message))]).expect("it works");
+    assert_eq!(Applier::new(driver.engine).expect("readable").position(partition), 7);
+}
+
+fn mutations() -> impl Strategy<Value = Vec<Mutation>> {
+    // Few keys, so that changes meet; some have expired at the reading time, 5.
+    let one = (0u8..12, prop::option::of((any::<u8>(), 3u64..8))).prop_map(|(key, put)| {
+        let (table, key) = (Table::Message, Bytes::copy_from_slice(&[key]));
+        match put {
+            Some((value, expires)) => Mutation::Put {
+                table,
+                key,
+                value: Bytes::copy_from_slice(&[value]),
+                expires: Timestamp(expires),
+            },
+            None => Mutation::Delete { table, key },
+        }
+    });
+    prop::collection::vec(one, 0..20)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Reading changes over an engine is reading the engine after they are committed.
+    #[test]
+    fn an_overlay_reads_like_its_batch_committed(
+        before in mutations(), changes in mutations(), from in 0u8..13, to in 0u8..13, most in 1usize..14,
+    ) {
+        const NOW: Timestamp = Timestamp(5);
+        let (below, whole) = (MemoryEngine::default(), MemoryEngine::default());
+        for engine in [&below, &whole] {
+            engine.commit(&before, Durability::Synced).unwrap();
+        }
+        whole.commit(&changes, Durability::Synced).unwrap();
+        let mut overlay = Overlay::new(&below);
+        overlay.absorb(changes);
+        let read = |state: &dyn State, direction| {
+            let mut found = Vec::new();
+            let range = KeyRange { from: &[from], to: &[to] };
+            state.scan(Table::Message, range, direction, NOW, &mut |key, value| {
+                found.push((key.to_vec(), value.to_vec()));
+                if found.len() == most { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) }
+            }).unwrap();
+            found
+        };
+        for direction in [Direction::Forward, Direction::Backward] {
+            prop_assert_eq!(read(&overlay, direction), read(&whole, direction));
+        }
+        for key in 0u8..12 {
+            let found = State::get(&overlay, Table::Message, &[key], NOW).unwrap();
+            prop_assert_eq!(found, State::get(&whole, Table::Message, &[key], NOW).unwrap());
+        }
+        below.commit(&overlay.into_batch(), Durability::Synced).unwrap();
+        for direction in [Direction::Forward, Direction::Backward] {
+            prop_assert_eq!(read(&below, direction), read(&whole, direction));
+        }
+    }
+}

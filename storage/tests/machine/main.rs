@@ -1,0 +1,7 @@
+//! Cases of the machine, the view and the applier that are too long, too exact or too rare for generated sequences.
+
+mod bounds;
+mod driver;
+mod expiry;
+mod groups;
+mod retention;
