@@ -1,15 +1,56 @@
 //! The broker as a whole: starts its parts, stops them in order.
+//!
+//! Stopping: no new connection, then every lane stops reading and every client is told on its control stream, then the log
+//! finishes what it took in and the answers go out, then connections are closed. All tasks have left when
+//! [`Broker::stop`] returns, or the deadline has passed and they are cut off.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::BytesMut;
 use thiserror::Error;
-use wardline_storage::engine::Engine;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use wardline_storage::engine::{Engine, EngineError};
+use wardline_storage::format;
+use wardline_storage::local::{Bounds, LocalLog};
+use wardline_storage::log::Log;
 
+use crate::admission::Admission;
+use crate::clock::Clock;
+use crate::endpoint::{self, Acceptor};
+use crate::fanout::Fanout;
+use crate::ids::Ids;
+use crate::limits::{Contradiction, Limits};
+use crate::metrics::Metrics;
+use crate::refusal::Code;
+use crate::registry::Registry;
+use crate::retention;
+use crate::service::Service;
 use crate::settings::Settings;
+use crate::topic::Topics;
+
+/// Conversations whose expiry is to be rewritten that may wait; the store remembers them too.
+const REEXPIRE_MAX: usize = 1024;
+/// Of the stop deadline, what is kept for closing connections.
+const CLOSE_SHARE: f64 = 0.2;
 
 /// A running broker.
-pub struct Broker {}
+pub struct Broker {
+    endpoint: quinn::Endpoint,
+    address: SocketAddr,
+    log: Arc<LocalLog>,
+    connections: TaskTracker,
+    tasks: JoinSet<()>,
+    /// Ends sessions and the taking in of new ones.
+    stop: CancellationToken,
+    failed: watch::Receiver<Option<String>>,
+    deadline: Duration,
+}
 
 /// The broker could not start. The operator must act.
 #[derive(Debug, Error)]
@@ -23,6 +64,21 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// The certificate or its key cannot be used.
+    #[error("the certificate or its key cannot be used: {0}")]
+    Tls(#[from] rustls::Error),
+    /// Bounds contradict each other.
+    #[error(transparent)]
+    Limits(#[from] Contradiction),
+    /// The store could not be read or written.
+    #[error("the store cannot be used: {0}")]
+    Storage(#[from] EngineError),
+    /// The committer could not be started.
+    #[error("the committer cannot be started: {0}")]
+    Committer(std::io::Error),
+    /// The operating system gives no randomness.
+    #[error("the operating system gives no randomness: {0}")]
+    Randomness(getrandom::Error),
 }
 
 /// Why a broker ended.
@@ -39,23 +95,123 @@ impl Broker {
     ///
     /// # Errors
     /// [`StartError`] if it cannot run as set.
+    ///
+    /// # Cancellation
+    /// Not to be cancelled: it does not wait for anything but the store.
     pub async fn start(settings: Settings, engine: Arc<dyn Engine>) -> Result<Self, StartError> {
-        let _ = (settings, engine);
-        todo!()
+        settings.limits.check()?;
+        let config = endpoint::server_config(&settings.tls, &settings.limits)?;
+        let listen = |source| StartError::Listen { address: settings.listen, source };
+        let socket = endpoint::bind(settings.listen).map_err(listen)?;
+        let mut fresh = [0; 32];
+        getrandom::fill(&mut fresh).map_err(StartError::Randomness)?;
+        let secret = format::id_secret(engine.as_ref(), fresh)?;
+
+        let (reexpire, told) = mpsc::channel(REEXPIRE_MAX);
+        let (failed_sender, failed) = watch::channel(None);
+        let topics = Arc::new(Topics::new(settings.limits.tail_bytes_max, settings.limits.tails_bytes_max));
+        let (registry, metrics) = (Arc::new(Registry::default()), Arc::new(Metrics::new()));
+        let fanout = Fanout {
+            topics: Arc::clone(&topics),
+            registry: Arc::clone(&registry),
+            metrics: Arc::clone(&metrics),
+            reexpire,
+            failed: failed_sender,
+            scratch: BytesMut::new(),
+        };
+        let bounds = bounds(&settings.limits, settings.stop_deadline);
+        let log = LocalLog::start(Arc::clone(&engine), bounds, fanout).map_err(StartError::Committer)?;
+        let log = Arc::new(log);
+        let admission = Arc::new(Admission::new(Arc::clone(&log) as _, settings.limits.retry_after));
+        let service = Arc::new(Service {
+            engine,
+            admission: Arc::clone(&admission),
+            topics,
+            registry,
+            metrics: Arc::clone(&metrics),
+            clock: Arc::new(Clock::default()),
+            policy: settings.policy,
+            ids: Ids::new(&secret),
+            verifier: settings.verifier,
+            request_reads: Semaphore::new(settings.limits.catch_up_reads_max),
+            catch_up_reads: Semaphore::new(settings.limits.catch_up_reads_max),
+            limits: settings.limits,
+        });
+
+        let endpoint = endpoint::open(socket, config).map_err(listen)?;
+        let address = endpoint.local_addr().map_err(listen)?;
+        let (stop, connections, mut tasks) = (CancellationToken::new(), TaskTracker::new(), JoinSet::new());
+        let acceptor =
+            Acceptor::new(endpoint.clone(), Arc::clone(&service), connections.clone(), stop.clone());
+        tasks.spawn(acceptor.run());
+        tasks.spawn(admission.watch(settings.disk, metrics, stop.clone()));
+        tasks.spawn(retention::reclaim(Arc::clone(&service), settings.reclaim_every, stop.clone()));
+        tasks.spawn(retention::publish(Arc::clone(&service), stop.clone()));
+        tasks.spawn(retention::reexpire(service, told, stop.clone()));
+        tracing::info!(%address, "listening");
+        let deadline = settings.stop_deadline;
+        Ok(Self { endpoint, address, log, connections, tasks, stop, failed, deadline })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        todo!()
+        self.address
     }
 
     /// Waits until the store fails; pends for ever otherwise.
+    ///
+    /// # Cancellation
+    /// Loses nothing.
     pub async fn failed(&self) -> String {
-        todo!()
+        let mut failed = self.failed.clone();
+        match failed.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(how)) => how.clone(),
+            // The log is gone without a failure.
+            _ => std::future::pending().await,
+        }
     }
 
     /// Stops: says goodbye to every client, finishes what was taken in, closes. At most the deadline of the settings.
-    pub async fn stop(self) -> Ended {
-        todo!()
+    ///
+    /// # Cancellation
+    /// Not to be cancelled: tasks would be left behind.
+    pub async fn stop(mut self) -> Ended {
+        let begun = Instant::now();
+        let deadline = begun + self.deadline;
+        tracing::info!(connections = self.endpoint.open_connections(), "stopping");
+        self.endpoint.set_server_config(None);
+        self.stop.cancel();
+        self.connections.close();
+        // Sessions drain while the log still works, so that every answer that is owed can be given.
+        let drain_until = begun + self.deadline.mul_f64(1.0 - CLOSE_SHARE);
+        if timeout_at(drain_until, self.connections.wait()).await.is_err() {
+            tracing::warn!(left = self.connections.len(), "some sessions did not end in time and are cut off");
+        }
+        self.endpoint.close(Code::ShuttingDown.quic(), b"the broker is stopping");
+        let log = Arc::clone(&self.log);
+        let closing = tokio::task::spawn_blocking(move || log.close());
+        let left = async {
+            // A panic of the log is logged by the log.
+            let _ = closing.await;
+            while self.tasks.join_next().await.is_some() {}
+            self.connections.wait().await;
+            self.endpoint.wait_idle().await;
+        };
+        if timeout_at(deadline, left).await.is_err() {
+            tracing::warn!("not everything ended within the stop deadline");
+        }
+        let failed = self.failed.borrow().clone();
+        tracing::info!(took = ?begun.elapsed(), "stopped");
+        failed.map_or(Ended::Stopped, Ended::StorageFailed)
+    }
+}
+
+fn bounds(limits: &Limits, stop_deadline: Duration) -> Bounds {
+    Bounds {
+        waiting_commands_max: limits.waiting_commands_max,
+        waiting_bytes_max: limits.waiting_bytes_max,
+        group_commands_max: limits.group_commands_max,
+        group_bytes_max: limits.group_bytes_max,
+        close_timeout: stop_deadline.mul_f64(CLOSE_SHARE),
     }
 }

@@ -3,10 +3,26 @@
 //! [`Broker::start`](broker::Broker::start) takes [`Settings`](settings::Settings) and an engine. The command line
 //! (`main.rs`, `cli`) reads configuration and names the engine; everything else is behind it.
 
+mod admission;
 pub mod auth;
+mod bell;
 pub mod broker;
+mod clock;
 pub mod config;
 pub mod dev;
+mod endpoint;
+mod fanout;
+mod ids;
 pub mod limits;
+mod metrics;
+mod receipts;
+mod refusal;
+mod registry;
+mod retention;
+mod service;
+mod session;
 pub mod settings;
+mod tail;
 pub mod tls;
+mod topic;
+mod wire;

@@ -10,6 +10,23 @@ use thiserror::Error;
 /// Room in a frame beside the payload: ids, content type, and the longest list of names that a request may have.
 pub const ENVELOPE_BYTES: usize = 16 * 1024;
 
+/// Longest name of a user or tenant, in bytes.
+pub const NAME_BYTES_MAX: usize = crate::auth::NAME_BYTES_MAX;
+/// Longest title of a conversation, in bytes.
+pub const TITLE_BYTES_MAX: usize = 256;
+/// Longest media type, in bytes.
+pub const CONTENT_TYPE_BYTES_MAX: usize = 128;
+/// Longest name of a client's software, in bytes.
+pub const CLIENT_NAME_BYTES_MAX: usize = 64;
+/// Longest version of a client's software, in bytes.
+pub const CLIENT_VERSION_BYTES_MAX: usize = 32;
+/// Most single receipts of one kind in one request.
+pub const SINGLE_RECEIPTS_MAX: usize = 16;
+/// Entries on a page when the client does not say.
+pub const PAGE_ENTRIES_DEFAULT: usize = 50;
+/// Shortest retention of a conversation.
+pub const RETENTION_MIN: Duration = Duration::from_secs(1);
+
 /// The longest Hello without its resume positions: a token and three names.
 const HELLO_BYTES: usize = 8192 + 512;
 
@@ -31,6 +48,8 @@ pub struct Limits {
     pub page_bytes_max: usize,
     /// Most unanswered requests on one lane.
     pub lane_requests_max: usize,
+    /// Most reads (history, lists) of one lane that are under way.
+    pub lane_reads_max: usize,
     /// Most request lanes of a connection, the control stream included.
     pub lanes_max: u32,
     /// Most connections.
@@ -57,7 +76,7 @@ pub struct Limits {
     pub tail_bytes_max: usize,
     /// Bytes of recent frames kept in memory for all conversations together.
     pub tails_bytes_max: usize,
-    /// Engine reads for catching up that run at the same time.
+    /// Engine reads that run at the same time: so many for requests, and so many for catching up.
     pub catch_up_reads_max: usize,
     /// Most submissions waiting for the committer.
     pub waiting_commands_max: usize,
@@ -91,6 +110,7 @@ impl Default for Limits {
             page_entries_max: 200,
             page_bytes_max: 512 * 1024,
             lane_requests_max: 1024,
+            lane_reads_max: 4,
             lanes_max: 8,
             connections_max: 50_000,
             handshakes_before_retry: 256,

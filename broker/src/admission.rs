@@ -1,0 +1,188 @@
+//! Admission: what is taken in, and how a client is told to come back.
+//!
+//! The log's queue is bounded; when it is full the answer is RETRY with a delay that grows with the depth and is drawn
+//! at random, so that not all come back at once. Writes are refused while the disk is nearly full. The epoch rule
+//! (`wardline.v1.Publish.epoch`) keeps a lane's pipelined publishes in order after a refusal.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use wardline_storage::command::Submission;
+use wardline_storage::log::{Depth, Log, Refused, Reply};
+
+use crate::metrics::Metrics;
+use crate::refusal::{Code, Refusal};
+use crate::settings::DiskWatch;
+
+/// How often the room on the disk, and the figures of the queue, are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The way into the log.
+pub(crate) struct Admission {
+    log: Arc<dyn Log>,
+    disk_full: AtomicBool,
+    retry_after: Duration,
+}
+
+impl Admission {
+    /// In front of a log. Refused clients wait at least about `retry_after`.
+    pub(crate) fn new(log: Arc<dyn Log>, retry_after: Duration) -> Self {
+        Self { log, disk_full: AtomicBool::new(false), retry_after }
+    }
+
+    /// Takes a submission in, or says why not; then the reply's place is free again.
+    pub(crate) fn submit(&self, submission: Submission, reply: Reply) -> Result<(), Refusal> {
+        if self.disk_full.load(Ordering::Relaxed) {
+            return Err(self.storage_full());
+        }
+        self.log.submit(submission, reply).map_err(|(refused, _)| match refused {
+            Refused::Full => self.retry(),
+            _ => Refusal::new(Code::Unavailable, "the broker takes no writes any more").after(self.delay(10.0)),
+        })
+    }
+
+    /// A refusal because there is as much work as the broker can hold.
+    pub(crate) fn retry(&self) -> Refusal {
+        Refusal::new(Code::Retry, "the broker has as much work as it can hold")
+            .after(self.delay(1.0 + 9.0 * fullness(self.log.depth())))
+    }
+
+    /// The same refusal once more, with a delay of its own.
+    fn again(&self, code: Code) -> Refusal {
+        match code {
+            Code::StorageFull => self.storage_full(),
+            _ => self.retry(),
+        }
+    }
+
+    fn storage_full(&self) -> Refusal {
+        Refusal::new(Code::StorageFull, "the disk is nearly full: writes are refused, reads still work")
+            .after(self.delay(50.0))
+    }
+
+    /// `factor` times the least delay, give or take a half.
+    pub(crate) fn delay(&self, factor: f64) -> Duration {
+        self.retry_after.mul_f64(factor * rand::random_range(0.5..1.5))
+    }
+
+    /// Watches the disk and the queue until stopped.
+    pub(crate) async fn watch(
+        self: Arc<Self>,
+        disk: Option<DiskWatch>,
+        metrics: Arc<Metrics>,
+        stop: CancellationToken,
+    ) {
+        let mut ticks = tokio::time::interval(LOOK_EVERY);
+        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+            let depth = self.log.depth();
+            metrics.queue_commands.set(depth.commands as f64);
+            metrics.queue_bytes.set(depth.bytes as f64);
+            metrics.queue_commands_max.set(depth.commands_max as f64);
+            metrics.queue_bytes_max.set(depth.bytes_max as f64);
+            if let Some(disk) = disk.clone() {
+                let reserve = disk.reserve_bytes;
+                let free = tokio::task::spawn_blocking(move || free_bytes(&disk.path)).await;
+                self.note_free(free.ok().flatten(), reserve, &metrics);
+            }
+        }
+    }
+
+    fn note_free(&self, free: Option<u64>, reserve: u64, metrics: &Metrics) {
+        let Some(free) = free else { return };
+        let full = free < reserve;
+        metrics.disk_free_bytes.set(free as f64);
+        metrics.disk_full.set(if full { 1.0 } else { 0.0 });
+        if self.disk_full.swap(full, Ordering::Relaxed) != full {
+            if full {
+                tracing::error!(free, reserve, "the disk is nearly full: refusing writes until there is room");
+            } else {
+                tracing::info!(free, reserve, "there is room on the disk again: taking writes");
+            }
+        }
+    }
+}
+
+fn free_bytes(path: &Path) -> Option<u64> {
+    match rustix::fs::statvfs(path) {
+        Ok(status) => Some(status.f_bavail.saturating_mul(status.f_frsize)),
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "cannot see how much room the disk has");
+            None
+        }
+    }
+}
+
+fn fullness(depth: Depth) -> f64 {
+    let part = |waiting: usize, max: usize| waiting as f64 / max.max(1) as f64;
+    part(depth.commands, depth.commands_max).max(part(depth.bytes, depth.bytes_max)).clamp(0.0, 1.0)
+}
+
+/// The epoch rule of one lane.
+#[derive(Debug, Default)]
+pub(crate) struct EpochGate {
+    refused: Option<(u32, Code)>,
+}
+
+impl EpochGate {
+    /// Whether a publish may be tried; if not, why.
+    pub(crate) fn check(&self, epoch: u32, admission: &Admission) -> Result<(), Refusal> {
+        match self.refused_as(epoch) {
+            Some(code) => Err(admission.again(code)),
+            None => Ok(()),
+        }
+    }
+
+    /// Notes how a publish was refused.
+    pub(crate) fn note(&mut self, epoch: u32, refusal: &Refusal) {
+        let counts = matches!(refusal.code, Code::Retry | Code::StorageFull);
+        if counts && epoch > 0 && self.refused.is_none_or(|(highest, _)| epoch >= highest) {
+            self.refused = Some((epoch, refusal.code));
+        }
+    }
+
+    fn refused_as(&self, epoch: u32) -> Option<Code> {
+        self.refused.filter(|(highest, _)| epoch > 0 && epoch <= *highest).map(|(_, code)| code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(code: Code) -> Refusal {
+        Refusal::new(code, "")
+    }
+
+    #[test]
+    fn after_a_refusal_the_epoch_and_all_below_are_refused() {
+        let mut gate = EpochGate::default();
+        assert_eq!(gate.refused_as(1), None);
+        gate.note(2, &refusal(Code::Retry));
+        assert_eq!(gate.refused_as(1), Some(Code::Retry));
+        assert_eq!(gate.refused_as(2), Some(Code::Retry));
+        assert_eq!(gate.refused_as(3), None);
+        gate.note(3, &refusal(Code::StorageFull));
+        assert_eq!(gate.refused_as(3), Some(Code::StorageFull));
+        gate.note(1, &refusal(Code::Retry));
+        assert_eq!(gate.refused_as(3), Some(Code::StorageFull), "a lower epoch lowers nothing");
+    }
+
+    #[test]
+    fn epoch_zero_and_other_refusals_do_not_count() {
+        let mut gate = EpochGate::default();
+        gate.note(0, &refusal(Code::Retry));
+        gate.note(5, &refusal(Code::NotFound));
+        assert_eq!(gate.refused_as(0), None);
+        assert_eq!(gate.refused_as(5), None);
+    }
+
+    #[test]
+    fn fullness_is_of_the_fuller_bound() {
+        let depth = Depth { commands: 1, commands_max: 10, bytes: 5, bytes_max: 10 };
+        assert!((fullness(depth) - 0.5).abs() < 1e-9);
+        assert!((fullness(Depth::default())).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,197 @@
+//! The QUIC endpoint: one UDP socket, TLS 1.3 only, every cap from [`limits`](crate::limits).
+//!
+//! Takes connections in, validates addresses by Retry when handshakes pile up, refuses what is beyond the bounds, and
+//! gives each connection to a session of its own. Datagrams, early data and client-opened unidirectional streams are off.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use quinn::crypto::rustls::QuicServerConfig;
+use quinn::{EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::limits::Limits;
+use crate::metrics::Metrics;
+use crate::service::Service;
+use crate::session;
+use crate::settings::Tls;
+use crate::wire::ALPN;
+
+/// What the kernel is asked for, each way; the default loses packets under a burst.
+const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+
+/// Binds the socket with large buffers.
+///
+/// # Errors
+/// [`io::Error`] if the address is taken or not ours.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind(address)?;
+    use rustix::net::sockopt;
+    // What the kernel refuses to set shows in what it gives.
+    let _ = sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BUFFER_BYTES);
+    let _ = sockopt::set_socket_send_buffer_size(&socket, SOCKET_BUFFER_BYTES);
+    // Linux tells twice what it gives, for its own bookkeeping (socket(7)).
+    let given = sockopt::socket_recv_buffer_size(&socket)? / 2;
+    if given < SOCKET_BUFFER_BYTES {
+        tracing::warn!(
+            given,
+            wanted = SOCKET_BUFFER_BYTES,
+            "the kernel gives a small UDP receive buffer: packets will be lost under load; raise net.core.rmem_max (and \
+             net.core.wmem_max)"
+        );
+    }
+    Ok(socket)
+}
+
+/// Makes the endpoint on a bound socket.
+///
+/// # Errors
+/// [`io::Error`] if the runtime does not take the socket.
+pub(crate) fn open(socket: UdpSocket, config: ServerConfig) -> io::Result<quinn::Endpoint> {
+    let runtime = Arc::new(quinn::TokioRuntime);
+    quinn::Endpoint::new(EndpointConfig::default(), Some(config), socket, runtime)
+}
+
+/// The server's QUIC and TLS configuration.
+///
+/// # Errors
+/// [`rustls::Error`] if key and certificate do not go together.
+pub(crate) fn server_config(tls: &Tls, limits: &Limits) -> Result<ServerConfig, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut crypto = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_no_client_auth()
+        .with_single_cert(tls.chain.clone(), tls.key.clone_key())?;
+    crypto.alpn_protocols = vec![ALPN.to_vec()];
+    crypto.max_early_data_size = 0;
+    let crypto = QuicServerConfig::try_from(crypto)
+        .map_err(|_| rustls::Error::General("no TLS 1.3 cipher suite for QUIC initial packets".to_owned()))?;
+    let mut config = ServerConfig::with_crypto(Arc::new(crypto));
+    config.transport_config(Arc::new(transport(limits)));
+    Ok(config)
+}
+
+fn transport(limits: &Limits) -> TransportConfig {
+    let mut transport = TransportConfig::default();
+    let idle = u64::try_from(limits.idle_timeout.as_millis()).unwrap_or(u64::MAX);
+    transport
+        .max_concurrent_bidi_streams(VarInt::from_u32(limits.lanes_max))
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .stream_receive_window(VarInt::from_u32(limits.stream_receive_window))
+        .receive_window(VarInt::from_u32(limits.connection_receive_window))
+        .send_window(limits.send_window)
+        .datagram_receive_buffer_size(None)
+        .keep_alive_interval(Some(limits.keep_alive))
+        .max_idle_timeout(VarInt::from_u64(idle).ok().map(IdleTimeout::from));
+    // MTU discovery stays at its default, which ends at 1,452 bytes: with segmentation offload a large one black-holes.
+    transport
+}
+
+/// Takes connections in until stopped.
+pub(crate) struct Acceptor {
+    endpoint: quinn::Endpoint,
+    service: Arc<Service>,
+    connections: TaskTracker,
+    counts: Arc<Counts>,
+    stop: CancellationToken,
+}
+
+#[derive(Default)]
+struct Counts {
+    handshakes: AtomicUsize,
+    connections: AtomicUsize,
+}
+
+/// Counts one as long as it lives.
+struct Counted<F: Fn(&Counts) -> &AtomicUsize>(Arc<Counts>, F);
+
+impl<F: Fn(&Counts) -> &AtomicUsize> Counted<F> {
+    fn new(counts: &Arc<Counts>, which: F) -> Self {
+        which(counts).fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(counts), which)
+    }
+}
+
+impl<F: Fn(&Counts) -> &AtomicUsize> Drop for Counted<F> {
+    fn drop(&mut self) {
+        (self.1)(&self.0).fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Acceptor {
+    /// Gives each connection of `endpoint` to a task on `connections`. `stop` ends all of it.
+    pub(crate) fn new(
+        endpoint: quinn::Endpoint,
+        service: Arc<Service>,
+        connections: TaskTracker,
+        stop: CancellationToken,
+    ) -> Self {
+        Self { endpoint, service, connections, counts: Arc::default(), stop }
+    }
+
+    /// Runs until stopped.
+    pub(crate) async fn run(self) {
+        while let Some(Some(incoming)) = self.stop.run_until_cancelled(self.endpoint.accept()).await {
+            self.take(incoming);
+        }
+    }
+
+    fn take(&self, incoming: quinn::Incoming) {
+        let (limits, metrics) = (&self.service.limits, &self.service.metrics);
+        let handshakes = self.counts.handshakes.load(Ordering::Relaxed);
+        let connections = self.counts.connections.load(Ordering::Relaxed);
+        if handshakes >= limits.handshakes_max || connections >= limits.connections_max {
+            metrics.handshakes_refused.increment(1);
+            return incoming.refuse();
+        }
+        if handshakes >= limits.handshakes_before_retry && incoming.may_retry() {
+            metrics.handshakes_retried.increment(1);
+            if let Err(error) = incoming.retry() {
+                error.into_incoming().refuse();
+            }
+            return;
+        }
+        let handshake = Counted::new(&self.counts, |counts| &counts.handshakes);
+        let connection = Counted::new(&self.counts, |counts| &counts.connections);
+        let (service, stop) = (Arc::clone(&self.service), self.stop.clone());
+        self.connections.spawn(async move {
+            service.metrics.connections.increment(1);
+            if let Some(connected) = shake_hands(incoming, &service.limits, &service.metrics, &stop).await {
+                drop(handshake);
+                session::serve(Arc::clone(&service), connected, stop).await;
+            }
+            service.metrics.connections.decrement(1);
+            drop(connection);
+        });
+    }
+}
+
+async fn shake_hands(
+    incoming: quinn::Incoming,
+    limits: &Limits,
+    metrics: &Metrics,
+    stop: &CancellationToken,
+) -> Option<quinn::Connection> {
+    let connecting = incoming.accept().ok()?;
+    let connected = stop.run_until_cancelled(timeout(limits.hello_timeout, connecting)).await;
+    match connected {
+        Some(Ok(Ok(connection))) => {
+            metrics.handshakes_accepted.increment(1);
+            Some(connection)
+        }
+        Some(failed) => {
+            metrics.handshakes_failed.increment(1);
+            let why = failed.map_or_else(|_| "timed out".to_owned(), |failed| match failed {
+                Ok(_) => String::new(),
+                Err(error) => error.to_string(),
+            });
+            tracing::debug!(why, "handshake failed");
+            None
+        }
+        None => None,
+    }
+}

@@ -1,0 +1,444 @@
+//! Delivery: what happens in a device's conversations, onto its two lanes.
+//!
+//! One task a session. It waits for the bell, copies what there is into a lane's buffer, and writes that at once;
+//! while a write waits for the client nothing is gathered, so a slow client is only further behind. One read of
+//! the store is under way at a time: a new membership, a page of the beginning, or a chunk of a backlog.
+
+use std::collections::{BTreeSet, HashMap};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::time::{Instant, sleep_until};
+use wardline_storage::id::{ConversationId, Seq};
+use wardline_storage::view::Summary;
+
+use super::Session;
+use super::follow::{self, Batch, Chunk, Followed, Follower};
+use super::state::{Found, Next, State};
+use super::writer::{Gone, Writer};
+use crate::bell::{Change, News, Slot};
+use crate::receipts::Version;
+use crate::refusal::{Code, Refusal};
+use crate::topic::{Attachment, Tail};
+use crate::wire;
+
+/// Most bytes of one conversation's tail before the next conversation has its turn.
+const TURN_BYTES: usize = 8 * 1024;
+/// What is urgent is sent first.
+const URGENT_PRIORITY: i32 = 1;
+const ORDERED_PRIORITY: i32 = 0;
+
+/// A read of the store that is under way.
+type Job = Pin<Box<dyn Future<Output = Result<Done, Refusal>> + Send>>;
+
+/// What such a read brought.
+enum Done {
+    Page(Batch),
+    Joined(Option<Followed>, Option<Summary>),
+    Chunk(Chunk),
+}
+
+/// A conversation that the session follows.
+struct Tie {
+    attachment: Attachment,
+    /// How far it had got when the session attached.
+    head: Seq,
+    receipts: Version,
+}
+
+/// Delivers to a session until it ends.
+pub(super) async fn run(
+    session: Arc<Session>,
+    connection: quinn::Connection,
+    resume: HashMap<ConversationId, Seq>,
+) {
+    let mut delivery = Delivery::new(Arc::clone(&session), resume);
+    tokio::select! {
+        () = session.ending.ended() => {}
+        ended = delivery.run(&connection) => match ended {
+            Some(refusal) => session.ending.end(refusal),
+            None => session.ending.gone(),
+        },
+    }
+}
+
+struct Delivery {
+    session: Arc<Session>,
+    follower: Follower,
+    state: State,
+    ties: HashMap<Slot, Tie>,
+    slots: HashMap<ConversationId, Slot>,
+    next_slot: Slot,
+    /// Where the device says that it stands; used up as its conversations are followed.
+    resume: HashMap<ConversationId, Seq>,
+    /// After which conversation the next page of the beginning goes on; `None`: no further page.
+    loading: Option<Option<ConversationId>>,
+    joining: BTreeSet<ConversationId>,
+    urgent_news: BTreeSet<Slot>,
+    receipt_news: BTreeSet<Slot>,
+    receipts_due: Option<Instant>,
+    job: Option<Job>,
+    chunk: Option<Chunk>,
+    ordered: Writer,
+    urgent: Writer,
+}
+
+impl Delivery {
+    fn new(session: Arc<Session>, resume: HashMap<ConversationId, Seq>) -> Self {
+        let actor = &session.caller.actor;
+        let bell = Arc::clone(&session.bell);
+        Self {
+            follower: Follower { user: actor.user, device: actor.device, bell },
+            state: State::new(session.service.limits.write_bytes),
+            session,
+            ties: HashMap::new(),
+            slots: HashMap::new(),
+            next_slot: Slot(0),
+            resume,
+            loading: Some(None),
+            joining: BTreeSet::new(),
+            urgent_news: BTreeSet::new(),
+            receipt_news: BTreeSet::new(),
+            receipts_due: None,
+            job: None,
+            chunk: None,
+            ordered: Writer::new(wire::ordered_header, ORDERED_PRIORITY),
+            urgent: Writer::new(wire::urgent_header, URGENT_PRIORITY),
+        }
+    }
+
+    /// Runs until the session has to end; `None`: the client is gone.
+    async fn run(&mut self, connection: &quinn::Connection) -> Option<Refusal> {
+        let write_timeout = self.session.service.limits.write_timeout;
+        loop {
+            if let Err(refusal) = self.absorb() {
+                return Some(refusal);
+            }
+            self.start_job();
+            self.fill();
+            // A chunk that was just taken makes room for the next one to be read while this one is written.
+            self.start_job();
+            let patience = [&self.urgent, &self.ordered].map(|writer| writer.deadline(write_timeout));
+            let patience = patience.into_iter().flatten().min();
+            let receipts_due = self.receipts_due.filter(|_| !self.ordered.is_pending());
+            let (ordered, urgent) = (&mut self.ordered, &mut self.urgent);
+            tokio::select! {
+                written = urgent.flush(connection), if urgent.is_pending() => match written {
+                    Ok(()) => {}
+                    Err(Gone) => return None,
+                },
+                written = ordered.flush(connection), if ordered.is_pending() => match written {
+                    Ok(()) => {}
+                    Err(Gone) => return None,
+                },
+                done = finished(&mut self.job), if self.job.is_some() => {
+                    self.job = None;
+                    match done {
+                        Ok(done) => self.done(done),
+                        Err(refusal) => return Some(refusal),
+                    }
+                }
+                () = self.follower.bell.wait() => {}
+                () = until(receipts_due), if receipts_due.is_some() => {}
+                () = until(patience), if patience.is_some() => {
+                    return Some(Refusal::new(Code::SlowReader, "a delivery lane was left unread for too long"));
+                }
+            }
+        }
+    }
+
+    /// Takes in what the bell was rung for.
+    fn absorb(&mut self) -> Result<(), Refusal> {
+        let rung = self.follower.bell.take();
+        let limits = &self.session.service.limits;
+        for slot in rung.slots {
+            let Some(tie) = self.ties.get(&slot) else { continue };
+            let news = tie.attachment.subscription().take();
+            if news.has(News::ENTRIES) {
+                self.state.news(slot);
+            }
+            if news.has(News::URGENT) {
+                self.urgent_news.insert(slot);
+            }
+            if news.has(News::RECEIPTS) {
+                self.receipt_news.insert(slot);
+                self.receipts_due.get_or_insert_with(|| Instant::now() + limits.receipt_delay);
+            }
+        }
+        let joining_max = limits.conversations_max;
+        for (conversation, change) in rung.changes {
+            match change {
+                Change::Joined => {
+                    self.joining.insert(conversation);
+                }
+                Change::Left => {
+                    self.joining.remove(&conversation);
+                    if self.unfollow(conversation) {
+                        wire::left(conversation, self.ordered.buffer());
+                    }
+                }
+            }
+        }
+        if rung.overflow || self.joining.len() > joining_max {
+            let text = "more memberships changed at once than a session takes in";
+            return Err(Refusal::new(Code::Retry, text).after(limits.retry_after));
+        }
+        Ok(())
+    }
+
+    fn unfollow(&mut self, conversation: ConversationId) -> bool {
+        let Some(slot) = self.slots.remove(&conversation) else { return false };
+        self.ties.remove(&slot);
+        self.state.unfollow(slot);
+        self.urgent_news.remove(&slot);
+        self.receipt_news.remove(&slot);
+        if self.chunk.as_ref().is_some_and(|chunk| chunk.slot == slot) {
+            self.chunk = None;
+        }
+        true
+    }
+
+    fn follow(&mut self, followed: Followed) {
+        let conversation = followed.attachment.conversation();
+        let known = self.slots.contains_key(&conversation);
+        let full = self.ties.len() >= self.session.service.limits.conversations_max;
+        if known || full || !followed.attachment.subscription().is_active() {
+            return;
+        }
+        self.slots.insert(conversation, followed.slot);
+        self.state.follow(followed.slot, followed.cursor, followed.head);
+        let receipts = followed.attachment.attached_at();
+        self.ties.insert(followed.slot, Tie { attachment: followed.attachment, head: followed.head, receipts });
+    }
+
+    /// Begins the next read of the store, if there is one to do.
+    fn start_job(&mut self) {
+        if self.job.is_some() {
+            return;
+        }
+        if let Some(conversation) = self.joining.pop_first() {
+            self.job = Some(self.join_job(conversation));
+        } else if let Some(after) = self.loading.take() {
+            self.job = Some(self.page_job(after));
+        } else if self.chunk.is_none() {
+            self.job = self.chunk_job();
+        }
+    }
+
+    fn join_job(&mut self, conversation: ConversationId) -> Job {
+        let active = |slot: &Slot| self.ties[slot].attachment.subscription().is_active();
+        let follows = self.slots.get(&conversation).is_some_and(active);
+        if !follows {
+            self.unfollow(conversation);
+        }
+        let slot = self.reserve_slots(1);
+        let resume = self.resume.remove(&conversation);
+        let (service, follower) = (Arc::clone(&self.session.service), self.follower.clone());
+        Box::pin(async move {
+            let read = move |service: &crate::service::Service| {
+                let followed = match follows {
+                    true => None,
+                    false => follow::follow(service, &follower, conversation, slot, resume)?,
+                };
+                let summary = follow::summary(service, follower.user, conversation)?;
+                Ok(Done::Joined(followed, summary))
+            };
+            service.read(&service.catch_up_reads, read).await
+        })
+    }
+
+    fn page_job(&mut self, after: Option<ConversationId>) -> Job {
+        let first = self.reserve_slots(follow::PAGE_CONVERSATIONS as u64);
+        let (service, follower) = (Arc::clone(&self.session.service), self.follower.clone());
+        let resume = self.resume.clone();
+        Box::pin(async move {
+            let read = move |service: &crate::service::Service| {
+                follow::follow_page(service, &follower, after, first, &resume).map(Done::Page)
+            };
+            service.read(&service.catch_up_reads, read).await
+        })
+    }
+
+    fn chunk_job(&mut self) -> Option<Job> {
+        loop {
+            let (slot, after) = self.state.next_read()?;
+            let up_to = self.ties.get(&slot).and_then(|tie| {
+                let told = tie.attachment.topic().head(tie.attachment.subscription())?;
+                Some((tie.attachment.conversation(), told.max(tie.head)))
+            });
+            let Some((conversation, up_to)) = up_to.filter(|(_, up_to)| *up_to > after) else {
+                // The user left, or there is nothing beyond: the tail says the rest.
+                self.state.chunk_sent(slot, after, 0, false);
+                continue;
+            };
+            let (service, user) = (Arc::clone(&self.session.service), self.follower.user);
+            return Some(Box::pin(async move {
+                let read = move |service: &crate::service::Service| {
+                    follow::read_chunk(service, user, conversation, slot, after, up_to).map(Done::Chunk)
+                };
+                service.read(&service.catch_up_reads, read).await
+            }));
+        }
+    }
+
+    fn reserve_slots(&mut self, count: u64) -> Slot {
+        let first = self.next_slot;
+        self.next_slot = Slot(first.0 + count);
+        first
+    }
+
+    fn done(&mut self, done: Done) {
+        match done {
+            Done::Chunk(chunk) => {
+                if self.ties.contains_key(&chunk.slot) {
+                    self.chunk = Some(chunk);
+                }
+            }
+            Done::Joined(followed, summary) => {
+                if let Some(summary) = summary {
+                    let retention_max = self.session.service.policy.retention_max;
+                    wire::joined(summary, retention_max, self.ordered.buffer());
+                }
+                if let Some(followed) = followed {
+                    self.follow(followed);
+                }
+            }
+            Done::Page(batch) => {
+                for followed in batch.followed {
+                    self.follow(followed);
+                }
+                let full = self.ties.len() >= self.session.service.limits.conversations_max;
+                match batch.next {
+                    Some(next) if !full => self.loading = Some(Some(next)),
+                    next => {
+                        if next.is_some() {
+                            tracing::warn!(session = %self.session.id, "follows as many conversations as it may");
+                        }
+                        self.resume = HashMap::new();
+                        self.state.loaded();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gathers what can be written now.
+    fn fill(&mut self) {
+        if !self.urgent.is_pending() {
+            self.fill_urgent();
+        }
+        if !self.ordered.is_pending() {
+            self.fill_ordered();
+        }
+        self.fill_receipts();
+        if let Some(entries) = self.state.caught_up() {
+            wire::caught_up(entries, self.ordered.buffer());
+        }
+        self.urgent.shrink();
+        self.ordered.shrink();
+    }
+
+    fn fill_urgent(&mut self) {
+        let (service, fill) = (&self.session.service, self.session.service.limits.write_bytes);
+        let out = self.urgent.buffer();
+        while out.len() < fill {
+            let Some(slot) = self.urgent_news.pop_first() else { break };
+            let (Some(tie), Some(after)) = (self.ties.get(&slot), self.state.urgent_after(slot)) else {
+                continue;
+            };
+            let (topic, subscription) = (tie.attachment.topic(), tie.attachment.subscription());
+            let copied = topic.copy_urgent(subscription, after, service.clock.now(), fill, out);
+            self.state.urgent_sent(slot, copied.through);
+            service.metrics.deliveries_urgent.increment(copied.frames);
+            if out.len() >= fill {
+                self.urgent_news.insert(slot);
+            }
+        }
+    }
+
+    fn fill_ordered(&mut self) {
+        let fill = self.session.service.limits.write_bytes;
+        loop {
+            match self.state.next(self.chunk.is_some()) {
+                Next::Nothing => break,
+                Next::Chunk => self.put_chunk(),
+                Next::Tail(slot, after) => self.put_tail(slot, after, fill),
+            }
+            if self.ordered.buffer().len() >= fill {
+                break;
+            }
+        }
+    }
+
+    fn put_tail(&mut self, slot: Slot, after: Seq, fill: usize) {
+        let Some(tie) = self.ties.get(&slot) else { return };
+        let (service, out) = (&self.session.service, self.ordered.buffer());
+        let before = out.len();
+        let fill = fill.min(before + TURN_BYTES);
+        let (topic, subscription) = (tie.attachment.topic(), tie.attachment.subscription());
+        match topic.copy(subscription, after, service.clock.now(), fill, out) {
+            // The bell tells of it as well.
+            Tail::Detached => {}
+            Tail::Behind => self.state.copied(slot, after, 0, 0, Found::Behind),
+            Tail::Copied { copied, more } => {
+                service.metrics.deliveries_tail.increment(copied.frames);
+                let found = if more { Found::More } else { Found::All };
+                self.state.copied(slot, copied.through, copied.frames, out.len() - before, found);
+            }
+        }
+    }
+
+    fn put_chunk(&mut self) {
+        let Some(chunk) = self.chunk.take() else { return };
+        let Some(tie) = self.ties.get(&chunk.slot) else { return };
+        let service = &self.session.service;
+        if chunk.expires <= service.clock.now() {
+            self.state.read_again(chunk.slot);
+            return;
+        }
+        let (topic, subscription) = (tie.attachment.topic(), tie.attachment.subscription());
+        if topic.copy_chunk(subscription, &chunk.bytes, self.ordered.buffer()) {
+            service.metrics.deliveries_engine.increment(chunk.frames);
+            self.state.chunk_sent(chunk.slot, chunk.through, chunk.frames, chunk.more);
+        }
+    }
+
+    /// Receipts ride along with entries, or go when they have waited long enough.
+    fn fill_receipts(&mut self) {
+        let due = self.receipts_due.is_some_and(|due| due <= Instant::now());
+        if self.receipt_news.is_empty() || !(due || self.ordered.is_pending()) {
+            return;
+        }
+        let fill = self.session.service.limits.write_bytes;
+        let out = self.ordered.buffer();
+        while out.len() < fill {
+            let Some(slot) = self.receipt_news.pop_first() else { break };
+            let Some(tie) = self.ties.get_mut(&slot) else { continue };
+            let (topic, subscription) = (tie.attachment.topic(), tie.attachment.subscription());
+            let (version, copied) = topic.copy_receipts(subscription, tie.receipts, fill, out);
+            tie.receipts = version;
+            self.session.service.metrics.receipts.increment(copied);
+            if out.len() >= fill {
+                self.receipt_news.insert(slot);
+            }
+        }
+        if self.receipt_news.is_empty() {
+            self.receipts_due = None;
+        }
+    }
+}
+
+async fn finished(job: &mut Option<Job>) -> Result<Done, Refusal> {
+    match job {
+        Some(job) => job.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,175 @@
+//! Reads of the store that delivery needs: what a device follows, from where on, and what it has missed.
+//!
+//! Run on blocking threads. A conversation is attached to before its head is read, and membership is checked again
+//! after, so that nothing is missed and all up to that head may be seen.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use wardline_storage::engine::{Direction, EngineError};
+use wardline_storage::id::{ConversationId, DeviceId, Seq, Timestamp, UserId};
+use wardline_storage::view::{Summary, View};
+
+use crate::bell::{Bell, Slot, Subscription};
+use crate::service::Service;
+use crate::topic::Attachment;
+use crate::wire;
+
+/// Most entries in a chunk.
+const CHUNK_ENTRIES_MAX: usize = 256;
+/// Conversations looked up at a time when a session begins.
+pub(super) const PAGE_CONVERSATIONS: usize = 256;
+
+/// Whose delivery it is.
+#[derive(Clone)]
+pub(super) struct Follower {
+    pub(super) user: UserId,
+    pub(super) device: DeviceId,
+    pub(super) bell: Arc<Bell>,
+}
+
+/// A conversation that is followed from now on.
+pub(super) struct Followed {
+    pub(super) attachment: Attachment,
+    pub(super) slot: Slot,
+    /// Deliver what lies above.
+    pub(super) cursor: Seq,
+    /// How far it had got; all up to here may be seen.
+    pub(super) head: Seq,
+}
+
+/// One page of the conversations that a session begins with.
+pub(super) struct Batch {
+    pub(super) followed: Vec<Followed>,
+    /// Where the next page goes on.
+    pub(super) next: Option<ConversationId>,
+}
+
+/// Consecutive entries of one conversation, encoded.
+pub(super) struct Chunk {
+    pub(super) slot: Slot,
+    pub(super) bytes: BytesMut,
+    pub(super) frames: u64,
+    /// Everything up to here is in it, or is not for this device.
+    pub(super) through: Seq,
+    pub(super) more: bool,
+    /// From when on it must not be sent as it is.
+    pub(super) expires: Timestamp,
+}
+
+/// Follows the conversations after `after`; slots are numbered from `first`.
+///
+/// # Errors
+/// [`EngineError`] if the storage could not be read.
+pub(super) fn follow_page(
+    service: &Service,
+    follower: &Follower,
+    after: Option<ConversationId>,
+    first: Slot,
+    resume: &HashMap<ConversationId, Seq>,
+) -> Result<Batch, EngineError> {
+    let view = View::new(service.engine.as_ref(), service.clock.now());
+    let page = view.memberships(follower.user, after, PAGE_CONVERSATIONS)?;
+    let mut followed = Vec::with_capacity(page.items.len());
+    for (index, conversation) in page.items.into_iter().enumerate() {
+        let slot = Slot(first.0 + index as u64);
+        followed.extend(follow(service, follower, conversation, slot, resume.get(&conversation).copied())?);
+    }
+    Ok(Batch { followed, next: page.next })
+}
+
+/// Follows one conversation; `None` if the user is no member. `resume`: where the device says that it stands.
+///
+/// # Errors
+/// [`EngineError`] if the storage could not be read.
+pub(super) fn follow(
+    service: &Service,
+    follower: &Follower,
+    conversation: ConversationId,
+    slot: Slot,
+    resume: Option<Seq>,
+) -> Result<Option<Followed>, EngineError> {
+    let subscription = Arc::new(Subscription::new(follower.user, slot, Arc::clone(&follower.bell)));
+    let attachment = service.topics.attach(conversation, subscription);
+    let place = place(service, follower, conversation, resume, attachment.subscription())?;
+    Ok(place.map(|(cursor, head)| Followed { attachment, slot, cursor, head }))
+}
+
+fn place(
+    service: &Service,
+    follower: &Follower,
+    conversation: ConversationId,
+    resume: Option<Seq>,
+    subscription: &Subscription,
+) -> Result<Option<(Seq, Seq)>, EngineError> {
+    let view = View::new(service.engine.as_ref(), service.clock.now());
+    let Some(access) = view.access(follower.user, conversation)? else { return Ok(None) };
+    let position = match resume {
+        Some(position) => position,
+        None => view.device_position(&access, follower.device)?,
+    };
+    // Still a member after the head was read: so what is up to that head was theirs to see.
+    let Some(again) = view.access(follower.user, conversation)? else { return Ok(None) };
+    if access.member.has_published || again.member.has_published {
+        subscription.set_publishes();
+    }
+    let head = access.conversation.head;
+    let cursor = position.max(again.member.visible_from.previous()).min(head);
+    Ok(Some((cursor, head)))
+}
+
+/// Reads a conversation as its member sees it; `None` if the user is no member.
+///
+/// # Errors
+/// [`EngineError`] if the storage could not be read.
+pub(super) fn summary(
+    service: &Service,
+    user: UserId,
+    conversation: ConversationId,
+) -> Result<Option<Summary>, EngineError> {
+    let view = View::new(service.engine.as_ref(), service.clock.now());
+    view.access(user, conversation)?.map(|access| view.summary(access)).transpose()
+}
+
+/// Reads what lies after `after`, up to and including `up_to`, as far as one chunk holds.
+///
+/// # Errors
+/// [`EngineError`] if the storage could not be read.
+pub(super) fn read_chunk(
+    service: &Service,
+    user: UserId,
+    conversation: ConversationId,
+    slot: Slot,
+    after: Seq,
+    up_to: Seq,
+) -> Result<Chunk, EngineError> {
+    let view = View::new(service.engine.as_ref(), service.clock.now());
+    let mut chunk = Chunk {
+        slot,
+        bytes: BytesMut::new(),
+        frames: 0,
+        through: up_to,
+        more: false,
+        expires: Timestamp::NEVER,
+    };
+    let Some(access) = view.access(user, conversation)? else { return Ok(chunk) };
+    let bytes_max = service.limits.write_bytes;
+    let read = view.entries(&access, after, Direction::Forward, CHUNK_ENTRIES_MAX, bytes_max)?;
+    if read.more && read.through < up_to {
+        (chunk.through, chunk.more) = (read.through, true);
+    }
+    for placed in read.entries.iter().filter(|placed| placed.seq <= up_to) {
+        chunk.expires = chunk.expires.min(placed.entry.expires);
+        chunk.frames += 1;
+        wire::entry(
+            conversation,
+            placed.seq,
+            &placed.entry,
+            &placed.sender,
+            &placed.mentioned,
+            &mut chunk.bytes,
+        );
+    }
+    Ok(chunk)
+}

@@ -1,0 +1,134 @@
+//! The opening of a session: the first frame on the first stream is Hello, and is answered with Welcome.
+//!
+//! Nothing of the store is read, and nothing but the token's signature computed, before the token was found good.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use tokio::sync::{mpsc, watch};
+use wardline_storage::command::Command;
+use wardline_storage::id::{ConversationId, Seq};
+use wardline_storage::log::Reply;
+
+use super::lane::Lane;
+use super::reader::{self, FrameReader, Read};
+use super::{Ending, Session, SessionId};
+use crate::bell::Bell;
+use crate::refusal::{Code, Refusal};
+use crate::service::{Caller, Service};
+use crate::wire::{self, Hello, Request, Response};
+
+/// A session that was welcomed.
+pub(super) struct Opened {
+    pub(super) session: Arc<Session>,
+    pub(super) control: Lane,
+    /// Where the device says that it stands.
+    pub(super) resume: HashMap<ConversationId, Seq>,
+}
+
+/// A session that was not.
+pub(super) struct Failed {
+    /// Why; `None`: the client went away.
+    pub(super) refusal: Option<Refusal>,
+    pub(super) request_id: u64,
+    /// Where to say it.
+    pub(super) stream: Option<quinn::SendStream>,
+}
+
+impl Failed {
+    /// No complete Hello came in time.
+    pub(super) fn silent() -> Self {
+        Refusal::new(Code::HelloTimeout, "no complete Hello came in time").into()
+    }
+}
+
+impl From<Refusal> for Failed {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal: Some(refusal), request_id: 0, stream: None }
+    }
+}
+
+/// Waits for Hello, checks it, registers the device and welcomes it.
+///
+/// # Errors
+/// [`Failed`], with the stream on which to say why if there is one.
+pub(super) async fn open(service: &Arc<Service>, connection: &quinn::Connection) -> Result<Opened, Failed> {
+    let Ok((mut stream, incoming)) = connection.accept_bi().await else {
+        return Err(Failed { refusal: None, request_id: 0, stream: None });
+    };
+    let limits = &service.limits;
+    let mut reader = FrameReader::new(incoming, limits.frame_bytes_max, limits.frame_timeout);
+    let read = reader.next().await;
+    let (request_id, result) = match hello(service, read) {
+        Ok((request_id, hello)) => (request_id, admit(service, hello).await),
+        Err((request_id, refusal)) => (request_id, Err(refusal)),
+    };
+    let (session, resume) = match result {
+        Ok(admitted) => admitted,
+        Err(refusal) => return Err(Failed { refusal, request_id, stream: Some(stream) }),
+    };
+    let mut out = BytesMut::new();
+    wire::answer(request_id, Response::Welcome(Box::new(session.welcome())), &mut out);
+    if stream.write_all(&out).await.is_err() {
+        return Err(Failed { refusal: None, request_id, stream: None });
+    }
+    let control = Lane::new(Arc::clone(&session), reader, stream);
+    Ok(Opened { session, control, resume })
+}
+
+fn hello(service: &Service, read: Read) -> Result<(u64, Hello), (u64, Option<Refusal>)> {
+    let required = || Some(Refusal::new(Code::HelloRequired, "the first frame must be Hello"));
+    let content = match read {
+        Read::Frame(content) => content,
+        Read::End => return Err((0, required())),
+        Read::Gone => return Err((0, None)),
+        Read::Violation(refusal) => return Err((0, Some(refusal))),
+    };
+    match wire::decode(content, &service.limits) {
+        Ok((id, Ok(Request::Hello(hello)))) => Ok((id, hello)),
+        Ok((id, Ok(_))) => Err((id, required())),
+        Ok((id, Err(refusal))) => Err((id, Some(refusal))),
+        Err(error) => Err((0, Some(reader::refuse(&error)))),
+    }
+}
+
+type Admitted = (Arc<Session>, HashMap<ConversationId, Seq>);
+
+async fn admit(service: &Arc<Service>, hello: Hello) -> Result<Admitted, Option<Refusal>> {
+    let identity = service.authenticate(&hello.token).map_err(Some)?;
+    let caller = service.caller(&identity, hello.device);
+    register(service, &caller).await.map_err(Some)?;
+    let session = Session {
+        id: SessionId(rand::random()),
+        service: Arc::clone(service),
+        caller,
+        bell: Arc::new(Bell::new(service.limits.conversations_max)),
+        ending: Arc::new(Ending::default()),
+        expires: watch::channel(identity.expires).0,
+    };
+    let actor = &session.caller.actor;
+    tracing::info!(
+        session = %session.id, tenant = %actor.tenant, user = %actor.user, device = %actor.device,
+        client = hello.client, "session opened"
+    );
+    Ok((Arc::new(session), hello.resume))
+}
+
+/// Notes the device in the store. Without room on the disk the session opens all the same, to read.
+async fn register(service: &Service, caller: &Caller) -> Result<(), Refusal> {
+    let (places, mut completions) = mpsc::channel(1);
+    let place = places.try_reserve_owned().expect("a new channel has room for one");
+    let submission = service.submission(caller, Command::RegisterDevice);
+    match service.admission.submit(submission, Reply { ticket: 0, place }) {
+        Ok(()) => {}
+        Err(refusal) if refusal.code == Code::StorageFull => return Ok(()),
+        Err(refusal) => return Err(refusal),
+    }
+    match completions.recv().await.map(|completion| completion.verdict) {
+        Some(Ok(Ok(_))) => Ok(()),
+        Some(Ok(Err(rejection))) => Err(rejection.into()),
+        Some(Err(_)) | None => Err(Refusal::new(Code::Unavailable, "the broker is stopping")
+            .after(service.admission.delay(10.0))),
+    }
+}

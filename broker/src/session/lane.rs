@@ -1,0 +1,252 @@
+//! A request lane: requests up, answers down, on one bidirectional stream.
+//!
+//! Requests are taken in order. Commands go to the log at once, with a place in the lane's completion channel
+//! reserved, so at most `lane_requests_max` are under way; reads run beside, a few at a time. Nothing is read while
+//! there is no place, so a client that does not read its answers stops being read. Answers that are ready go out
+//! in one write.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use wardline_storage::log::{Completion, Reply};
+
+use super::Session;
+use super::reader::{self, FrameReader, Read};
+use crate::admission::EpochGate;
+use crate::refusal::{Code, Refusal};
+use crate::service::{Answer, Plan, Query};
+use crate::wire::{self, Request, Response, Token};
+
+/// Completions taken from the channel at a time.
+const BATCH: usize = 256;
+/// A buffer with more room than this is given back when it is empty.
+const IDLE_BUFFER_BYTES: usize = 1024;
+
+/// Whether requests are still taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Intake {
+    Open,
+    /// Finished; answers are still owed.
+    Closed,
+    /// Nobody is there to be answered.
+    Gone,
+}
+
+/// One request lane.
+pub(super) struct Lane {
+    session: Arc<Session>,
+    reader: FrameReader,
+    stream: quinn::SendStream,
+    intake: Intake,
+    gate: EpochGate,
+    completions: mpsc::Receiver<Completion>,
+    places: mpsc::Sender<Completion>,
+    /// Commands whose completion is still to come.
+    commands: usize,
+    reads: JoinSet<(u64, Response)>,
+    /// Reads that wait for one of `reads` to end.
+    waiting_reads: VecDeque<(u64, Query)>,
+    out: BytesMut,
+}
+
+impl Lane {
+    /// A lane on a stream that the client opened.
+    pub(super) fn new(session: Arc<Session>, reader: FrameReader, stream: quinn::SendStream) -> Self {
+        let (places, completions) = mpsc::channel(session.service.limits.lane_requests_max);
+        Self {
+            session,
+            reader,
+            stream,
+            intake: Intake::Open,
+            gate: EpochGate::default(),
+            completions,
+            places,
+            commands: 0,
+            reads: JoinSet::new(),
+            waiting_reads: VecDeque::new(),
+            out: BytesMut::new(),
+        }
+    }
+
+    /// Serves the lane until it is finished or the session ends; answers are sent in either case. Returns the stream,
+    /// if the client can still be told something on it.
+    pub(super) async fn run(mut self) -> Option<quinn::SendStream> {
+        let mut batch = Vec::new();
+        let session = Arc::clone(&self.session);
+        loop {
+            if !self.flush().await {
+                return None;
+            }
+            let idle = self.commands == 0 && self.reads.is_empty();
+            if self.intake != Intake::Open && idle {
+                break;
+            }
+            let open = self.intake == Intake::Open;
+            tokio::select! {
+                () = session.ending.ended(), if open => self.close(),
+                taken = self.completions.recv_many(&mut batch, BATCH), if self.commands > 0 => {
+                    self.commands -= taken;
+                    batch.drain(..).for_each(|completion| self.complete(&completion));
+                }
+                Some(read) = self.reads.join_next(), if !self.reads.is_empty() => self.read_done(read),
+                read = self.reader.next(), if open && self.has_room() => self.take(read),
+            }
+            if batch.capacity() > 0 && self.commands == 0 {
+                batch = Vec::new();
+            }
+        }
+        (self.intake != Intake::Gone).then_some(self.stream)
+    }
+
+    fn has_room(&self) -> bool {
+        self.commands < self.session.service.limits.lane_requests_max && self.waiting_reads.is_empty()
+    }
+
+    /// Takes a frame, and those that came with it.
+    fn take(&mut self, first: Read) {
+        let mut next = Some(first);
+        while let Some(read) = next {
+            match read {
+                Read::Frame(content) => self.frame(content),
+                Read::End => self.intake = Intake::Closed,
+                Read::Gone => self.intake = Intake::Gone,
+                Read::Violation(refusal) => self.violated(refusal),
+            }
+            let goes_on = self.intake == Intake::Open && self.has_room();
+            next = if goes_on { self.reader.buffered() } else { None };
+        }
+    }
+
+    fn frame(&mut self, content: Bytes) {
+        let service = &self.session.service;
+        service.metrics.requests.increment(1);
+        match wire::decode(content, &service.limits) {
+            Err(error) => self.violated(reader::refuse(&error)),
+            Ok((id, Err(refusal))) => self.answer(id, Response::Refused(refusal)),
+            Ok((id, Ok(Request::Hello(_)))) => {
+                let refusal = Refusal::new(Code::HelloRequired, "Hello was sent twice");
+                self.answer(id, Response::Refused(refusal.clone()));
+                self.session.ending.end(refusal);
+                self.close();
+            }
+            Ok((id, Ok(Request::Renew(token)))) => self.renew(id, &token),
+            Ok((id, Ok(request))) => self.request(id, request),
+        }
+    }
+
+    fn request(&mut self, id: u64, request: Request) {
+        let epoch = match &request {
+            Request::Publish { epoch, .. } => Some(*epoch),
+            _ => None,
+        };
+        let service = Arc::clone(&self.session.service);
+        let planned = epoch
+            .map_or(Ok(()), |epoch| self.gate.check(epoch, &service.admission))
+            .and_then(|()| service.plan(&self.session.caller, request));
+        let refused = match planned {
+            Ok(Plan::Read(query)) => return self.read(id, query),
+            Ok(Plan::Submit(submission)) => match self.places.clone().try_reserve_owned() {
+                Ok(place) => service.admission.submit(submission, Reply { ticket: id, place }),
+                Err(_) => Err(service.admission.retry()),
+            },
+            Err(refusal) => Err(refusal),
+        };
+        match refused {
+            Ok(()) => self.commands += 1,
+            Err(refusal) => {
+                if let Some(epoch) = epoch {
+                    self.gate.note(epoch, &refusal);
+                }
+                self.answer(id, Response::Refused(refusal));
+            }
+        }
+    }
+
+    fn renew(&mut self, id: u64, token: &Token) {
+        let response = match self.session.renew(token) {
+            Ok(welcome) => Response::Welcome(Box::new(welcome)),
+            Err(refusal) => Response::Refused(refusal),
+        };
+        self.answer(id, response);
+    }
+
+    fn complete(&mut self, completion: &Completion) {
+        match self.session.service.answer(completion) {
+            Answer::Now(response) => self.answer(completion.ticket, response),
+            Answer::Read(query) => self.read(completion.ticket, query),
+        }
+    }
+
+    fn read(&mut self, id: u64, query: Query) {
+        if self.reads.len() >= self.session.service.limits.lane_reads_max {
+            self.waiting_reads.push_back((id, query));
+            return;
+        }
+        let session = Arc::clone(&self.session);
+        self.reads.spawn(async move {
+            let (service, user) = (&session.service, session.caller.actor.user);
+            let read = service.read(&service.request_reads, move |service| service.query(user, &query)).await;
+            (id, read.unwrap_or_else(Response::Refused))
+        });
+    }
+
+    fn read_done(&mut self, read: Result<(u64, Response), tokio::task::JoinError>) {
+        match read {
+            Ok((id, response)) => self.answer(id, response),
+            Err(error) => {
+                // Its request id is lost with it, so the client can only be told to start afresh.
+                tracing::error!(session = %self.session.id, %error, "a read failed");
+                self.session.ending.end(Refusal::internal());
+            }
+        }
+        if let Some((id, query)) = self.waiting_reads.pop_front() {
+            self.read(id, query);
+        }
+    }
+
+    fn answer(&mut self, id: u64, response: Response) {
+        if let Response::Refused(refusal) = &response {
+            self.session.service.metrics.refused(refusal.code);
+        }
+        wire::answer(id, response, &mut self.out);
+    }
+
+    /// The client broke the protocol: it is told, and the session ends; but one unfinished frame costs only its lane.
+    fn violated(&mut self, refusal: Refusal) {
+        self.answer(0, Response::Refused(refusal.clone()));
+        if refusal.code == Code::FrameTimeout {
+            self.reader.stop(refusal.code);
+        } else {
+            tracing::info!(session = %self.session.id, code = refusal.code.label(), "protocol violated");
+            self.session.ending.end(refusal);
+        }
+        self.close();
+    }
+
+    fn close(&mut self) {
+        if self.intake == Intake::Open {
+            self.intake = Intake::Closed;
+        }
+    }
+
+    /// Writes what is ready; false if nobody reads it.
+    async fn flush(&mut self) -> bool {
+        if self.out.is_empty() {
+            return true;
+        }
+        let written = timeout(self.session.service.limits.write_timeout, self.stream.write_all(&self.out)).await;
+        self.out.clear();
+        if self.out.capacity() > IDLE_BUFFER_BYTES && self.commands == 0 && self.reads.is_empty() {
+            self.out = BytesMut::new();
+        }
+        if written.is_err() {
+            let text = "answers were left unread for too long";
+            self.session.ending.end(Refusal::new(Code::SlowReader, text));
+        }
+        matches!(written, Ok(Ok(())))
+    }
+}

@@ -1,0 +1,228 @@
+//! The tail of a conversation: its most recent entries, encoded once, for all sessions that follow it.
+//!
+//! A contiguous run of frames up to the head, bounded in bytes on its own and together with all other tails. What
+//! falls out is read from the engine instead. Expired frames are never copied out; a deleted message is forgotten
+//! together with all before it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::{Bytes, BytesMut};
+use wardline_storage::id::{Seq, Timestamp};
+
+/// Bytes that all tails may hold together.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    used: AtomicUsize,
+    bytes_max: usize,
+}
+
+impl Budget {
+    /// Nothing used yet.
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self { used: AtomicUsize::new(0), bytes_max }
+    }
+
+    /// Bytes held now.
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+}
+
+/// An encoded entry.
+#[derive(Clone, Debug)]
+pub(crate) struct Frame {
+    /// A `PushFrame` with its length, ready to be written.
+    pub(crate) bytes: Bytes,
+    /// From when on it must not be sent.
+    pub(crate) expires: Timestamp,
+    /// Whether it goes on the urgent lane as well.
+    pub(crate) urgent: bool,
+}
+
+/// What was copied out of a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Copied {
+    /// Everything up to here has been looked at.
+    pub(crate) through: Seq,
+    /// Frames copied.
+    pub(crate) frames: u64,
+}
+
+/// The most recent frames of one conversation.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    /// The sequence of the first frame, or of the next one if there is none.
+    first: Seq,
+    frames: VecDeque<Frame>,
+    bytes: usize,
+    bytes_max: usize,
+    budget: Arc<Budget>,
+}
+
+impl Ring {
+    /// Empty. Covers nothing until the first push.
+    pub(crate) fn new(bytes_max: usize, budget: Arc<Budget>) -> Self {
+        Self { first: Seq::ZERO.next(), frames: VecDeque::new(), bytes: 0, bytes_max, budget }
+    }
+
+    /// Appends the entry at `seq`, and forgets the oldest ones that do not fit any more.
+    pub(crate) fn push(&mut self, seq: Seq, frame: Frame) {
+        if seq != self.end() {
+            self.forget_through(seq.previous());
+        }
+        self.bytes += frame.bytes.len();
+        self.budget.used.fetch_add(frame.bytes.len(), Ordering::Relaxed);
+        self.frames.push_back(frame);
+        while self.bytes > self.bytes_max || (!self.frames.is_empty() && self.budget.used() > self.budget.bytes_max)
+        {
+            self.drop_oldest();
+        }
+    }
+
+    /// Forgets everything up to `seq`: it is read from the engine from now on.
+    pub(crate) fn forget_through(&mut self, seq: Seq) {
+        while self.first <= seq && !self.frames.is_empty() {
+            self.drop_oldest();
+        }
+        if self.frames.is_empty() {
+            self.first = self.first.max(seq.next());
+        }
+    }
+
+    /// Forgets the oldest frames that expired.
+    pub(crate) fn sweep(&mut self, now: Timestamp) {
+        while self.frames.front().is_some_and(|frame| frame.expires <= now) {
+            self.drop_oldest();
+        }
+    }
+
+    /// Whether everything after `after` is here.
+    pub(crate) fn covers(&self, after: Seq) -> bool {
+        after.next() >= self.first
+    }
+
+    /// Copies frames after `after` to `out` until that holds `fill` bytes; at least one. `urgent_only` looks at all and copies
+    /// the urgent ones. Starts at the oldest frame if `after` lies before it.
+    pub(crate) fn copy(
+        &self,
+        after: Seq,
+        now: Timestamp,
+        urgent_only: bool,
+        fill: usize,
+        out: &mut BytesMut,
+    ) -> Copied {
+        let mut copied = Copied { through: after, frames: 0 };
+        let skip = usize::try_from(after.next().0.saturating_sub(self.first.0)).unwrap_or(usize::MAX);
+        let mut seq = Seq(self.first.0.saturating_add(skip as u64));
+        for frame in self.frames.iter().skip(skip) {
+            if copied.frames > 0 && out.len() >= fill {
+                break;
+            }
+            if frame.expires > now && (frame.urgent || !urgent_only) {
+                out.extend_from_slice(&frame.bytes);
+                copied.frames += 1;
+            }
+            copied.through = seq;
+            seq = seq.next();
+        }
+        copied
+    }
+
+    fn end(&self) -> Seq {
+        Seq(self.first.0 + self.frames.len() as u64)
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(frame) = self.frames.pop_front() {
+            self.first = self.first.next();
+            self.bytes -= frame.bytes.len();
+            self.budget.used.fetch_sub(frame.bytes.len(), Ordering::Relaxed);
+            if self.frames.is_empty() {
+                self.frames = VecDeque::new();
+            }
+        }
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn frame(byte: u8, length: usize, expires: u64, urgent: bool) -> Frame {
+        Frame { bytes: Bytes::from(vec![byte; length]), expires: Timestamp(expires), urgent }
+    }
+
+    #[test]
+    fn copies_what_lies_after_and_is_not_expired() {
+        let mut ring = Ring::new(100, Arc::new(Budget::new(1000)));
+        ring.push(Seq(5), frame(5, 1, 10, false));
+        ring.push(Seq(6), frame(6, 1, 3, true));
+        ring.push(Seq(7), frame(7, 1, 10, true));
+        assert!(!ring.covers(Seq(3)));
+        assert!(ring.covers(Seq(4)));
+        let mut out = BytesMut::new();
+        let copied = ring.copy(Seq(4), Timestamp(3), false, 100, &mut out);
+        assert_eq!((copied, &out[..]), (Copied { through: Seq(7), frames: 2 }, &[5, 7][..]));
+        out.clear();
+        let copied = ring.copy(Seq(1), Timestamp(0), true, 100, &mut out);
+        assert_eq!((copied, &out[..]), (Copied { through: Seq(7), frames: 2 }, &[6, 7][..]));
+        out.clear();
+        let copied = ring.copy(Seq(7), Timestamp(0), false, 100, &mut out);
+        assert_eq!((copied, out.len()), (Copied { through: Seq(7), frames: 0 }, 0));
+    }
+
+    #[test]
+    fn forgets_what_was_deleted() {
+        let mut ring = Ring::new(100, Arc::new(Budget::new(1000)));
+        for seq in 1..=4 {
+            ring.push(Seq(seq), frame(0, 10, 9, false));
+        }
+        ring.forget_through(Seq(3));
+        assert!(!ring.covers(Seq(2)));
+        assert!(ring.covers(Seq(3)));
+        ring.forget_through(Seq(9));
+        assert!(!ring.covers(Seq(8)));
+        assert_eq!(ring.budget.used(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn stays_contiguous_and_within_bounds(
+            operations in prop::collection::vec((0u8..10, 1usize..40, 0u64..20), 1..200),
+        ) {
+            let budget = Arc::new(Budget::new(150));
+            let mut other = Ring::new(100, budget.clone());
+            other.push(Seq(1), frame(1, 60, 9, false));
+            let mut ring = Ring::new(100, budget.clone());
+            let mut head = Seq(0);
+            for (what, length, value) in operations {
+                match what {
+                    0 => ring.forget_through(Seq(head.0.min(value))),
+                    1 => ring.sweep(Timestamp(value)),
+                    _ => {
+                        head = head.next();
+                        ring.push(head, frame(2, length, value, false));
+                    }
+                }
+                prop_assert!(ring.covers(head));
+                prop_assert!(ring.bytes <= 100);
+                prop_assert!(budget.used() <= 150);
+                prop_assert_eq!(budget.used(), ring.bytes + other.bytes);
+                let mut out = BytesMut::new();
+                let after = ring.first.previous();
+                let copied = ring.copy(after, Timestamp(0), false, usize::MAX, &mut out);
+                prop_assert_eq!(copied.through, if ring.frames.is_empty() { after } else { head });
+            }
+        }
+    }
+}

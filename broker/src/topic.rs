@@ -1,0 +1,299 @@
+//! Topics: the conversations that some connected session follows.
+//!
+//! A topic has the conversation's tail, its recent receipts and the subscriptions of its sessions; it exists while
+//! there is one. All that it gives out is copied under its lock, where the subscription is checked: once a Left
+//! event was told, nothing leaves through that user's subscriptions.
+//!
+//! Whoever attaches does so *before* reading the conversation's head from the engine. Events are told after their
+//! commit, so what the attached session was not told of is in what it then reads.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use parking_lot::{Mutex, RwLock};
+use wardline_storage::id::{ConversationId, PARTITIONS, PartitionId, Seq, Timestamp, UserId};
+use wardline_storage::model::ReceiptKind;
+
+use crate::bell::{News, Subscription};
+use crate::receipts::{Receipts, Version};
+use crate::tail::{Budget, Copied, Frame, Ring};
+
+/// The topics, by conversation.
+pub(crate) struct Topics {
+    shards: Vec<Mutex<HashMap<ConversationId, Arc<Topic>>>>,
+    budget: Arc<Budget>,
+    tail_bytes_max: usize,
+}
+
+impl Topics {
+    /// None yet, with the bounds of their tails.
+    pub(crate) fn new(tail_bytes_max: usize, tails_bytes_max: usize) -> Self {
+        let shards = (0..PARTITIONS).map(|_| Mutex::default()).collect();
+        Self { shards, budget: Arc::new(Budget::new(tails_bytes_max)), tail_bytes_max }
+    }
+
+    /// The topic of a conversation that some session follows.
+    pub(crate) fn find(&self, conversation: ConversationId) -> Option<Arc<Topic>> {
+        self.shard(conversation).lock().get(&conversation).cloned()
+    }
+
+    /// Attaches a session. To be done before it reads the head from the engine.
+    pub(crate) fn attach(
+        self: &Arc<Self>,
+        conversation: ConversationId,
+        subscription: Arc<Subscription>,
+    ) -> Attachment {
+        let mut shard = self.shard(conversation).lock();
+        let topic = shard.entry(conversation).or_insert_with(|| {
+            let ring = Ring::new(self.tail_bytes_max, Arc::clone(&self.budget));
+            Arc::new(Topic { state: RwLock::new(State::new(ring)) })
+        });
+        let mut state = topic.state.write();
+        state.subscriptions.push(Arc::clone(&subscription));
+        let attached_at = state.receipts.version();
+        drop(state);
+        let (topics, topic) = (Arc::clone(self), Arc::clone(topic));
+        Attachment { topics, conversation, topic, subscription, attached_at }
+    }
+
+    fn detach(&self, conversation: ConversationId, subscription: &Arc<Subscription>) {
+        subscription.deactivate();
+        let mut shard = self.shard(conversation).lock();
+        let Some(topic) = shard.get(&conversation) else { return };
+        let mut state = topic.state.write();
+        state.subscriptions.retain(|other| !Arc::ptr_eq(other, subscription));
+        let empty = state.subscriptions.is_empty();
+        drop(state);
+        if empty {
+            shard.remove(&conversation);
+        }
+    }
+
+    /// Forgets expired frames at the old end of every tail.
+    pub(crate) fn sweep(&self, now: Timestamp) {
+        for shard in &self.shards {
+            let topics: Vec<_> = shard.lock().values().cloned().collect();
+            for topic in topics {
+                topic.state.write().ring.sweep(now);
+            }
+        }
+    }
+
+    /// Bytes that all tails hold.
+    pub(crate) fn tail_bytes(&self) -> usize {
+        self.budget.used()
+    }
+
+    fn shard(&self, conversation: ConversationId) -> &Mutex<HashMap<ConversationId, Arc<Topic>>> {
+        &self.shards[usize::from(PartitionId::of(conversation.as_bytes()).index())]
+    }
+}
+
+/// A session's place in a topic; detaches when it is dropped.
+pub(crate) struct Attachment {
+    topics: Arc<Topics>,
+    conversation: ConversationId,
+    topic: Arc<Topic>,
+    subscription: Arc<Subscription>,
+    attached_at: Version,
+}
+
+impl Attachment {
+    /// The conversation.
+    pub(crate) fn conversation(&self) -> ConversationId {
+        self.conversation
+    }
+
+    /// Its topic.
+    pub(crate) fn topic(&self) -> &Topic {
+        &self.topic
+    }
+
+    /// The session's tie to it.
+    pub(crate) fn subscription(&self) -> &Subscription {
+        &self.subscription
+    }
+
+    /// The version of the receipts when it attached: only newer ones are pushed.
+    pub(crate) fn attached_at(&self) -> Version {
+        self.attached_at
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        self.topics.detach(self.conversation, &self.subscription);
+    }
+}
+
+/// What a session got out of a topic's tail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tail {
+    /// Frames were copied, perhaps none; `more`: there are further ones.
+    Copied {
+        /// How far, and how many.
+        copied: Copied,
+        /// Whether there was no room for all.
+        more: bool,
+    },
+    /// The tail does not reach back so far: read from the engine.
+    Behind,
+    /// The user is a member no longer.
+    Detached,
+}
+
+/// A conversation that some connected session follows.
+pub(crate) struct Topic {
+    state: RwLock<State>,
+}
+
+struct State {
+    ring: Ring,
+    /// The latest entry that was told; zero before the first.
+    head: Seq,
+    receipts: Receipts,
+    subscriptions: Vec<Arc<Subscription>>,
+}
+
+impl State {
+    fn new(ring: Ring) -> Self {
+        Self { ring, head: Seq::ZERO, receipts: Receipts::default(), subscriptions: Vec::new() }
+    }
+
+    fn ring_all(&self, news: News) {
+        for subscription in &self.subscriptions {
+            subscription.ring(news);
+        }
+    }
+}
+
+impl Topic {
+    /// Tells of a new entry. Without a frame it is read from the engine.
+    pub(crate) fn append(&self, seq: Seq, frame: Option<Frame>) {
+        let mut state = self.state.write();
+        state.head = state.head.max(seq);
+        let urgent = frame.as_ref().is_some_and(|frame| frame.urgent);
+        match frame {
+            Some(frame) => state.ring.push(seq, frame),
+            None => state.ring.forget_through(seq),
+        }
+        state.ring_all(if urgent { News::ENTRIES.and(News::URGENT) } else { News::ENTRIES });
+    }
+
+    /// Forgets the frames up to a message that was deleted.
+    pub(crate) fn erase(&self, seq: Seq) {
+        self.state.write().ring.forget_through(seq);
+    }
+
+    /// Forgets all frames.
+    pub(crate) fn clear(&self) {
+        let mut state = self.state.write();
+        let head = state.head;
+        state.ring.forget_through(head);
+    }
+
+    /// Cuts off every session of a user.
+    pub(crate) fn cut(&self, user: UserId) {
+        let mut state = self.state.write();
+        state.subscriptions.retain(|subscription| {
+            if subscription.user() == user {
+                subscription.deactivate();
+            }
+            subscription.user() != user
+        });
+        state.receipts.forget(user);
+    }
+
+    /// Notes that a user published here: their sessions want receipts from now on.
+    pub(crate) fn published(&self, user: UserId) {
+        let state = self.state.read();
+        for subscription in state.subscriptions.iter().filter(|subscription| subscription.user() == user) {
+            subscription.set_publishes();
+        }
+    }
+
+    /// Whether any session would be told of a receipt of `user`.
+    pub(crate) fn wants_receipts_of(&self, user: UserId) -> bool {
+        self.state.read().subscriptions.iter().any(|one| one.publishes() && one.user() != user)
+    }
+
+    /// Tells of a receipt.
+    pub(crate) fn receipt(&self, user: UserId, kind: ReceiptKind, frame: Bytes) {
+        let mut state = self.state.write();
+        state.receipts.record(user, kind, frame);
+        for subscription in &state.subscriptions {
+            if subscription.publishes() && subscription.user() != user {
+                subscription.ring(News::RECEIPTS);
+            }
+        }
+    }
+
+    /// The latest entry that was told, if the session may still see the conversation: it may then see all up to it.
+    pub(crate) fn head(&self, subscription: &Subscription) -> Option<Seq> {
+        let state = self.state.read();
+        subscription.is_active().then_some(state.head)
+    }
+
+    /// Copies entries after `after` to `out` until that holds `fill` bytes.
+    pub(crate) fn copy(
+        &self,
+        subscription: &Subscription,
+        after: Seq,
+        now: Timestamp,
+        fill: usize,
+        out: &mut BytesMut,
+    ) -> Tail {
+        let state = self.state.read();
+        if !subscription.is_active() {
+            return Tail::Detached;
+        }
+        if after < state.head && !state.ring.covers(after) {
+            return Tail::Behind;
+        }
+        let copied = state.ring.copy(after, now, false, fill, out);
+        Tail::Copied { copied, more: copied.through < state.head }
+    }
+
+    /// Copies urgent entries after `after` that are in the tail, until `out` holds `fill` bytes. Older ones come in
+    /// their turn.
+    pub(crate) fn copy_urgent(
+        &self,
+        subscription: &Subscription,
+        after: Seq,
+        now: Timestamp,
+        fill: usize,
+        out: &mut BytesMut,
+    ) -> Copied {
+        let state = self.state.read();
+        if !subscription.is_active() {
+            return Copied { through: after, frames: 0 };
+        }
+        state.ring.copy(after, now, true, fill, out)
+    }
+
+    /// Copies a chunk that was read from the engine, unless the user is a member no longer.
+    pub(crate) fn copy_chunk(&self, subscription: &Subscription, chunk: &[u8], out: &mut BytesMut) -> bool {
+        let _state = self.state.read();
+        let active = subscription.is_active();
+        if active {
+            out.extend_from_slice(chunk);
+        }
+        active
+    }
+
+    /// Copies receipts of others that are newer than `after`. Returns the version up to which was looked.
+    pub(crate) fn copy_receipts(
+        &self,
+        subscription: &Subscription,
+        after: Version,
+        fill: usize,
+        out: &mut BytesMut,
+    ) -> (Version, u64) {
+        let state = self.state.read();
+        if !subscription.is_active() || !subscription.publishes() {
+            return (state.receipts.version(), 0);
+        }
+        state.receipts.copy(subscription.user(), after, fill, out)
+    }
+}

@@ -1,0 +1,14 @@
+//! The border to the wire: frames in, the broker's own types out, and the other way.
+//!
+//! Past this module no prost type exists. What it lets in is well-formed: ids have their width, enumerations a known
+//! value, texts their bounds. Whether it is allowed is the business of [`service`](crate::service).
+
+mod push;
+mod request;
+mod response;
+
+pub(crate) use push::{caught_up, entry, joined, left, ordered_header, receipt, urgent_header};
+pub(crate) use request::{Decoded, Hello, NewConversation, PageRequest, Request, Token, decode};
+pub(crate) use response::{Response, Welcome, answer, goodbye, refusal};
+pub(crate) use wardline_proto::frame::{FrameError, split};
+pub(crate) use wardline_proto::{ALPN, PROTOCOL_VERSION};

@@ -1,0 +1,216 @@
+//! Answers: from the broker's own types to `ServerFrame`, appended to a lane's buffer.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use wardline_proto::v1::server_frame::Response as Wire;
+use wardline_proto::{frame, v1};
+use wardline_storage::engine::Direction;
+use wardline_storage::id::{ConversationId, Seq, Timestamp, UserId};
+use wardline_storage::model::{Kind, Role};
+use wardline_storage::view::{Chunk, Listed, Page, Recipient, Summary};
+
+use super::push::wire_entry;
+use crate::limits::Limits;
+use crate::refusal::Refusal;
+use wardline_storage::command::Policy;
+
+/// What a request is answered with.
+pub(crate) enum Response {
+    Refused(Refusal),
+    Welcome(Box<Welcome>),
+    Published { seq: Seq, time: Timestamp },
+    Acknowledged { delivered: Seq, read: Seq },
+    Done(Option<Seq>),
+    /// With the broker's longest retention, which bounds the conversation's own.
+    Conversation(Box<Summary>, Duration),
+    Conversations(Page<Summary, ConversationId>, Duration),
+    Members(Page<Listed, UserId>),
+    History(Chunk, Direction),
+    Receipts(Page<Recipient, UserId>),
+}
+
+/// What a session is told when it opens or renews.
+pub(crate) struct Welcome {
+    pub(crate) session: [u8; 16],
+    pub(crate) now: Timestamp,
+    pub(crate) limits: Limits,
+    pub(crate) policy: Policy,
+    pub(crate) user: String,
+    pub(crate) tenant: String,
+    pub(crate) expires: Timestamp,
+}
+
+/// Appends the answer to a request.
+pub(crate) fn answer(request_id: u64, response: Response, out: &mut BytesMut) {
+    let response = match response {
+        Response::Refused(refused) => Wire::Error(wire_error(refused)),
+        Response::Welcome(welcome) => Wire::Welcome(wire_welcome(*welcome)),
+        Response::Published { seq, time } => {
+            Wire::PublishAck(v1::PublishAck { sequence: seq.0, time_ms: time.0 })
+        }
+        Response::Acknowledged { delivered, read } => {
+            Wire::Acknowledged(v1::Acknowledged { delivered_up_to: delivered.0, read_up_to: read.0 })
+        }
+        Response::Done(seq) => Wire::Done(v1::Done { sequence: seq.map_or(0, |seq| seq.0) }),
+        Response::Conversation(summary, retention_max) => {
+            Wire::Conversation(wire_conversation(*summary, retention_max))
+        }
+        Response::Conversations(page, retention_max) => Wire::ConversationPage(v1::ConversationPage {
+            conversations: page.items.into_iter().map(|one| wire_conversation(one, retention_max)).collect(),
+            next_page_token: page.next.map_or_else(Bytes::new, |id| Bytes::copy_from_slice(id.as_bytes())),
+        }),
+        Response::Members(page) => Wire::MemberPage(v1::MemberPage {
+            members: page.items.iter().map(wire_member).collect(),
+            next_page_token: user_token(page.next),
+        }),
+        Response::History(chunk, direction) => Wire::HistoryPage(wire_history(&chunk, direction)),
+        Response::Receipts(page) => Wire::ReceiptPage(v1::ReceiptPage {
+            recipients: page.items.iter().map(wire_recipient).collect(),
+            next_page_token: user_token(page.next),
+        }),
+    };
+    frame::encode(&v1::ServerFrame { request_id, response: Some(response) }, out);
+}
+
+/// Appends a refusal; request id 0 if the request's own could not be read.
+pub(crate) fn refusal(request_id: u64, refusal: Refusal, out: &mut BytesMut) {
+    answer(request_id, Response::Refused(refusal), out);
+}
+
+/// Appends the last frame of a control stream.
+pub(crate) fn goodbye(refusal: &Refusal, out: &mut BytesMut) {
+    let goodbye = v1::Goodbye {
+        code: wire_code(refusal),
+        text: refusal.text.clone().into_owned(),
+        retry_after_ms: millis(refusal.retry_after),
+    };
+    frame::encode(&v1::ServerFrame { request_id: 0, response: Some(Wire::Goodbye(goodbye)) }, out);
+}
+
+pub(super) fn wire_conversation(summary: Summary, retention_max: Duration) -> v1::Conversation {
+    let Summary { access, cursor, unread, peer } = summary;
+    let conversation = access.conversation;
+    let kind = match conversation.kind {
+        Kind::Direct => v1::ConversationKind::Direct,
+        Kind::Group => v1::ConversationKind::Group,
+        Kind::Broadcast => v1::ConversationKind::Broadcast,
+    };
+    v1::Conversation {
+        conversation_id: Bytes::copy_from_slice(access.id.as_bytes()),
+        kind: kind.into(),
+        title: conversation.title.as_str().to_owned(),
+        retention_ms: millis(conversation.retention.map_or(retention_max, |one| one.min(retention_max))),
+        head_sequence: conversation.head.0,
+        unread_count: unread,
+        delivered_up_to: cursor.delivered.0,
+        read_up_to: cursor.read.0,
+        last_activity_ms: conversation.last_activity.0,
+        role: wire_role(access.member.role).into(),
+        peer: peer.map_or_else(String::new, |name| name.as_str().to_owned()),
+        created_at_ms: conversation.created.0,
+    }
+}
+
+pub(super) fn wire_role(role: Role) -> v1::MemberRole {
+    match role {
+        Role::Member => v1::MemberRole::Member,
+        Role::Admin => v1::MemberRole::Admin,
+    }
+}
+
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn wire_code(refusal: &Refusal) -> i32 {
+    i32::try_from(refusal.code.number()).expect("codes are small numbers")
+}
+
+fn wire_error(refusal: Refusal) -> v1::Error {
+    v1::Error {
+        code: wire_code(&refusal),
+        action: refusal.code.action().to_owned(),
+        retry_after_ms: millis(refusal.retry_after),
+        current_sequence: refusal.current.0,
+        text: refusal.text.into_owned(),
+    }
+}
+
+fn wire_welcome(welcome: Welcome) -> v1::Welcome {
+    let bounded = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+    let limits = welcome.limits;
+    v1::Welcome {
+        session_id: Bytes::copy_from_slice(&welcome.session),
+        server_time_ms: welcome.now.0,
+        limits: Some(v1::Limits {
+            frame_bytes_max: bounded(limits.frame_bytes_max),
+            payload_bytes_max: bounded(limits.payload_bytes_max),
+            page_entries_max: bounded(limits.page_entries_max),
+            lane_requests_max: bounded(limits.lane_requests_max),
+            members_max: welcome.policy.members_max,
+            resume_positions_max: bounded(limits.resume_positions_max),
+            retention_max_ms: millis(welcome.policy.retention_max),
+            dedupe_window_ms: millis(welcome.policy.dedupe_window),
+            lanes_max: limits.lanes_max,
+        }),
+        user: welcome.user,
+        tenant: welcome.tenant,
+        token_expires_at_ms: welcome.expires.0,
+        broker_version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+fn wire_member(listed: &Listed) -> v1::Member {
+    v1::Member {
+        user: listed.name.as_str().to_owned(),
+        role: wire_role(listed.role).into(),
+        joined_at_ms: listed.joined.0,
+    }
+}
+
+fn wire_recipient(recipient: &Recipient) -> v1::Recipient {
+    v1::Recipient {
+        user: recipient.name.as_str().to_owned(),
+        delivered_at_ms: recipient.delivered.map_or(0, |time| time.0),
+        read_at_ms: recipient.read.map_or(0, |time| time.0),
+    }
+}
+
+fn wire_history(chunk: &Chunk, direction: Direction) -> v1::HistoryPage {
+    // Backward from 0 would mean "from the head"; but then there is nothing more either.
+    let next = match direction {
+        Direction::Forward => chunk.through.0,
+        Direction::Backward => chunk.through.0.max(1),
+    };
+    v1::HistoryPage {
+        entries: chunk
+            .entries
+            .iter()
+            .map(|placed| wire_entry(Bytes::new(), placed.seq, &placed.entry, &placed.sender, &placed.mentioned))
+            .collect(),
+        more: chunk.more,
+        next_from_sequence: next,
+    }
+}
+
+fn user_token(next: Option<UserId>) -> Bytes {
+    next.map_or_else(Bytes::new, |id| Bytes::copy_from_slice(id.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::refusal::Code;
+
+    #[test]
+    fn codes_are_those_of_the_wire() {
+        for code in Code::ALL {
+            let wire = i32::try_from(code.number()).ok().and_then(|n| v1::ErrorCode::try_from(n).ok());
+            let name = wire.map(|wire| wire.as_str_name().trim_start_matches("ERROR_CODE_").to_lowercase());
+            assert_eq!(name.as_deref(), Some(code.label()));
+        }
+        let known = (0..256).filter(|n| v1::ErrorCode::try_from(*n).is_ok()).count();
+        assert_eq!(Code::ALL.len() + 1, known, "every code but UNSPECIFIED is in the table");
+    }
+}
