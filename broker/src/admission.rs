@@ -40,7 +40,9 @@ impl Admission {
         }
         self.log.submit(submission, reply).map_err(|(refused, _)| match refused {
             Refused::Full => self.retry(),
-            _ => Refusal::new(Code::Unavailable, "the broker takes no writes any more").after(self.delay(10.0)),
+            _ => {
+                Refusal::new(Code::Unavailable, "the broker takes no writes any more").after(self.delay(10.0))
+            }
         })
     }
 
@@ -97,7 +99,11 @@ impl Admission {
         metrics.disk_full.set(if full { 1.0 } else { 0.0 });
         if self.disk_full.swap(full, Ordering::Relaxed) != full {
             if full {
-                tracing::error!(free, reserve, "the disk is nearly full: refusing writes until there is room");
+                tracing::error!(
+                    free,
+                    reserve,
+                    "the disk is nearly full: refusing writes until there is room"
+                );
             } else {
                 tracing::info!(free, reserve, "there is room on the disk again: taking writes");
             }

@@ -132,11 +132,6 @@ impl Subscription {
         self.user
     }
 
-    /// The conversation's number within the session.
-    pub(crate) fn slot(&self) -> Slot {
-        self.slot
-    }
-
     /// Rings for news. Cheap when the session has not looked since the last ring.
     pub(crate) fn ring(&self, news: News) {
         if self.news.fetch_or(news.0, Ordering::AcqRel) == 0 {

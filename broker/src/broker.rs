@@ -185,7 +185,10 @@ impl Broker {
         // Sessions drain while the log still works, so that every answer that is owed can be given.
         let drain_until = begun + self.deadline.mul_f64(1.0 - CLOSE_SHARE);
         if timeout_at(drain_until, self.connections.wait()).await.is_err() {
-            tracing::warn!(left = self.connections.len(), "some sessions did not end in time and are cut off");
+            tracing::warn!(
+                left = self.connections.len(),
+                "some sessions did not end in time and are cut off"
+            );
         }
         self.endpoint.close(Code::ShuttingDown.quic(), b"the broker is stopping");
         let log = Arc::clone(&self.log);

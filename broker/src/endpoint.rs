@@ -185,10 +185,13 @@ async fn shake_hands(
         }
         Some(failed) => {
             metrics.handshakes_failed.increment(1);
-            let why = failed.map_or_else(|_| "timed out".to_owned(), |failed| match failed {
-                Ok(_) => String::new(),
-                Err(error) => error.to_string(),
-            });
+            let why = failed.map_or_else(
+                |_| "timed out".to_owned(),
+                |failed| match failed {
+                    Ok(_) => String::new(),
+                    Err(error) => error.to_string(),
+                },
+            );
             tracing::debug!(why, "handshake failed");
             None
         }

@@ -120,8 +120,7 @@ impl Fanout {
         if mentions {
             return None;
         }
-        let urgent =
-            matches!(&entry.body, Body::Message(message) if message.priority == Priority::Urgent);
+        let urgent = matches!(&entry.body, Body::Message(message) if message.priority == Priority::Urgent);
         wire::entry(conversation, seq, entry, sender, &[], &mut self.scratch);
         // A copy of its own: frames that shared a buffer would keep it alive after they left the tail.
         let bytes = Bytes::copy_from_slice(&self.scratch);

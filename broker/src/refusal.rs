@@ -127,7 +127,9 @@ impl From<Rejection> for Refusal {
                 return Self::invalid("reply_to_sequence: the message replied to does not exist");
             }
             Rejection::NotUrgent => {
-                return Self::invalid("delivered_only, read_only: only urgent messages are acknowledged singly");
+                return Self::invalid(
+                    "delivered_only, read_only: only urgent messages are acknowledged singly",
+                );
             }
             Rejection::RetentionBusy => {
                 return Self::new(Code::Retry, rejection.to_string()).after(Duration::from_secs(1));

@@ -99,7 +99,10 @@ impl Service {
     /// A refusal if it is somebody else's.
     pub(crate) fn renew(&self, caller: &Caller, identity: &Identity) -> Result<(), Refusal> {
         if identity.tenant != caller.tenant_name || identity.user != caller.actor.name.as_str() {
-            return Err(Refusal::new(Code::Unauthenticated, "token: of another user or tenant than the session's"));
+            return Err(Refusal::new(
+                Code::Unauthenticated,
+                "token: of another user or tenant than the session's",
+            ));
         }
         caller.broadcaster.store(identity.broadcaster, Ordering::Relaxed);
         Ok(())
@@ -132,12 +135,9 @@ impl Service {
             Request::Publish { publish, .. } => Command::Publish(publish),
             Request::Acknowledge(acknowledge) => Command::Acknowledge(acknowledge),
             Request::Create(new) => self.create(caller, new)?,
-            Request::AddMembers { conversation, names, role, share_history } => Command::AddMembers {
-                conversation,
-                people: self.people(caller, names),
-                role,
-                share_history,
-            },
+            Request::AddMembers { conversation, names, role, share_history } => {
+                Command::AddMembers { conversation, people: self.people(caller, names), role, share_history }
+            }
             Request::RemoveMember { conversation, name } => {
                 Command::RemoveMember { conversation, user: self.ids.user(caller.actor.tenant, &name) }
             }

@@ -75,7 +75,8 @@ impl Ring {
         self.bytes += frame.bytes.len();
         self.budget.used.fetch_add(frame.bytes.len(), Ordering::Relaxed);
         self.frames.push_back(frame);
-        while self.bytes > self.bytes_max || (!self.frames.is_empty() && self.budget.used() > self.budget.bytes_max)
+        while self.bytes > self.bytes_max
+            || (!self.frames.is_empty() && self.budget.used() > self.budget.bytes_max)
         {
             self.drop_oldest();
         }

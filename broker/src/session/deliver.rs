@@ -35,7 +35,7 @@ type Job = Pin<Box<dyn Future<Output = Result<Done, Refusal>> + Send>>;
 /// What such a read brought.
 enum Done {
     Page(Batch),
-    Joined(Option<Followed>, Option<Summary>),
+    Joined(Option<Followed>, Option<Box<Summary>>),
     Chunk(Chunk),
 }
 
@@ -151,7 +151,8 @@ impl Delivery {
     /// Takes in what the bell was rung for.
     fn absorb(&mut self) -> Result<(), Refusal> {
         let rung = self.follower.bell.take();
-        let limits = &self.session.service.limits;
+        let session = Arc::clone(&self.session);
+        let limits = &session.service.limits;
         for slot in rung.slots {
             let Some(tie) = self.ties.get(&slot) else { continue };
             let news = tie.attachment.subscription().take();
@@ -209,7 +210,8 @@ impl Delivery {
         self.slots.insert(conversation, followed.slot);
         self.state.follow(followed.slot, followed.cursor, followed.head);
         let receipts = followed.attachment.attached_at();
-        self.ties.insert(followed.slot, Tie { attachment: followed.attachment, head: followed.head, receipts });
+        self.ties
+            .insert(followed.slot, Tie { attachment: followed.attachment, head: followed.head, receipts });
     }
 
     /// Begins the next read of the store, if there is one to do.
@@ -242,7 +244,7 @@ impl Delivery {
                     false => follow::follow(service, &follower, conversation, slot, resume)?,
                 };
                 let summary = follow::summary(service, follower.user, conversation)?;
-                Ok(Done::Joined(followed, summary))
+                Ok(Done::Joined(followed, summary.map(Box::new)))
             };
             service.read(&service.catch_up_reads, read).await
         })
@@ -298,7 +300,7 @@ impl Delivery {
             Done::Joined(followed, summary) => {
                 if let Some(summary) = summary {
                     let retention_max = self.session.service.policy.retention_max;
-                    wire::joined(summary, retention_max, self.ordered.buffer());
+                    wire::joined(*summary, retention_max, self.ordered.buffer());
                 }
                 if let Some(followed) = followed {
                     self.follow(followed);

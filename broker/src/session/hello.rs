@@ -128,7 +128,9 @@ async fn register(service: &Service, caller: &Caller) -> Result<(), Refusal> {
     match completions.recv().await.map(|completion| completion.verdict) {
         Some(Ok(Ok(_))) => Ok(()),
         Some(Ok(Err(rejection))) => Err(rejection.into()),
-        Some(Err(_)) | None => Err(Refusal::new(Code::Unavailable, "the broker is stopping")
-            .after(service.admission.delay(10.0))),
+        Some(Err(_)) | None => {
+            Err(Refusal::new(Code::Unavailable, "the broker is stopping")
+                .after(service.admission.delay(10.0)))
+        }
     }
 }

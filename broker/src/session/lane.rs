@@ -238,7 +238,8 @@ impl Lane {
         if self.out.is_empty() {
             return true;
         }
-        let written = timeout(self.session.service.limits.write_timeout, self.stream.write_all(&self.out)).await;
+        let written =
+            timeout(self.session.service.limits.write_timeout, self.stream.write_all(&self.out)).await;
         self.out.clear();
         if self.out.capacity() > IDLE_BUFFER_BYTES && self.commands == 0 && self.reads.is_empty() {
             self.out = BytesMut::new();

@@ -26,7 +26,14 @@ pub(super) struct Gone;
 impl Writer {
     /// A lane that is not open yet. Higher priorities are sent first.
     pub(super) fn new(header: fn(&mut BytesMut), priority: i32) -> Self {
-        Self { header, priority, stream: None, head: BytesMut::new(), buffer: BytesMut::new(), waiting_since: None }
+        Self {
+            header,
+            priority,
+            stream: None,
+            head: BytesMut::new(),
+            buffer: BytesMut::new(),
+            waiting_since: None,
+        }
     }
 
     /// The buffer, to append whole frames to.

@@ -121,10 +121,9 @@ fn wire_change(notice: &Notice, mut names: impl Iterator<Item = String>) -> v1::
     use v1::notice::Change;
     match notice {
         Notice::Deleted(seq) => Change::DeletedSequence(seq.0),
-        Notice::Added(_, role) => Change::MembersAdded(v1::MembersAdded {
-            users: names.collect(),
-            role: wire_role(*role).into(),
-        }),
+        Notice::Added(_, role) => {
+            Change::MembersAdded(v1::MembersAdded { users: names.collect(), role: wire_role(*role).into() })
+        }
         Notice::Removed(_) => Change::MemberRemoved(names.next().unwrap_or_default()),
         Notice::Renamed(title) => Change::Renamed(title.as_str().to_owned()),
         Notice::Retention(retention) => Change::RetentionMs(millis(*retention)),

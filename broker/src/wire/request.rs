@@ -14,7 +14,9 @@ use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, Seq};
 use wardline_storage::model::{Kind, Priority, Role, Text};
 
 use crate::limits::{CLIENT_NAME_BYTES_MAX, CLIENT_VERSION_BYTES_MAX, CONTENT_TYPE_BYTES_MAX, Limits};
-use crate::limits::{NAME_BYTES_MAX, PAGE_ENTRIES_DEFAULT, RETENTION_MIN, SINGLE_RECEIPTS_MAX, TITLE_BYTES_MAX};
+use crate::limits::{
+    NAME_BYTES_MAX, PAGE_ENTRIES_DEFAULT, RETENTION_MIN, SINGLE_RECEIPTS_MAX, TITLE_BYTES_MAX,
+};
 use crate::refusal::{Code, Refusal};
 
 /// What a device asks.
@@ -90,9 +92,7 @@ fn convert(request: v1::client_frame::Request, limits: &Limits) -> Result<Reques
     Ok(match request {
         Wire::Hello(wire) => Request::Hello(hello(wire, limits)?),
         Wire::Renew(wire) => Request::Renew(token(wire.token)?),
-        Wire::Publish(wire) => {
-            Request::Publish { epoch: wire.epoch, publish: publish(wire, limits)? }
-        }
+        Wire::Publish(wire) => Request::Publish { epoch: wire.epoch, publish: publish(wire, limits)? },
         Wire::Acknowledge(wire) => Request::Acknowledge(acknowledge(wire)?),
         Wire::CreateConversation(wire) => Request::Create(create(wire)?),
         Wire::AddMembers(wire) => Request::AddMembers {
@@ -173,7 +173,11 @@ fn publish(wire: v1::Publish, limits: &Limits) -> Result<Publish, Refusal> {
     if wire.payload.len() > limits.payload_bytes_max {
         return Err(Refusal::new(
             Code::PayloadTooLarge,
-            format!("payload: {} bytes, at most {} are allowed", wire.payload.len(), limits.payload_bytes_max),
+            format!(
+                "payload: {} bytes, at most {} are allowed",
+                wire.payload.len(),
+                limits.payload_bytes_max
+            ),
         ));
     }
     printable("content_type", &wire.content_type, CONTENT_TYPE_BYTES_MAX)?;

@@ -19,8 +19,14 @@ use wardline_storage::command::Policy;
 pub(crate) enum Response {
     Refused(Refusal),
     Welcome(Box<Welcome>),
-    Published { seq: Seq, time: Timestamp },
-    Acknowledged { delivered: Seq, read: Seq },
+    Published {
+        seq: Seq,
+        time: Timestamp,
+    },
+    Acknowledged {
+        delivered: Seq,
+        read: Seq,
+    },
     Done(Option<Seq>),
     /// With the broker's longest retention, which bounds the conversation's own.
     Conversation(Box<Summary>, Duration),
@@ -187,7 +193,9 @@ fn wire_history(chunk: &Chunk, direction: Direction) -> v1::HistoryPage {
         entries: chunk
             .entries
             .iter()
-            .map(|placed| wire_entry(Bytes::new(), placed.seq, &placed.entry, &placed.sender, &placed.mentioned))
+            .map(|placed| {
+                wire_entry(Bytes::new(), placed.seq, &placed.entry, &placed.sender, &placed.mentioned)
+            })
             .collect(),
         more: chunk.more,
         next_from_sequence: next,
