@@ -1,5 +1,8 @@
 //! The broker over real QUIC: a session, a conversation, a message, its delivery and its receipt.
 
+// A test that cannot go on has failed.
+#![allow(clippy::unwrap_used)]
+
 mod raw;
 
 use bytes::Bytes;

@@ -30,41 +30,41 @@ use wardline_storage::format;
 use wardline_storage::id::Timestamp;
 use wardline_storage::memory::MemoryEngine;
 
-pub const AUDIENCE: &str = "test";
+pub(crate) const AUDIENCE: &str = "test";
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Waits for something, but not for ever.
-pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(PATIENCE, future).await {
         Ok(value) => value,
         Err(_) => panic!("waited too long for {what}"),
     }
 }
 
-pub fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64)
 }
 
 /// A broker on the memory engine, with keys of its own.
-pub struct Site {
-    pub broker: Broker,
-    pub keys: Keys,
+pub(crate) struct Site {
+    pub(crate) broker: Broker,
+    pub(crate) keys: Keys,
     _folder: TempDir,
 }
 
 /// What is needed to connect.
 #[derive(Clone)]
-pub struct Keys {
+pub(crate) struct Keys {
     dev: Dev,
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Site {
-    pub async fn start(limits: Limits) -> Self {
+    pub(crate) async fn start(limits: Limits) -> Self {
         Self::start_with(limits, |_| {}).await
     }
 
-    pub async fn start_with(limits: Limits, change: impl FnOnce(&mut Settings)) -> Self {
+    pub(crate) async fn start_with(limits: Limits, change: impl FnOnce(&mut Settings)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let dev = Dev::of(folder.path());
         dev.prepare(now()).unwrap();
@@ -98,17 +98,21 @@ impl Site {
 }
 
 impl Keys {
-    pub fn token(&self, user: &str, ttl: Duration) -> String {
+    pub(crate) fn token(&self, user: &str, ttl: Duration) -> String {
         self.token_of(user, dev::TENANT, &["broadcaster"], ttl)
     }
 
-    pub fn token_of(&self, user: &str, tenant: &str, roles: &[&str], ttl: Duration) -> String {
+    pub(crate) fn token_of(&self, user: &str, tenant: &str, roles: &[&str], ttl: Duration) -> String {
         let roles = roles.iter().map(|role| (*role).to_owned()).collect();
         let bearer = Bearer { user: user.to_owned(), tenant: tenant.to_owned(), roles };
         self.dev.token(&bearer, AUDIENCE, now(), ttl).unwrap()
     }
 
-    pub fn endpoint(&self, alpn: &[u8], tune: impl FnOnce(&mut quinn::TransportConfig)) -> quinn::Endpoint {
+    pub(crate) fn endpoint(
+        &self,
+        alpn: &[u8],
+        tune: impl FnOnce(&mut quinn::TransportConfig),
+    ) -> quinn::Endpoint {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(self.dev.ca()).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -128,18 +132,18 @@ impl Keys {
     }
 
     /// A connection on which nothing was said yet.
-    pub async fn dial(&self) -> quinn::Connection {
+    pub(crate) async fn dial(&self) -> quinn::Connection {
         let endpoint = self.endpoint(ALPN, |_| {});
         soon("a connection", endpoint.connect(self.address, "localhost").unwrap()).await.unwrap()
     }
 
     /// An open session.
-    pub async fn session(&self, user: &str, device: u8) -> Device {
+    pub(crate) async fn session(&self, user: &str, device: u8) -> Device {
         let token = self.token(user, Duration::from_secs(600));
         self.session_with(self.dial().await, token, device, vec![]).await
     }
 
-    pub async fn session_with(
+    pub(crate) async fn session_with(
         &self,
         connection: quinn::Connection,
         token: String,
@@ -157,7 +161,7 @@ impl Keys {
     }
 }
 
-pub fn hello(token: String, device: u8, positions: Vec<v1::Position>) -> Request {
+pub(crate) fn hello(token: String, device: u8, positions: Vec<v1::Position>) -> Request {
     Request::Hello(v1::Hello {
         protocol_version: PROTOCOL_VERSION,
         token,
@@ -169,32 +173,32 @@ pub fn hello(token: String, device: u8, positions: Vec<v1::Position>) -> Request
 }
 
 /// A request lane.
-pub struct Lane {
-    pub up: quinn::SendStream,
-    pub down: quinn::RecvStream,
+pub(crate) struct Lane {
+    pub(crate) up: quinn::SendStream,
+    pub(crate) down: quinn::RecvStream,
     buffer: BytesMut,
 }
 
 impl Lane {
-    pub async fn open(connection: &quinn::Connection) -> Self {
+    pub(crate) async fn open(connection: &quinn::Connection) -> Self {
         let (up, down) = soon("a lane", connection.open_bi()).await.unwrap();
         Self { up, down, buffer: BytesMut::new() }
     }
 
-    pub async fn send(&mut self, request_id: u64, request: Request) {
+    pub(crate) async fn send(&mut self, request_id: u64, request: Request) {
         let mut out = BytesMut::new();
         frame::encode(&v1::ClientFrame { request_id, request: Some(request) }, &mut out);
         self.up.write_all(&out).await.unwrap();
     }
 
     /// The next answer.
-    pub async fn answer(&mut self) -> (u64, Response) {
+    pub(crate) async fn answer(&mut self) -> (u64, Response) {
         let frame: v1::ServerFrame = soon("an answer", read(&mut self.down, &mut self.buffer)).await.unwrap();
         (frame.request_id, frame.response.unwrap())
     }
 
     /// The next answer, which must be a refusal; its code.
-    pub async fn refusal(&mut self) -> (u64, v1::Error) {
+    pub(crate) async fn refusal(&mut self) -> (u64, v1::Error) {
         match self.answer().await {
             (id, Response::Error(error)) => (id, error),
             (_, other) => panic!("no refusal but {other:?}"),
@@ -203,7 +207,7 @@ impl Lane {
 }
 
 /// The next frame of a stream; `None` at its end.
-pub async fn read<M: prost::Message + Default>(
+pub(crate) async fn read<M: prost::Message + Default>(
     stream: &mut quinn::RecvStream,
     buffer: &mut BytesMut,
 ) -> Option<M> {
@@ -218,22 +222,22 @@ pub async fn read<M: prost::Message + Default>(
 
 /// Delivery lanes that were opened, by class.
 #[derive(Default)]
-pub struct Pushes {
+pub(crate) struct Pushes {
     lanes: Vec<(v1::LaneClass, quinn::RecvStream, BytesMut)>,
 }
 
 /// A device with a session.
-pub struct Device {
-    pub connection: quinn::Connection,
-    pub control: Lane,
-    pub welcome: v1::Welcome,
+pub(crate) struct Device {
+    pub(crate) connection: quinn::Connection,
+    pub(crate) control: Lane,
+    pub(crate) welcome: v1::Welcome,
     next_id: u64,
     pushes: Pushes,
 }
 
 impl Device {
     /// Asks on the control stream and waits for the answer.
-    pub async fn ask(&mut self, request: Request) -> Response {
+    pub(crate) async fn ask(&mut self, request: Request) -> Response {
         self.next_id += 1;
         self.control.send(self.next_id, request).await;
         let (id, response) = self.control.answer().await;
@@ -242,18 +246,18 @@ impl Device {
     }
 
     /// Asks for something that is refused; the refusal.
-    pub async fn refused(&mut self, request: Request) -> v1::Error {
+    pub(crate) async fn refused(&mut self, request: Request) -> v1::Error {
         match self.ask(request).await {
             Response::Error(error) => error,
             other => panic!("no refusal but {other:?}"),
         }
     }
 
-    pub async fn direct(&mut self, peer: &str) -> Bytes {
+    pub(crate) async fn direct(&mut self, peer: &str) -> Bytes {
         self.create(v1::ConversationKind::Direct, &[peer], 0).await
     }
 
-    pub async fn create(&mut self, kind: v1::ConversationKind, members: &[&str], key: u8) -> Bytes {
+    pub(crate) async fn create(&mut self, kind: v1::ConversationKind, members: &[&str], key: u8) -> Bytes {
         let request = Request::CreateConversation(v1::CreateConversation {
             kind: kind.into(),
             members: members.iter().map(|name| (*name).to_owned()).collect(),
@@ -266,7 +270,7 @@ impl Device {
         }
     }
 
-    pub async fn publish(&mut self, conversation: &Bytes, key: u8, payload: &str) -> v1::PublishAck {
+    pub(crate) async fn publish(&mut self, conversation: &Bytes, key: u8, payload: &str) -> v1::PublishAck {
         match self.ask(publish(conversation, key, payload)).await {
             Response::PublishAck(ack) => ack,
             other => panic!("no ack but {other:?}"),
@@ -274,7 +278,7 @@ impl Device {
     }
 
     /// The next push on the ordered lane, leaving out the end of the backlog.
-    pub async fn push(&mut self) -> Push {
+    pub(crate) async fn push(&mut self) -> Push {
         loop {
             match self.push_on(v1::LaneClass::Ordered).await {
                 Push::CaughtUp(_) => {}
@@ -284,7 +288,7 @@ impl Device {
     }
 
     /// The next push on a lane.
-    pub async fn push_on(&mut self, class: v1::LaneClass) -> Push {
+    pub(crate) async fn push_on(&mut self, class: v1::LaneClass) -> Push {
         loop {
             if let Some((_, stream, buffer)) = self.pushes.lanes.iter_mut().find(|lane| lane.0 == class) {
                 let frame: v1::PushFrame = soon("a push", read(stream, buffer)).await.unwrap();
@@ -299,7 +303,7 @@ impl Device {
     }
 
     /// The next message on the ordered lane: its sequence, sender and payload.
-    pub async fn message(&mut self) -> (u64, String, Bytes) {
+    pub(crate) async fn message(&mut self) -> (u64, String, Bytes) {
         loop {
             if let Push::Entry(entry) = self.push().await {
                 let Some(v1::entry::Body::Message(message)) = entry.body else { continue };
@@ -309,7 +313,7 @@ impl Device {
     }
 }
 
-pub fn publish(conversation: &Bytes, key: u8, payload: &str) -> Request {
+pub(crate) fn publish(conversation: &Bytes, key: u8, payload: &str) -> Request {
     Request::Publish(v1::Publish {
         conversation_id: conversation.clone(),
         client_message_id: Bytes::from(vec![key; 16]),
@@ -319,7 +323,7 @@ pub fn publish(conversation: &Bytes, key: u8, payload: &str) -> Request {
 }
 
 /// The code that a connection was closed with.
-pub async fn close_code(connection: &quinn::Connection) -> u64 {
+pub(crate) async fn close_code(connection: &quinn::Connection) -> u64 {
     match soon("the close", connection.closed()).await {
         quinn::ConnectionError::ApplicationClosed(close) => close.error_code.into_inner(),
         other => panic!("closed otherwise: {other}"),
