@@ -1,6 +1,7 @@
 //! Opening a folder, and saying clearly why not.
 
 use std::collections::BTreeSet;
+use std::fs::{DirBuilder, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -71,14 +72,27 @@ pub(crate) fn open(
 }
 
 fn prepare_folder(path: &Path) -> io::Result<()> {
-    match std::fs::create_dir(path) {
+    match make_private(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        made => made?,
+        Err(error) => return Err(error),
+        Ok(()) => {
+            // RocksDB syncs its folder, but not the folder's own entry: a loss of power could take all of it.
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+        }
     }
     // Fails here, with the system's own words, if it is no folder or not ours.
     let probe = path.join(".writable");
     std::fs::write(&probe, [])?;
     std::fs::remove_file(&probe)
+}
+
+/// Makes the folder for its owner alone: payloads lie in it.
+fn make_private(path: &Path) -> io::Result<()> {
+    let mut folder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
+    folder.create(path)
 }
 
 fn refuse_unknown_tables(path: &Path, database: &rocksdb::Options) -> Result<(), OpenError> {

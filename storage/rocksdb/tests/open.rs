@@ -58,6 +58,17 @@ fn a_table_of_a_newer_version_is_refused_by_name() {
     assert!(refused.to_string().contains("newer version"), "{refused}");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_new_folder_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let folder = root.path().join("store");
+    drop(open(&folder).expect("opens"));
+    let mode = fs::metadata(&folder).expect("it is there").permissions().mode();
+    assert_eq!(mode & 0o077, 0, "{mode:o}");
+}
+
 #[test]
 fn a_folder_out_of_reach_is_refused() {
     let root = tempfile::tempdir().expect("a temporary folder");
