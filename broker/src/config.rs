@@ -180,8 +180,8 @@ impl Config {
 
     /// Puts a file, the environment and flags over this configuration, in that order of strength.
     ///
-    /// Of the environment, `WARDLINE_<SECTION>_<KEY>` is read. `WARDLINE_TOKEN`, `WARDLINE_LOG` and
-    /// `WARDLINE_SEED` are not configuration; nor is `WARDLINE_SERVICE_*` and `WARDLINE_PORT*`, which Kubernetes
+    /// Of the environment, `WARDLINE_<SECTION>_<KEY>` is read. `WARDLINE_TOKEN`, `WARDLINE_LOG` and the tests'
+    /// `WARDLINE_SEED` and `WARDLINE_SEQUENCES` are not configuration; nor is `WARDLINE_SERVICE_*` and `WARDLINE_PORT*`, which Kubernetes
     /// sets beside a service of that name.
     ///
     /// # Errors

@@ -133,7 +133,7 @@ fn unknown_keys_are_refused_naming_where_and_the_nearest() {
 
 #[test]
 fn variables_that_are_not_configuration_are_left_alone() {
-    let others = ["TOKEN", "LOG", "SEED", "SERVICE_HOST", "SERVICE_PORT", "PORT", "PORT_4433_UDP_ADDR"];
+    let others = ["TOKEN", "LOG", "SEED", "SEQUENCES", "SERVICE_HOST", "PORT", "PORT_4433_UDP_ADDR"];
     let others = others.map(|name| (format!("WARDLINE_{name}"), "x".to_owned()));
     let foreign = [("PATH".to_owned(), "/bin".to_owned())];
     assert_eq!(

@@ -14,7 +14,7 @@ use super::{Config, ConfigError};
 /// The prefix of environment variables that configure.
 const PREFIX: &str = "WARDLINE_";
 /// Variables that begin like it and are not configuration: the command line's and the tests'.
-const OTHERS: [&str; 3] = ["TOKEN", "LOG", "SEED"];
+const OTHERS: [&str; 4] = ["TOKEN", "LOG", "SEED", "SEQUENCES"];
 /// Kubernetes sets variables that begin like this in every pod beside a service named wardline.
 const KUBERNETES: [&str; 2] = ["SERVICE_", "PORT"];
 
