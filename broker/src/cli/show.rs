@@ -6,7 +6,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use wardline_client::{
-    Body, Conversation, Entry, Kind, Notice, Priority, Receipt, ReceiptKind, Recipient, Role,
+    Body, Conversation, Entry, Kind, Notice, Priority, Receipt, ReceiptKind, Recipient, Role, Sequence,
 };
 
 /// A time, to the second, in UTC.
@@ -54,19 +54,13 @@ fn names(people: &[String]) -> String {
     people.iter().map(|name| clean(name)).collect::<Vec<_>>().join(", ")
 }
 
-/// A receipt as it is pushed: one tick for received, two for read.
-pub(super) fn receipt(receipt: &Receipt) -> String {
+/// Somebody's receipt for one of our messages: one tick for received, two for read.
+pub(super) fn receipt(receipt: &Receipt, sequence: Sequence) -> String {
     let (ticks, done) = match receipt.kind {
-        ReceiptKind::Delivered => ("✓ ", "received"),
-        ReceiptKind::Read => ("✓✓", "read"),
+        ReceiptKind::Delivered => ("✓ ", "received by"),
+        ReceiptKind::Read => ("✓✓", "read by"),
     };
-    let up_to = if receipt.only { "just" } else { "up to" };
-    format!(
-        "{}  {ticks} {} {done} {up_to} #{}",
-        clock(receipt.time_ms),
-        clean(&receipt.user),
-        receipt.sequence
-    )
+    format!("{}  {ticks:<12} #{sequence:<4} {done} {}", clock(receipt.time_ms), clean(&receipt.user))
 }
 
 /// A recipient of a message and what they did with it.

@@ -13,7 +13,8 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 use wardline_client::{
-    Body, Client, Conversation, ConversationId, Entry, Incoming, Priority, Sequence, Status,
+    Body, Client, Conversation, ConversationId, Entry, Incoming, Priority, Receipt, ReceiptKind, Sequence,
+    Status,
 };
 
 use super::session::{Connection, Named, Purpose, Session};
@@ -133,8 +134,11 @@ impl Screen {
         match incoming {
             Incoming::Entry(entry) if self.shows(entry.conversation) => self.entry(&entry, client),
             Incoming::Receipt(receipt) if self.shows(receipt.conversation) && receipt.user != self.me => {
-                let line = show::receipt(&receipt);
-                self.line(receipt.conversation, &line)
+                let ticked = self.places.entry(receipt.conversation).or_default().tick(&receipt);
+                match ticked {
+                    Some(sequence) => self.line(receipt.conversation, &show::receipt(&receipt, sequence)),
+                    None => Ok(()),
+                }
             }
             Incoming::Joined(conversation) => {
                 self.know(&conversation);
@@ -159,6 +163,9 @@ impl Screen {
         if matches!(entry.body, Body::Message { .. }) {
             self.shown += 1;
         }
+        if entry.sender == self.me {
+            self.places.entry(entry.conversation).or_default().note_own(entry.sequence);
+        }
         if self.read {
             match self.places.entry(entry.conversation).or_default().show(entry) {
                 Reached::UpTo(sequence) => client.read(entry.conversation, sequence),
@@ -178,12 +185,19 @@ impl Screen {
     }
 }
 
-/// How far a conversation was shown without a gap.
+/// Own messages whose ticks are turned one by one, the latest of a conversation.
+const OWN_MAX: usize = 256;
+
+/// How far a conversation was shown without a gap, and how far others are with our messages.
 #[derive(Default)]
 struct Place {
     through: Sequence,
     /// Urgent messages shown ahead of their turn.
     ahead: BTreeSet<Sequence>,
+    /// Our messages that were shown.
+    own: BTreeSet<Sequence>,
+    /// The latest message that somebody's tick was shown for; apart for received and read.
+    ticked: HashMap<(String, bool), Sequence>,
 }
 
 /// What showing an entry makes read.
@@ -207,5 +221,27 @@ impl Place {
         }
         self.ahead = self.ahead.split_off(&self.through);
         Reached::UpTo(self.through)
+    }
+
+    fn note_own(&mut self, sequence: Sequence) {
+        self.own.insert(sequence);
+        if self.own.len() > OWN_MAX {
+            self.own.pop_first();
+        }
+    }
+
+    /// The latest of our messages that a receipt newly covers; `None` if it says nothing new about ours.
+    fn tick(&mut self, receipt: &Receipt) -> Option<Sequence> {
+        if receipt.only {
+            return Some(receipt.sequence);
+        }
+        // Of messages sent before this began we know nothing; then the receipt is shown as it is.
+        let latest = self.own.range(..=receipt.sequence).next_back().copied().unwrap_or(receipt.sequence);
+        let read = receipt.kind == ReceiptKind::Read;
+        let before = self.ticked.entry((receipt.user.clone(), read)).or_default();
+        (latest > *before).then(|| {
+            *before = latest;
+            latest
+        })
     }
 }

@@ -1,0 +1,365 @@
+//! The real binary: what it says, and with which exit code, when something is wrong.
+#![allow(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use wardline_rocksdb::RocksEngine;
+use wardline_storage::engine::{Durability, Engine, Mutation, Table};
+use wardline_storage::id::Timestamp;
+
+/// The binary, in a folder of its own, without the variables of whoever runs the tests.
+fn wardline(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wardline"));
+    command.current_dir(folder).env("XDG_STATE_HOME", folder.join("state")).stdin(Stdio::null());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("WARDLINE_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    wardline(folder).args(arguments).output().unwrap()
+}
+
+/// Runs to the end; gives the exit code and stderr.
+#[track_caller]
+fn fails(folder: &Path, arguments: &[&str], code: i32, says: &[&str]) {
+    let output = run(folder, arguments);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
+    for part in says {
+        assert!(text.contains(part), "{arguments:?} does not say {part:?}: {text}");
+    }
+    assert!(!text.contains("panicked"), "{text}");
+}
+
+/// A broker that is stopped when the test ends.
+struct Serving {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Serving {
+    fn start(folder: &Path, arguments: &[&str]) -> Self {
+        let mut child = wardline(folder)
+            .args(["serve", "--dev", "--listen", "127.0.0.1:0"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(fs::File::create(folder.join("log")).unwrap())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let log = || fs::read_to_string(folder.join("log")).unwrap();
+        let address = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}{}", log()));
+        Self { address: address.parse().unwrap(), child }
+    }
+
+    /// Sends SIGTERM and waits for the exit code.
+    fn stop(mut self) -> Option<i32> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("the broker does not stop");
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn usage_errors_have_code_2() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    fails(folder, &["serve", "--frobnicate"], 2, &["--frobnicate"]);
+    fails(folder, &["sevre"], 2, &["serve"]);
+    fails(folder, &["send", "nobody", "hello", "--as", "alice"], 2, &["@user", "32 hexadecimal digits"]);
+    fails(folder, &["send", "@bob", "hello"], 2, &["--token", "--as USER"]);
+    fails(folder, &["token"], 2, &["--user"]);
+    fails(folder, &["token", "--user", "alice", "--ttl", "soon"], 2, &["--ttl"]);
+    fails(folder, &["conversation", "create", "--as", "alice"], 2, &["--direct"]);
+    fails(folder, &["tail", "--as", "a", "--token", "b"], 2, &["--token"]);
+}
+
+#[test]
+fn configuration_mistakes_name_source_and_nearest_key() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    fs::write(folder.join("typo.toml"), "[limits]\npaylod = \"64KiB\"\n").unwrap();
+    fs::write(folder.join("half.toml"), "[listen]\naddress = \"0.0.0.0:44").unwrap();
+    for command in ["serve", "check-config"] {
+        let with = |rest: &[&'static str]| [&[command][..], rest].concat();
+        fails(
+            folder,
+            &with(&["--config", "typo.toml"]),
+            1,
+            &["typo.toml:2", "limits.paylod", "limits.payload"],
+        );
+        fails(folder, &with(&["--config", "half.toml"]), 1, &["half.toml:2", "not valid TOML"]);
+        fails(folder, &with(&["--config", "none.toml"]), 1, &["none.toml", "--config"]);
+        fails(folder, &with(&["--dev", "--set", "limits.payload=1B"]), 1, &["--set", "4 KiB"]);
+        fails(folder, &with(&["--dev", "--set", "stop.dedline=1s"]), 1, &["stop.deadline"]);
+        fails(folder, &with(&["--dev", "--listen", "here"]), 1, &["--listen", "127.0.0.1:4433"]);
+        fails(folder, &with(&[]), 1, &["tls.certificate is not set", "--dev"]);
+        fails(folder, &with(&["--dev", "--set", "tls.key=k.pem"]), 1, &["tls.key", "--dev"]);
+    }
+    let output =
+        wardline(folder).args(["check-config", "--dev"]).env("WARDLINE_LIMIT_LANES", "4").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("WARDLINE_LIMITS_LANES"));
+}
+
+/// A folder with a data folder made by `serve --dev` and a configuration that uses its keys as production keys.
+fn with_keys() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let dev = wardline_broker::dev::Dev::of(&folder.path().join("keys"));
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    dev.prepare(Timestamp(now.as_millis() as u64)).unwrap();
+    let config = r#"
+        tls = { certificate = "keys/dev/server.pem", key = "keys/dev/server-key.pem" }
+        auth = { jwks = "keys/dev/jwks.json", issuer = "wardline-dev" }
+        listen.address = "127.0.0.1:0"
+        metrics.listen = ""
+    "#;
+    fs::write(folder.path().join("wardline.toml"), config).unwrap();
+    folder
+}
+
+#[test]
+fn check_config_says_whether_the_broker_could_start() {
+    let folder = with_keys();
+    let folder = folder.path();
+    let output = run(folder, &["check-config", "--config", "wardline.toml"]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(String::from_utf8(output.stdout).unwrap().starts_with("the configuration is good (1 token key)"));
+    assert!(run(folder, &["check-config", "--dev"]).status.success());
+    assert!(!folder.join("data").exists());
+}
+
+#[test]
+fn missing_and_wrong_key_files_are_named() {
+    let folder = with_keys();
+    let folder = folder.path();
+    let other = with_keys();
+    let other = other.path().join("keys/dev/server-key.pem");
+    let cases = [
+        ("tls.key=nowhere.pem", "cannot read tls.key nowhere.pem"),
+        ("tls.certificate=nowhere.pem", "cannot read tls.certificate nowhere.pem"),
+        ("auth.jwks=nowhere.json", "cannot read the token keys nowhere.json"),
+        ("auth.jwks=keys/dev/ca.pem", "is not a JWK set"),
+        ("tls.key=keys/dev/jwks.json", "no usable private key"),
+        (&format!("tls.key={}", other.display()), "does not belong to the certificate"),
+    ];
+    for (set, says) in cases {
+        for command in ["serve", "check-config"] {
+            fails(folder, &[command, "--config", "wardline.toml", "--set", set], 1, &[says]);
+        }
+    }
+    // Nothing was opened for that.
+    assert!(!folder.join("data").exists());
+}
+
+#[test]
+fn client_commands_need_the_development_keys_or_a_token() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    fails(folder, &["token", "--user", "alice"], 1, &["token-key.pem", "serve --dev", "--data"]);
+    fails(folder, &["send", "@bob", "hello", "--as", "alice"], 1, &["token-key.pem", "serve --dev"]);
+    fails(folder, &["send", "@bob", "hello", "--token", "a.b.c"], 1, &["not a JWT"]);
+    assert!(!folder.join("data").exists());
+}
+
+#[test]
+fn a_data_folder_of_a_newer_format_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let data = folder.join("data");
+    {
+        let engine = RocksEngine::open(&data, wardline_rocksdb::Options::default()).unwrap();
+        wardline_storage::format::check(&engine).unwrap();
+        // One version up, under whatever name the format keeps it.
+        let mut version = None;
+        let range = wardline_storage::engine::KeyRange { from: &[0], to: &[0xff] };
+        engine
+            .scan(
+                Table::Meta,
+                range,
+                wardline_storage::engine::Direction::Forward,
+                Timestamp(0),
+                &mut |key, value| {
+                    version = Some((key.to_vec(), value.to_vec()));
+                    std::ops::ControlFlow::Continue(())
+                },
+            )
+            .unwrap();
+        let (key, mut value) = version.unwrap();
+        *value.last_mut().unwrap() += 1;
+        let put = Mutation::Put {
+            table: Table::Meta,
+            key: key.into(),
+            value: value.into(),
+            expires: Timestamp::NEVER,
+        };
+        engine.commit(&[put], Durability::Synced).unwrap();
+    }
+    let serve = ["serve", "--dev", "--listen", "127.0.0.1:0"];
+    fails(folder, &serve, 1, &["data", "format 2", "newer version"]);
+}
+
+#[test]
+fn a_folder_that_cannot_be_used_is_named() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    fs::write(folder.join("file"), "").unwrap();
+    fails(folder, &["serve", "--dev", "--data", "file"], 1, &["file"]);
+}
+
+#[test]
+fn a_data_folder_in_use_by_another_process_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let first = Serving::start(folder, &[]);
+    fails(folder, &["serve", "--dev", "--listen", "127.0.0.1:0"], 1, &["data", "in use"]);
+    assert_eq!(first.stop(), Some(0));
+    // And free again.
+    assert_eq!(Serving::start(folder, &[]).stop(), Some(0));
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let memory = ["--set", "storage.engine=memory"];
+    let serve = [&["serve", "--dev", "--listen", &address][..], &memory].concat();
+    fails(folder, &serve, 1, &[&address, "UDP", "--listen"]);
+
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let set = format!("metrics.listen={}", taken.local_addr().unwrap());
+    let serve = [&["serve", "--dev", "--listen", "127.0.0.1:0", "--set", &set][..], &memory].concat();
+    fails(folder, &serve, 1, &["metrics", "TCP", "metrics.listen"]);
+}
+
+#[test]
+fn dev_warns_that_its_keys_are_not_for_production() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let broker = Serving::start(folder, &["--set", "storage.engine=memory", "--log-format", "json"]);
+    assert!(broker.address.ip().is_loopback());
+    assert_eq!(broker.stop(), Some(0));
+    let log = fs::read_to_string(folder.join("log")).unwrap();
+    assert!(log.contains("never use --dev in production"), "{log}");
+    for line in log.lines() {
+        let record: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(record["timestamp"].as_str().unwrap().ends_with('Z'), "{line}");
+    }
+}
+
+/// Runs a client command to its success; gives stdout.
+#[track_caller]
+fn client(folder: &Path, broker: &Serving, user: &str, arguments: &[&str]) -> String {
+    let server = broker.address.to_string();
+    let output = run(folder, &[arguments, &["--as", user, "--server", &server]].concat());
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// `tail` in the background; its lines come one by one. It ends by itself, whatever happens to the test.
+fn tail(folder: &Path, broker: &Serving, arguments: &[&str]) -> std::io::Lines<BufReader<ChildStdout>> {
+    let server = broker.address.to_string();
+    let mut child = wardline(folder)
+        .args(["tail", "--for", "30s", "--server", &server])
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut connected = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut connected).unwrap();
+    assert!(connected.starts_with("connected as"), "{connected}");
+    BufReader::new(child.stdout.take().unwrap()).lines()
+}
+
+#[test]
+fn two_people_chat_and_the_ticks_turn_to_read() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let broker = Serving::start(folder, &[]);
+    let id = client(folder, &broker, "alice", &["conversation", "create", "--direct", "bob"]);
+    assert_eq!(id, client(folder, &broker, "bob", &["conversation", "create", "--direct", "alice"]));
+    let mut alice = tail(folder, &broker, &["@bob", "--as", "alice"]);
+    let sent = client(folder, &broker, "alice", &["send", "@bob", "Potassium is 6.1"]);
+    assert!(sent.starts_with("#1 "), "{sent}");
+    let none = client(folder, &broker, "alice", &["receipts", "@bob", "1"]);
+    assert!(none.contains("received -") && none.contains("read -"), "{none}");
+
+    // Bob comes later, looks without marking as read, then reads.
+    let mut bob = tail(folder, &broker, &["--as", "bob"]);
+    let line = bob.next().unwrap().unwrap();
+    assert!(line.contains("@alice") && line.ends_with("Potassium is 6.1"), "{line}");
+    let line = alice.find(|line| line.as_ref().unwrap().contains('✓')).unwrap().unwrap();
+    assert!(line.contains("✓ ") && line.contains("#1 ") && line.ends_with("received by bob"), "{line}");
+    let unread = client(folder, &broker, "bob", &["conversation", "list"]);
+    assert!(unread.contains("1 unread"), "{unread}");
+
+    client(folder, &broker, "alice", &["send", "@bob", "Call me", "--urgent", "--reply-to", "1"]);
+    let mut reading = tail(folder, &broker, &["@alice", "--read", "--as", "bob"]);
+    client(folder, &broker, "alice", &["send", id.trim(), "Please"]);
+    assert!(reading.any(|line| line.unwrap().ends_with("Please")));
+    let line = alice.find(|line| line.as_ref().unwrap().contains("✓✓")).unwrap().unwrap();
+    assert!(line.ends_with("read by bob"), "{line}");
+
+    let receipts = client(folder, &broker, "alice", &["receipts", "@bob", "1"]);
+    assert!(receipts.starts_with("✓✓ bob"), "{receipts}");
+    let history = client(folder, &broker, "bob", &["history", "@alice"]);
+    let lines: Vec<_> = history.lines().collect();
+    assert_eq!(lines.len(), 3, "{history}");
+    assert!(lines[1].ends_with("URGENT (re #1) Call me"), "{history}");
+    assert_eq!(broker.stop(), Some(0));
+}
+
+#[test]
+fn refusals_of_the_broker_are_told_plainly() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let broker = Serving::start(folder, &["--set", "storage.engine=memory"]);
+    let server = broker.address.to_string();
+    let unknown = "00112233445566778899aabbccddeeff";
+    let with = |rest: &[&'static str]| [rest, &["--as", "alice"]].concat();
+    let send = with(&["send", unknown, "hello"]);
+    fails(folder, &[&send[..], &["--server", &server]].concat(), 1, &["no such conversation"]);
+    let broadcast = with(&["conversation", "create", "--broadcast", "News"]);
+    fails(folder, &[&broadcast[..], &["--server", &server]].concat(), 1, &["broadcaster"]);
+    let allowed = client(
+        folder,
+        &broker,
+        "alice",
+        &["conversation", "create", "--broadcast", "News", "--role", "broadcaster"],
+    );
+    assert_eq!(allowed.trim().len(), 32);
+    // A token of another broker.
+    let other = with_keys();
+    let foreign = run(other.path(), &["token", "--user", "alice", "--data", "keys"]);
+    let foreign = String::from_utf8(foreign.stdout).unwrap();
+    let list = ["conversation", "list", "--token", foreign.trim(), "--server", &server];
+    fails(folder, &list, 1, &["not acceptable", "signature"]);
+}
