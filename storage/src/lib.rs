@@ -1,18 +1,14 @@
-//! Wardline's state and the one path by which it changes.
+//! Wardline's state and the one path by which it changes. Reads no clock, draws no chance, knows no wire.
 //!
 //! ```text
 //! Submission ─► Log ──(ordered group)──► Applier ─► Machine::apply ─► Batch ─► Engine::commit (one sync)
-//!                │                                        │
 //!                └──► Reply (outcome, after the sync)     └──► Event ─► Observer (fan-out)
 //! ```
 //!
-//! - [`model`] and [`id`]: what is kept, in types. [`key`] and [`record`]: how it lies in bytes.
-//! - [`command`]: everything that can change state, and what comes of it.
-//! - [`machine`]: the pure, deterministic core. [`view`]: every read, with expiry and membership applied.
-//! - [`applier`] and [`overlay`]: a group of commands as one batch.
-//! - [`engine`], [`log`]: the two seams. [`memory`] and [`local`] are the ones that come with this crate.
-//!
-//! Nothing here reads a clock, draws a random number or knows the wire.
+//! [`model`], [`id`]: what is kept. [`key`], [`record`]: how it lies in bytes. [`command`]: what can change it.
+//! [`machine`]: the deterministic core. [`applier`], [`overlay`]: a group of commands as one batch. [`view`]: every
+//! read, with expiry and membership applied. [`engine`], [`log`]: the two seams; [`memory`] and [`local`] are the
+//! ones that come with this crate.
 
 pub mod applier;
 pub mod command;

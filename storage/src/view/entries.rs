@@ -1,4 +1,7 @@
 //! Reading entries: history, delivery, counting, and where a device goes on.
+//!
+//! One rule of visibility serves all of them: stored, not expired by the true expiry, within the membership. Headers
+//! are looked at first, so what is passed over costs no copy of its content.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;

@@ -1,4 +1,7 @@
 //! Reading people: who is in a conversation, and who has received and read a message.
+//!
+//! Those who left stay recipients of what was theirs to see. Receipts are asked for one seek per person and kind; who
+//! has read a message has received it, also where no receipt says so by itself.
 
 use std::ops::ControlFlow;
 
