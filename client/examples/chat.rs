@@ -3,8 +3,8 @@
 //!
 //! ```sh
 //! wardline serve --dev                                              # in one terminal
-//! WARDLINE_TOKEN=$(wardline token alice) \
-//!     cargo run --release -p wardline-client --example chat -- 127.0.0.1:7440 data/dev/ca.pem bob
+//! WARDLINE_TOKEN=$(wardline token --user alice) \
+//!     cargo run --release -p wardline-client --example chat -- 127.0.0.1:4433 data/dev/ca.pem bob
 //! ```
 
 use std::io::{self, BufRead, Write};

@@ -29,8 +29,8 @@ use crate::wire::{self, Malformed};
 /// use wardline_client::{Body, DeviceId, Incoming, Options, Outgoing, Trust, connect};
 ///
 /// # async fn run(token: String, device: DeviceId) -> anyhow::Result<()> {
-/// let trust = Trust::Pem(std::fs::read("data/ca.pem")?);
-/// let options = Options::new("127.0.0.1:7400".parse()?, "localhost", trust, token, device);
+/// let trust = Trust::Pem(std::fs::read("data/dev/ca.pem")?);
+/// let options = Options::new("127.0.0.1:4433".parse()?, "localhost", trust, token, device);
 /// let (client, mut inbox) = connect(options).await?;
 ///
 /// let conversation = client.direct("dr.silva").await?;
