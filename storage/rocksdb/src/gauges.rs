@@ -1,4 +1,7 @@
 //! The figures that RocksDB tells of itself, by constant names.
+//!
+//! Names are for metrics, so they never change. Only figures that RocksDB keeps anyway are read: this is asked
+//! once a second.
 
 use rocksdb::{Cache, properties};
 use wardline_storage::engine::Table;

@@ -1,4 +1,7 @@
 //! Opening a folder, and saying clearly why not.
+//!
+//! Owns the folder's making and the meaning of RocksDB's errors at opening. Repairs nothing and adopts nothing: a
+//! folder that is in use, newer or damaged is left as it was found.
 
 use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File};

@@ -1,4 +1,7 @@
 //! Rules about keys, values, order, batches and consistency.
+//!
+//! Nothing here expires; time is [`expiry`](super::expiry)'s business. Each rule starts from an empty engine, and
+//! its assertions say which rule was broken.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};

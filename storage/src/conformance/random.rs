@@ -1,4 +1,7 @@
 //! Random operations against a model, from a seed that can be given.
+//!
+//! The model is a map with no more wit than the rules themselves. Keys are few and alike, so that operations meet.
+//! A failure names the operation and the seed.
 
 use std::collections::BTreeMap;
 
