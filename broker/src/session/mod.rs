@@ -191,9 +191,10 @@ async fn wait(
     loop {
         tokio::select! {
             () = session.ending.ended() => return,
-            () = stop.cancelled() => session.ending.end(shutting_down(&session.service)),
+            () = stop.cancelled() => return session.ending.end(shutting_down(&session.service)),
             () = &mut expired => {
-                session.ending.end(Refusal::new(Code::TokenExpired, "the session's token has expired"));
+                let text = "the session's token has expired";
+                return session.ending.end(Refusal::new(Code::TokenExpired, text));
             }
             Some(_) = lanes.join_next() => {}
             accepted = connection.accept_bi() => match accepted {
