@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Lines};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
@@ -283,20 +283,41 @@ fn client(folder: &Path, broker: &Serving, user: &str, arguments: &[&str]) -> St
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// `tail` in the background; its lines come one by one. It ends by itself, whatever happens to the test.
-fn tail(folder: &Path, broker: &Serving, arguments: &[&str]) -> std::io::Lines<BufReader<ChildStdout>> {
-    let server = broker.address.to_string();
-    let mut child = wardline(folder)
-        .args(["tail", "--for", "30s", "--server", &server])
-        .args(arguments)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut connected = String::new();
-    BufReader::new(child.stderr.take().unwrap()).read_line(&mut connected).unwrap();
-    assert!(connected.starts_with("connected as"), "{connected}");
-    BufReader::new(child.stdout.take().unwrap()).lines()
+/// `tail` in the background; its lines come one by one. Ended with the test.
+struct Tail {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Tail {
+    fn start(folder: &Path, broker: &Serving, arguments: &[&str]) -> Self {
+        let server = broker.address.to_string();
+        let mut child = wardline(folder)
+            .args(["tail", "--for", "30s", "--server", &server])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut connected = String::new();
+        BufReader::new(child.stderr.take().unwrap()).read_line(&mut connected).unwrap();
+        let tail = Self { child, lines };
+        assert!(connected.starts_with("connected as"), "{connected}");
+        tail
+    }
+
+    /// The next line for which this holds.
+    fn until(&mut self, holds: impl Fn(&str) -> bool) -> String {
+        self.lines.by_ref().map(Result::unwrap).find(|line| holds(line)).expect("the line comes within 30 s")
+    }
+}
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 #[test]
@@ -306,26 +327,26 @@ fn two_people_chat_and_the_ticks_turn_to_read() {
     let broker = Serving::start(folder, &[]);
     let id = client(folder, &broker, "alice", &["conversation", "create", "--direct", "bob"]);
     assert_eq!(id, client(folder, &broker, "bob", &["conversation", "create", "--direct", "alice"]));
-    let mut alice = tail(folder, &broker, &["@bob", "--as", "alice"]);
+    let mut alice = Tail::start(folder, &broker, &["@bob", "--as", "alice"]);
     let sent = client(folder, &broker, "alice", &["send", "@bob", "Potassium is 6.1"]);
     assert!(sent.starts_with("#1 "), "{sent}");
     let none = client(folder, &broker, "alice", &["receipts", "@bob", "1"]);
     assert!(none.contains("received -") && none.contains("read -"), "{none}");
 
     // Bob comes later, looks without marking as read, then reads.
-    let mut bob = tail(folder, &broker, &["--as", "bob"]);
-    let line = bob.next().unwrap().unwrap();
+    let mut bob = Tail::start(folder, &broker, &["--as", "bob"]);
+    let line = bob.until(|_| true);
     assert!(line.contains("@alice") && line.ends_with("Potassium is 6.1"), "{line}");
-    let line = alice.find(|line| line.as_ref().unwrap().contains('✓')).unwrap().unwrap();
+    let line = alice.until(|line| line.contains('✓'));
     assert!(line.contains("✓ ") && line.contains("#1 ") && line.ends_with("received by bob"), "{line}");
     let unread = client(folder, &broker, "bob", &["conversation", "list"]);
     assert!(unread.contains("1 unread"), "{unread}");
 
     client(folder, &broker, "alice", &["send", "@bob", "Call me", "--urgent", "--reply-to", "1"]);
-    let mut reading = tail(folder, &broker, &["@alice", "--read", "--as", "bob"]);
+    let mut reading = Tail::start(folder, &broker, &["@alice", "--read", "--as", "bob"]);
     client(folder, &broker, "alice", &["send", id.trim(), "Please"]);
-    assert!(reading.any(|line| line.unwrap().ends_with("Please")));
-    let line = alice.find(|line| line.as_ref().unwrap().contains("✓✓")).unwrap().unwrap();
+    reading.until(|line| line.ends_with("Please"));
+    let line = alice.until(|line| line.contains("✓✓"));
     assert!(line.ends_with("read by bob"), "{line}");
 
     let receipts = client(folder, &broker, "alice", &["receipts", "@bob", "1"]);

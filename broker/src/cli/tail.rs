@@ -219,7 +219,7 @@ impl Place {
         while self.ahead.remove(&(self.through + 1)) {
             self.through += 1;
         }
-        self.ahead = self.ahead.split_off(&self.through);
+        self.ahead = self.ahead.split_off(&(self.through + 1));
         Reached::UpTo(self.through)
     }
 
@@ -243,5 +243,47 @@ impl Place {
             *before = latest;
             latest
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use wardline_client::{ConversationId, MessageId};
+
+    use super::*;
+
+    fn entry(sequence: Sequence, priority: Priority) -> Entry {
+        let content_type = "text/plain".into();
+        let payload = Bytes::from_static(b"x");
+        let body = Body::Message { id: MessageId([0; 16]), content_type, payload, priority, reply_to: None };
+        Entry {
+            conversation: ConversationId([0; 16]),
+            sequence,
+            sender: "bob".into(),
+            time_ms: 0,
+            expires_at_ms: 0,
+            body,
+        }
+    }
+
+    #[test]
+    fn what_an_urgent_message_overtook_is_not_marked_as_read_with_it() {
+        use Priority::{Routine, Urgent};
+        use Reached::{Only, UpTo};
+        let mut place = Place { through: 4, ..Place::default() };
+        let steps = [
+            (5, Urgent, UpTo(5)),
+            (8, Urgent, Only(8)),
+            (7, Urgent, Only(7)),
+            (6, Routine, UpTo(8)),
+            (12, Urgent, Only(12)),
+            // 9 and 10 have expired: what comes in order says so.
+            (11, Routine, UpTo(12)),
+        ];
+        for (sequence, priority, reached) in steps {
+            assert_eq!(place.show(&entry(sequence, priority)), reached, "{sequence}");
+        }
+        assert!(place.ahead.is_empty());
     }
 }
