@@ -1,8 +1,7 @@
 //! A raw client: frames over quinn, without the SDK, so that the broker can be told what no SDK would say.
 //!
+//! Owns a broker on the memory engine for each test, with keys and a folder of its own; never shares one.
 //! Every wait has a deadline; a test that hangs fails with the name of what it waited for.
-
-#![allow(dead_code, reason = "each test binary uses its part of the driver")]
 
 use std::future::Future;
 use std::net::SocketAddr;

@@ -1,11 +1,11 @@
 //! What clients should not send, said by a raw client: each gets a clear, stable answer, and nobody else notices.
-
-mod raw;
+//!
+//! Covers what an SDK would never let an application do. Never asserts on texts beyond the field that they name.
 
 use std::time::Duration;
 
+use crate::raw::{Lane, Site, close_code, hello, now, publish, soon};
 use bytes::{Bytes, BytesMut};
-use raw::{Lane, Site, close_code, hello, now, publish, soon};
 use wardline_broker::limits::Limits;
 use wardline_proto::v1::ErrorCode::{self, *};
 use wardline_proto::v1::client_frame::Request;
