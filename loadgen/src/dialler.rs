@@ -23,6 +23,9 @@ const HANDSHAKES_MAX: usize = 32;
 const ENDPOINTS: usize = 4;
 /// What a socket should hold while its task is busy.
 const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+/// How often an idle client asks whether the broker is still there: a replay is over sooner than the 20 seconds of
+/// an app would notice a kill.
+const KEEP_ALIVE: Duration = Duration::from_secs(4);
 /// Pause before trying again to connect.
 const PAUSE: Duration = Duration::from_millis(300);
 
@@ -103,6 +106,7 @@ impl Dialler {
     fn options(&self, token: String, device: DeviceId) -> Options {
         let endpoint = self.next_endpoint.fetch_add(1, Ordering::Relaxed) % self.endpoints.len();
         let mut options = Options::new(self.address, &self.server_name, self.trust.clone(), token, device);
+        options.keep_alive = KEEP_ALIVE;
         options.client_name = "wardline-loadgen".into();
         options.endpoint = Some(self.endpoints[endpoint].clone());
         options
