@@ -286,15 +286,12 @@ impl Receiver<'_> {
         let record = &self.world.record;
         let counts = record.counts();
         match self.arrivals.entry(entry) {
-            Arrival::Message(index) => self.received(index, entry),
+            Arrival::Message(index) | Arrival::Own(index) => self.received(index, entry),
             Arrival::Reordered(index) => {
                 tracing::error!(message = index, "reordered");
                 counts.reordered.fetch_add(1, Relaxed);
-                if self.world.trace.messages[index].recipient == self.me {
-                    self.received(index, entry);
-                }
+                self.received(index, entry);
             }
-            Arrival::Own(_) => {}
             Arrival::Duplicate => {
                 tracing::error!(conversation = %entry.conversation, sequence = entry.sequence, "duplicate");
                 counts.duplicated.fetch_add(1, Relaxed);
@@ -307,6 +304,10 @@ impl Receiver<'_> {
     }
 
     fn received(&mut self, index: usize, entry: &wardline_client::Entry) {
+        if self.world.trace.messages[index].sender == self.me {
+            self.world.record.counts().echoed.fetch_add(1, Relaxed);
+            return;
+        }
         self.world.record.arrived(index);
         let due = Instant::now() + self.world.read_delay.of(index);
         self.unread.push(Reverse((due, entry.conversation, entry.sequence)));

@@ -43,6 +43,8 @@ pub struct Counts {
     pub acked: AtomicUsize,
     /// Messages that their recipient took from the inbox.
     pub arrived: AtomicUsize,
+    /// Messages that their sender's device got back from the broker, in its place among the others.
+    pub echoed: AtomicUsize,
     /// Messages that their recipient has read.
     pub read: AtomicUsize,
     /// Messages that the SDK gave up.

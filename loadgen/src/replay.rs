@@ -1,6 +1,6 @@
 //! Replays a trace: connects everybody, lets them live, and waits until all is said, received and read.
 //!
-//! It ends when every message is acknowledged, has arrived and was read, or some time after that should have been.
+//! It ends when every message is acknowledged, has arrived at both people's devices and was read, or some time after that should have been.
 //! What is missing then is counted as lost by the check that follows; nothing is judged here.
 
 use std::sync::Arc;
@@ -124,8 +124,9 @@ impl Replay {
             tick.tick().await;
             let (acked, failed) = (counts.acked.load(Relaxed), counts.failed.load(Relaxed));
             let (arrived, read) = (counts.arrived.load(Relaxed), counts.read.load(Relaxed));
+            let echoed = counts.echoed.load(Relaxed);
             progress.at(acked, &json!({"acked": acked, "arrived": arrived, "read": read, "failed": failed}));
-            if acked == all && arrived == all && read == all {
+            if [acked, arrived, read, echoed].iter().all(|count| *count == all) {
                 return;
             }
         }

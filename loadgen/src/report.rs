@@ -74,7 +74,8 @@ impl Report {
     pub fn new(replay: &Replay, record: &Record, found: &Found, replay_s: f64, check_s: f64) -> Self {
         let counts = record.counts();
         let messages = replay.trace.messages.len();
-        let (acked, arrived) = (counts.acked.load(Relaxed), counts.arrived.load(Relaxed));
+        let acked = counts.acked.load(Relaxed);
+        let arrived = counts.arrived.load(Relaxed).min(counts.echoed.load(Relaxed));
         let mut report = Self {
             passed: false,
             seed: replay.seed,
