@@ -76,8 +76,8 @@ pub struct Options {
     pub receipt_delay: Duration,
     /// Pauses between attempts.
     pub backoff: Backoff,
-    /// How often a sign of life goes over an idle connection. The connection counts as lost after three times this
-    /// without one from the broker.
+    /// How often a sign of life goes over an idle connection. A broker that does not acknowledge it, or anything else,
+    /// counts as lost within about a third of this.
     pub keep_alive: Duration,
     /// Longest time for one attempt.
     pub connect_timeout: Duration,

@@ -90,11 +90,6 @@ impl<T> Outbox<T> {
         self.line.is_empty()
     }
 
-    /// Whether something was sent and has no answer.
-    pub(crate) fn awaits_answers(&self) -> bool {
-        self.unanswered > 0
-    }
-
     /// Gives the next message to send; `None` if there is none, or none may go.
     pub(crate) fn next_to_send(&mut self, unanswered_max: usize) -> Option<ClientFrame> {
         if self.phase != Phase::Sending || self.unanswered >= unanswered_max {

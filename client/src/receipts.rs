@@ -95,11 +95,6 @@ impl Receipts {
         !self.ready.is_empty()
     }
 
-    /// Whether something was sent and has no answer.
-    pub(crate) fn awaits_answers(&self) -> bool {
-        !self.requests.is_empty()
-    }
-
     /// Gives the next request to send, under `request_id`.
     pub(crate) fn next_to_send(&mut self, request_id: u64) -> Option<Acknowledge> {
         let conversation = self.ready.pop_front()?;

@@ -66,11 +66,6 @@ impl Default for Requests {
 }
 
 impl Requests {
-    /// Whether something was sent and has no answer.
-    pub(crate) fn awaits_answers(&self) -> bool {
-        !self.sent.is_empty()
-    }
-
     /// Gives the next request to send, under `request_id`.
     pub(crate) fn next_to_send(&mut self, request_id: u64) -> Option<ClientFrame> {
         loop {

@@ -22,7 +22,7 @@ use crate::{lanes, publishing};
 pub(crate) const FAREWELL: Duration = Duration::from_secs(5);
 
 /// How finely silence is measured.
-const TICKS_PER_KEEP_ALIVE: u32 = 4;
+const TICKS_PER_KEEP_ALIVE: u32 = 8;
 
 /// A session that was just opened.
 pub(crate) struct Established {
@@ -87,22 +87,27 @@ impl From<Malformed> for End {
 
 /// Looks for signs of life: a broker that was killed says nothing, and QUIC's own idle time-out is long.
 ///
-/// Whatever is sent is acknowledged by QUIC within a round trip, so silence while answers are due, or beyond the
-/// keep-alive, means that nobody is there any more. At the cost of a needless reconnect after an outage of the network.
-async fn watch(connection: &Connection, shared: &Shared, keep_alive: Duration) -> End {
+/// A broker that is there acknowledges, within a round trip, whatever asks for it: data, its repetitions, keep-alives;
+/// even while it takes long to answer. What is sent in the first silent tick may be a last acknowledgement of ours,
+/// which asks for nothing. So: silence, then something sent, then a whole tick of silence means that nobody is there.
+async fn watch(connection: &Connection, keep_alive: Duration) -> End {
     let tick = keep_alive / TICKS_PER_KEEP_ALIVE;
-    let mut heard = connection.stats().udp_rx.datagrams;
+    let mut last = connection.stats();
     let mut silent_ticks = 0;
-    let mut awaited = false;
+    let mut asked = false;
     loop {
         tokio::time::sleep(tick).await;
-        let now = connection.stats().udp_rx.datagrams;
-        let awaits = shared.awaits_answers();
-        silent_ticks = if now == heard { silent_ticks + 1 } else { 0 };
-        if silent_ticks > 0 && awaited && awaits || silent_ticks > TICKS_PER_KEEP_ALIVE + 1 {
-            return End::Lost(format!("nothing was heard for {:?}", tick * silent_ticks));
+        let now = connection.stats();
+        if now.udp_rx.datagrams != last.udp_rx.datagrams {
+            silent_ticks = 0;
+            asked = false;
+        } else if asked {
+            return End::Lost(format!("the broker has been silent for {:?}", tick * (silent_ticks + 1)));
+        } else {
+            silent_ticks += 1;
+            asked = silent_ticks > 1 && now.udp_tx.datagrams != last.udp_tx.datagrams;
         }
-        (heard, awaited) = (now, awaits);
+        last = now;
     }
 }
 
@@ -120,7 +125,7 @@ pub(crate) async fn run(session: Established, shared: &Shared, options: &Options
         end = control => end,
         end = &mut publishing => end,
         end = &mut delivering => end,
-        end = watch(&connection, shared, options.keep_alive) => end,
+        end = watch(&connection, options.keep_alive) => end,
     };
     if let End::Goodbye(_) = end {
         let rest = async {

@@ -120,13 +120,6 @@ impl Shared {
         }
     }
 
-    /// Whether the broker owes an answer.
-    pub(crate) fn awaits_answers(&self) -> bool {
-        self.outbox(|outbox| outbox.awaits_answers())
-            || self.receipts(|receipts| receipts.awaits_answers())
-            || self.requests(|requests| requests.awaits_answers())
-    }
-
     /// Ends everything; tells all who wait.
     pub(crate) fn close(&self, why: String) {
         self.status.send_replace(Status::Closed { why: why.clone() });

@@ -1,4 +1,6 @@
 //! Against a model of the broker: whatever is refused or lost, what was noted is on record in the end.
+//!
+//! Owns a model of the broker's record, which takes a request as a whole or not at all. It never touches a stream.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -52,18 +52,20 @@ impl Cable {
 }
 
 #[tokio::test]
-async fn silence_while_an_answer_is_due_ends_the_session() {
+async fn silence_to_what_was_sent_ends_the_session() {
     let broker = Broker::start();
     let cable = Cable::to(broker.address).await;
     let mut options = broker.options("token".to_owned());
     options.address = cable.address;
-    options.keep_alive = Duration::from_secs(2);
+    options.keep_alive = Duration::from_secs(4);
     let (connected, session) = tokio::join!(wardline_client::connect(options), broker.welcome());
     let (client, _inbox) = connected.unwrap();
     // A broker that thinks for long is not a dead one.
     let pending = client.enqueue(numbered(C, 0)).await.unwrap();
     let mut lane = session.publish_lane().await;
     let (id, _) = lane.publish().await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(matches!(&*client.status().borrow(), Status::Connected(session) if session.generation == 0));
     lane.ack(id, 1).await;
     pending.wait().await.unwrap();
 
@@ -71,7 +73,7 @@ async fn silence_while_an_answer_is_due_ends_the_session() {
     let lost = tokio::time::Instant::now();
     let pending = client.enqueue(numbered(C, 1)).await.unwrap();
     until(&client, "the loss to be noticed", |status| matches!(status, Status::Reconnecting { .. })).await;
-    assert!(lost.elapsed() < Duration::from_secs(5), "QUIC alone takes 6 s, this took {:?}", lost.elapsed());
+    assert!(lost.elapsed() < Duration::from_secs(8), "QUIC alone takes 12 s, this took {:?}", lost.elapsed());
     cable.cut.store(false, Ordering::Relaxed);
 
     let session = broker.welcome().await;
@@ -83,16 +85,16 @@ async fn silence_while_an_answer_is_due_ends_the_session() {
 }
 
 #[tokio::test]
-async fn silence_beyond_the_keep_alive_ends_an_idle_session() {
+async fn a_keep_alive_without_an_answer_ends_an_idle_session() {
     let broker = Broker::start();
     let cable = Cable::to(broker.address).await;
     let mut options = broker.options("token".to_owned());
     options.address = cable.address;
-    options.keep_alive = Duration::from_millis(400);
+    options.keep_alive = Duration::from_secs(1);
     let (connected, _session) = tokio::join!(wardline_client::connect(options), broker.welcome());
     let (client, _inbox) = connected.unwrap();
     // Quiet for several keep-alives, yet alive.
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
     assert!(matches!(&*client.status().borrow(), Status::Connected(session) if session.generation == 0));
     cable.cut.store(true, Ordering::Relaxed);
     until(&client, "the loss to be noticed", |status| matches!(status, Status::Reconnecting { .. })).await;
