@@ -176,7 +176,9 @@ async fn run(opened: hello::Opened, connection: &quinn::Connection, stop: Cancel
     let text = session.ending.reason().map_or("", |reason| &reason.text);
     connection.close(code.quic(), text.as_bytes());
     while delivery.join_next().await.is_some() {}
-    tracing::info!(session = %session.id, code = code.label(), "session ended");
+    // Without a reason of the broker's own, the client left or its connection was lost.
+    let why = session.ending.reason().map_or("left", |reason| reason.code.label());
+    tracing::info!(session = %session.id, why, "session ended");
 }
 
 /// Takes new lanes until the session ends.

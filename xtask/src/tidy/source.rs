@@ -34,9 +34,10 @@ impl Source {
         self.path.ends_with(".rs")
     }
 
-    /// Whether it is a test, a bench or an example, from its folder.
+    /// Whether it is a test, a bench or an example, from its folder or name.
     pub fn is_test(&self) -> bool {
-        self.folders().any(|folder| matches!(folder, "tests" | "benches" | "examples"))
+        self.stem() == "tests"
+            || self.folders().any(|folder| matches!(folder, "tests" | "benches" | "examples"))
     }
 
     /// Its code up to the inline tests, which stand last in a file.
