@@ -77,7 +77,7 @@ pub struct Options {
     /// Pauses between attempts.
     pub backoff: Backoff,
     /// How often a sign of life goes over an idle connection. A broker that does not acknowledge it, or anything else,
-    /// counts as lost within about a third of this.
+    /// counts as lost within about a fifth of this.
     pub keep_alive: Duration,
     /// Longest time for one attempt.
     pub connect_timeout: Duration,

@@ -22,7 +22,7 @@ use crate::{lanes, publishing};
 pub(crate) const FAREWELL: Duration = Duration::from_secs(5);
 
 /// How finely silence is measured.
-const TICKS_PER_KEEP_ALIVE: u32 = 8;
+const TICKS_PER_KEEP_ALIVE: u32 = 16;
 
 /// A session that was just opened.
 pub(crate) struct Established {

@@ -57,7 +57,7 @@ async fn silence_to_what_was_sent_ends_the_session() {
     let cable = Cable::to(broker.address).await;
     let mut options = broker.options("token".to_owned());
     options.address = cable.address;
-    options.keep_alive = Duration::from_secs(4);
+    options.keep_alive = Duration::from_secs(8);
     let (connected, session) = tokio::join!(wardline_client::connect(options), broker.welcome());
     let (client, _inbox) = connected.unwrap();
     // A broker that thinks for long is not a dead one.
@@ -73,7 +73,7 @@ async fn silence_to_what_was_sent_ends_the_session() {
     let lost = tokio::time::Instant::now();
     let pending = client.enqueue(numbered(C, 1)).await.unwrap();
     until(&client, "the loss to be noticed", |status| matches!(status, Status::Reconnecting { .. })).await;
-    assert!(lost.elapsed() < Duration::from_secs(8), "QUIC alone takes 12 s, this took {:?}", lost.elapsed());
+    assert!(lost.elapsed() < Duration::from_secs(8), "QUIC alone takes 24 s, this took {:?}", lost.elapsed());
     cable.cut.store(false, Ordering::Relaxed);
 
     let session = broker.welcome().await;
@@ -90,11 +90,11 @@ async fn a_keep_alive_without_an_answer_ends_an_idle_session() {
     let cable = Cable::to(broker.address).await;
     let mut options = broker.options("token".to_owned());
     options.address = cable.address;
-    options.keep_alive = Duration::from_secs(1);
+    options.keep_alive = Duration::from_secs(3);
     let (connected, _session) = tokio::join!(wardline_client::connect(options), broker.welcome());
     let (client, _inbox) = connected.unwrap();
-    // Quiet for several keep-alives, yet alive.
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    // Quiet for more than two keep-alives, yet alive.
+    tokio::time::sleep(Duration::from_secs(7)).await;
     assert!(matches!(&*client.status().borrow(), Status::Connected(session) if session.generation == 0));
     cable.cut.store(true, Ordering::Relaxed);
     until(&client, "the loss to be noticed", |status| matches!(status, Status::Reconnecting { .. })).await;
