@@ -151,7 +151,7 @@ async fn hello(
 fn refused(options: &Options, end: End) -> ConnectError {
     match end {
         End::Told(refusal) | End::Goodbye(refusal) => ConnectError::Refused(refusal),
-        End::Lost(why) => unreachable(options, why),
+        End::Lost(why) | End::Cut(why) => unreachable(options, why),
         End::Protocol(why) => unreachable(options, format!("it does not speak the protocol: {why}")),
         End::Stopped => unreachable(options, "the client was closed".into()),
     }

@@ -118,7 +118,7 @@ impl Driver {
     fn judge(&mut self, end: End) -> Next {
         let (why, after) = match end {
             End::Stopped => return Next::Close(STOPPED.into()),
-            End::Lost(why) => (why, Duration::ZERO),
+            End::Lost(why) | End::Cut(why) => (why, Duration::ZERO),
             End::Protocol(why) => {
                 tracing::warn!(%why, "the broker broke the protocol");
                 (why, Duration::ZERO)

@@ -7,6 +7,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use quinn::{Connection, ConnectionError, VarInt};
 use wardline_proto::v1::Welcome;
 
@@ -44,6 +45,8 @@ pub(crate) enum End {
     Told(Refusal),
     /// The connection broke.
     Lost(String),
+    /// A stream ended while the connection lived: the broker is about to say why.
+    Cut(String),
     /// The broker broke the protocol.
     Protocol(String),
 }
@@ -72,9 +75,7 @@ impl From<StreamError> for End {
             StreamError::Frame(_) | StreamError::Truncated => Self::Protocol(error.to_string()),
             StreamError::Read(quinn::ReadError::ConnectionLost(error))
             | StreamError::Write(quinn::WriteError::ConnectionLost(error)) => error.into(),
-            StreamError::Ended | StreamError::Read(_) | StreamError::Write(_) => {
-                Self::Lost(error.to_string())
-            }
+            StreamError::Ended | StreamError::Read(_) | StreamError::Write(_) => Self::Cut(error.to_string()),
         }
     }
 }
@@ -115,18 +116,32 @@ async fn watch(connection: &Connection, keep_alive: Duration) -> End {
 pub(crate) async fn run(session: Established, shared: &Shared, options: &Options) -> End {
     let Established { connection, control, welcome, token } = session;
     let limits = welcome.limits.unwrap_or_default();
-    let control = pin!(Control::new(control, token, &welcome, shared, options).run());
-    let mut publishing = pin!(publishing::run(&connection, shared, limits.lane_requests_max as usize));
-    let mut delivering = pin!(lanes::run(&connection, &shared.mailbox, limits.payload_bytes_max as usize));
+    let mut control = pin!(Control::new(control, token, &welcome, shared, options).run().fuse());
+    let mut publishing = pin!(publishing::run(&connection, shared, limits.lane_requests_max as usize).fuse());
+    let mut delivering =
+        pin!(lanes::run(&connection, &shared.mailbox, limits.payload_bytes_max as usize).fuse());
     // In this order, so that a Goodbye is heard before the loss that follows it.
-    let end = tokio::select! {
+    let mut end = tokio::select! {
         biased;
         () = shared.stop.cancelled() => End::Stopped,
-        end = control => end,
+        end = &mut control => end,
         end = &mut publishing => end,
         end = &mut delivering => end,
         end = watch(&connection, options.keep_alive) => end,
     };
+    if let End::Cut(_) = end {
+        // The streams of a session end in any order; whoever took the first one's end for the reason would fight for a
+        // session that a newer connection has.
+        let reason = async {
+            tokio::select! {
+                biased;
+                end = &mut control => end,
+                error = connection.closed() => error.into(),
+                () = shared.stop.cancelled() => End::Stopped,
+            }
+        };
+        end = tokio::time::timeout(FAREWELL, reason).await.unwrap_or(end);
+    }
     if let End::Goodbye(_) = end {
         let rest = async {
             tokio::select! {
