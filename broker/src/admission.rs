@@ -144,13 +144,13 @@ impl EpochGate {
     /// Notes how a publish was refused.
     pub(crate) fn note(&mut self, epoch: u32, refusal: &Refusal) {
         let counts = matches!(refusal.code, Code::Retry | Code::StorageFull);
-        if counts && epoch > 0 && self.refused.is_none_or(|(highest, _)| epoch >= highest) {
+        if counts && self.refused.is_none_or(|(highest, _)| epoch >= highest) {
             self.refused = Some((epoch, refusal.code));
         }
     }
 
     fn refused_as(&self, epoch: u32) -> Option<Code> {
-        self.refused.filter(|(highest, _)| epoch > 0 && epoch <= *highest).map(|(_, code)| code)
+        self.refused.filter(|(highest, _)| epoch <= *highest).map(|(_, code)| code)
     }
 }
 
@@ -177,11 +177,17 @@ mod tests {
     }
 
     #[test]
-    fn epoch_zero_and_other_refusals_do_not_count() {
+    fn epoch_zero_counts_like_any_other() {
         let mut gate = EpochGate::default();
         gate.note(0, &refusal(Code::Retry));
+        assert_eq!(gate.refused_as(0), Some(Code::Retry));
+        assert_eq!(gate.refused_as(1), None);
+    }
+
+    #[test]
+    fn refusals_for_which_waiting_does_not_help_do_not_count() {
+        let mut gate = EpochGate::default();
         gate.note(5, &refusal(Code::NotFound));
-        assert_eq!(gate.refused_as(0), None);
         assert_eq!(gate.refused_as(5), None);
     }
 
