@@ -1,0 +1,389 @@
+//! Starts a broker in this process and connects people to it through the SDK. Waits with deadlines, never by sleeping.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use wardline_broker::auth::{Expected, Verifier};
+use wardline_broker::broker::{Broker, Ended, StartError};
+use wardline_broker::limits::Limits;
+use wardline_broker::settings::{Settings, Tls};
+use wardline_client::{
+    Client, Code, Conversation, ConversationId, DeviceId, Direction, Entry, Inbox, Incoming, NewConversation,
+    Options, Receipt, RequestError, Session, Status, Trust, connect,
+};
+use wardline_rocksdb::RocksEngine;
+use wardline_storage::command::Policy;
+use wardline_storage::engine::Engine;
+use wardline_storage::format;
+use wardline_storage::memory::MemoryEngine;
+
+/// How long anything may take before a test gives up. Generous: the machine may be busy.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const TENANT: &str = "st-mary";
+const AUDIENCE: &str = "wardline";
+const ISSUER: &str = "https://id.example";
+
+/// A broker, the engine under it, and the authorities that it trusts.
+pub(crate) struct Site {
+    pub(crate) broker: Broker,
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) settings: Settings,
+    pub(crate) ca: Vec<u8>,
+    pub(crate) issuer: TokenIssuer,
+    /// Where the engine keeps its files, if it does.
+    pub(crate) folder: Option<TempDir>,
+}
+
+impl Site {
+    /// A broker on the memory engine.
+    pub(crate) async fn memory() -> Self {
+        Self::memory_with(|_| ()).await
+    }
+
+    /// A broker on the memory engine, set otherwise.
+    pub(crate) async fn memory_with(set: impl FnOnce(&mut Settings)) -> Self {
+        Self::start(Arc::new(MemoryEngine::default()), None, set).await
+    }
+
+    /// A broker on RocksDB in a folder of its own.
+    pub(crate) async fn rocksdb() -> Self {
+        Self::rocksdb_with(|_| ()).await
+    }
+
+    /// A broker on RocksDB in a folder of its own, set otherwise.
+    pub(crate) async fn rocksdb_with(set: impl FnOnce(&mut Settings)) -> Self {
+        let folder = TempDir::new().unwrap();
+        let engine = open_rocksdb(&folder);
+        Self::start(engine, Some(folder), set).await
+    }
+
+    /// A broker on this engine, set otherwise.
+    pub(crate) async fn start(
+        engine: Arc<dyn Engine>,
+        folder: Option<TempDir>,
+        set: impl FnOnce(&mut Settings),
+    ) -> Self {
+        format::check(&*engine).unwrap();
+        let issuer = TokenIssuer::new();
+        let (ca, tls) = certificates();
+        let mut settings = Settings {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            tls,
+            verifier: Arc::new(issuer.verifier()),
+            limits: Limits::default(),
+            policy: Policy {
+                retention_max: Duration::from_secs(30 * 24 * 3600),
+                dedupe_window: Duration::from_secs(24 * 3600),
+                members_max: 1000,
+                devices_max: 8,
+            },
+            reclaim_every: Duration::from_secs(3600),
+            stop_deadline: Duration::from_secs(5),
+            disk: None,
+        };
+        set(&mut settings);
+        let broker = Broker::start(settings.clone(), Arc::clone(&engine)).await.unwrap();
+        Self { broker, engine, settings, ca, issuer, folder }
+    }
+
+    /// Stops the broker and starts another one on the same engine and port.
+    pub(crate) async fn restart(self) -> Self {
+        let Self { broker, engine, mut settings, ca, issuer, folder } = self;
+        settings.listen = broker.address();
+        assert_eq!(within("stopping", broker.stop()).await, Ended::Stopped);
+        let broker = start_again(&settings, Arc::clone(&engine)).await;
+        Self { broker, engine, settings, ca, issuer, folder }
+    }
+
+    /// Closes the store and opens it again: what is there then was on the disk.
+    pub(crate) async fn reopen(self) -> Self {
+        let Self { broker, engine, mut settings, ca, issuer, folder } = self;
+        settings.listen = broker.address();
+        assert_eq!(within("stopping", broker.stop()).await, Ended::Stopped);
+        drop(engine);
+        let engine = open_rocksdb(folder.as_ref().unwrap());
+        let broker = start_again(&settings, Arc::clone(&engine)).await;
+        Self { broker, engine, settings, ca, issuer, folder }
+    }
+
+    /// How somebody connects, with a device of this number.
+    pub(crate) fn options(&self, user: &str, device: u8) -> Options {
+        self.options_with(self.issuer.token(user), device_of(user, device))
+    }
+
+    /// How the bearer of a token connects.
+    pub(crate) fn options_with(&self, token: String, device: DeviceId) -> Options {
+        let trust = Trust::Pem(self.ca.clone());
+        let mut options = Options::new(self.broker.address(), "localhost", trust, token, device);
+        options.backoff.first = Duration::from_millis(20);
+        options.backoff.max = Duration::from_millis(200);
+        options
+    }
+
+    /// Connects somebody with their first device.
+    pub(crate) async fn person(&self, user: &str) -> Person {
+        Person::connect(self.options(user, 1)).await
+    }
+
+    /// Connects somebody whose token has the role `broadcaster`.
+    pub(crate) async fn broadcaster(&self, user: &str) -> Person {
+        let token = self.issuer.sign(&claims(TENANT, user, json!(["broadcaster"])));
+        Person::connect(self.options_with(token, device_of(user, 1))).await
+    }
+
+    /// Connects the user of another tenant.
+    pub(crate) async fn stranger(&self, tenant: &str, user: &str) -> Person {
+        let token = self.issuer.sign(&claims(tenant, user, json!([])));
+        Person::connect(self.options_with(token, DeviceId::random())).await
+    }
+}
+
+/// Starts a broker where another one was: QUIC's endpoint lets go of its port a moment after it stopped.
+pub(crate) async fn start_again(settings: &Settings, engine: Arc<dyn Engine>) -> Broker {
+    until("the port to be free", async || match Broker::start(settings.clone(), Arc::clone(&engine)).await {
+        Ok(broker) => Some(broker),
+        Err(StartError::Listen { .. }) => None,
+        Err(other) => panic!("{other}"),
+    })
+    .await
+}
+
+fn open_rocksdb(folder: &TempDir) -> Arc<dyn Engine> {
+    let path = folder.path().join("store");
+    Arc::new(RocksEngine::open(path, wardline_rocksdb::Options::default()).unwrap())
+}
+
+/// The same device for the same name and number.
+pub(crate) fn device_of(user: &str, number: u8) -> DeviceId {
+    let mut bytes = [number; 16];
+    bytes.iter_mut().zip(user.bytes()).for_each(|(byte, letter)| *byte ^= letter);
+    DeviceId(bytes)
+}
+
+/// Somebody who is connected with one device.
+pub(crate) struct Person {
+    pub(crate) client: Client,
+    pub(crate) inbox: Inbox,
+}
+
+impl Person {
+    pub(crate) async fn connect(options: Options) -> Self {
+        let (client, inbox) = within("connecting", connect(options)).await.unwrap();
+        Self { client, inbox }
+    }
+
+    /// The next entry; other things are passed over.
+    pub(crate) async fn entry(&mut self) -> Entry {
+        loop {
+            if let Incoming::Entry(entry) = self.next().await {
+                return entry;
+            }
+        }
+    }
+
+    /// The next so many entries.
+    pub(crate) async fn entries(&mut self, count: usize) -> Vec<Entry> {
+        let mut entries = Vec::with_capacity(count);
+        while entries.len() < count {
+            entries.push(self.entry().await);
+        }
+        entries
+    }
+
+    /// The next receipt for which `wanted` holds; everything else is passed over.
+    pub(crate) async fn receipt(&mut self, wanted: impl Fn(&Receipt) -> bool) -> Receipt {
+        loop {
+            match self.next().await {
+                Incoming::Receipt(receipt) if wanted(&receipt) => return receipt,
+                _ => {}
+            }
+        }
+    }
+
+    /// The next conversation that they were brought into.
+    pub(crate) async fn joined(&mut self) -> Conversation {
+        loop {
+            if let Incoming::Joined(conversation) = self.next().await {
+                return conversation;
+            }
+        }
+    }
+
+    /// Waits until they are told that they are a member no longer; gives the entries that came before.
+    pub(crate) async fn left(&mut self, conversation: ConversationId) -> Vec<Entry> {
+        let mut before = Vec::new();
+        loop {
+            match self.next().await {
+                Incoming::Left(id) if id == conversation => return before,
+                Incoming::Entry(entry) => before.push(entry),
+                _ => {}
+            }
+        }
+    }
+
+    /// Everything up to the end of the backlog.
+    pub(crate) async fn backlog(&mut self) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        loop {
+            match self.next().await {
+                Incoming::Entry(entry) => entries.push(entry),
+                Incoming::CaughtUp => return entries,
+                _ => {}
+            }
+        }
+    }
+
+    /// The next thing of any kind.
+    pub(crate) async fn next(&mut self) -> Incoming {
+        within("something to arrive", self.inbox.next()).await.expect("the client is open")
+    }
+
+    /// The session that is open now, waiting for it if need be.
+    pub(crate) async fn session(&self) -> Session {
+        let mut status = self.client.status();
+        let connected = within("a session", status.wait_for(|status| matches!(status, Status::Connected(_))));
+        match &*connected.await.unwrap() {
+            Status::Connected(session) => session.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Makes a group with these members.
+    pub(crate) async fn group(&self, members: &[&str]) -> ConversationId {
+        let members = members.iter().map(ToString::to_string).collect();
+        let new = NewConversation { title: "Ward 4".into(), members, retention: None };
+        within("a group", self.client.create_group(new)).await.unwrap().id
+    }
+
+    /// Everything in a conversation that they may see, in order.
+    pub(crate) async fn history(&self, conversation: ConversationId) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        let mut from = 0;
+        loop {
+            let page = self.client.history(conversation, from, Direction::Forward, 0);
+            let page = within("history", page).await.unwrap();
+            entries.extend(page.entries);
+            match page.next_from {
+                Some(next) => from = next,
+                None => return entries,
+            }
+        }
+    }
+
+    /// The conversation as their list shows it.
+    pub(crate) async fn listed(&self, conversation: ConversationId) -> Conversation {
+        let mut after = None;
+        loop {
+            let page = within("the list", self.client.conversations(0, after)).await.unwrap();
+            if let Some(found) = page.items.into_iter().find(|item| item.id == conversation) {
+                return found;
+            }
+            after = Some(page.next.expect("the conversation is in the list"));
+        }
+    }
+
+    /// Goes offline properly: everything enqueued is acknowledged.
+    pub(crate) async fn leave(self) {
+        within("closing", self.client.close(PATIENCE)).await;
+    }
+}
+
+/// Waits for something, but not for ever.
+pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(done) => done,
+        Err(_) => panic!("waited {PATIENCE:?} for {what}"),
+    }
+}
+
+/// Asks again and again until the answer is something.
+pub(crate) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let asking = async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    within(what, asking).await
+}
+
+/// Asserts that a request was refused with this code, and waits not longer than usual for it.
+pub(crate) async fn refused<T>(code: Code, request: impl Future<Output = Result<T, RequestError>>) {
+    match within("a refusal", request).await {
+        Err(RequestError::Refused(refusal)) => {
+            assert_eq!(refusal.code, code, "{refusal}");
+            assert!(!refusal.text.is_empty() && !refusal.action.is_empty(), "{refusal:?}");
+        }
+        Err(other) => panic!("{other} instead of {code:?}"),
+        Ok(_) => panic!("accepted instead of {code:?}"),
+    }
+}
+
+/// The wall clock, as the broker in this process reads it.
+pub(crate) fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64
+}
+
+/// Issues tokens with a key of its own.
+pub(crate) struct TokenIssuer {
+    key: Ed25519KeyPair,
+}
+
+impl TokenIssuer {
+    pub(crate) fn new() -> Self {
+        Self { key: Ed25519KeyPair::generate().unwrap() }
+    }
+
+    fn verifier(&self) -> Verifier {
+        let x = URL_SAFE_NO_PAD.encode(self.key.public_key().as_ref());
+        let jwks = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "k", "x": x}]});
+        let expected = Expected { issuer: ISSUER.into(), audience: AUDIENCE.into(), leeway: Duration::ZERO };
+        Verifier::from_json(&jwks.to_string(), "test", expected).unwrap()
+    }
+
+    /// A token of somebody without roles, good for an hour.
+    pub(crate) fn token(&self, user: &str) -> String {
+        self.sign(&claims(TENANT, user, json!([])))
+    }
+
+    /// A token with these claims.
+    pub(crate) fn sign(&self, claims: &Value) -> String {
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let message = format!("{}.{}", part(&json!({"alg": "EdDSA", "kid": "k"})), part(claims));
+        let signature = URL_SAFE_NO_PAD.encode(self.key.sign(message.as_bytes()).as_ref());
+        format!("{message}.{signature}")
+    }
+}
+
+/// The claims of a token that is good for an hour.
+pub(crate) fn claims(tenant: &str, user: &str, roles: Value) -> Value {
+    let now = now_ms() / 1000;
+    json!({
+        "iss": ISSUER, "aud": AUDIENCE, "nbf": now - 60, "exp": now + 3600,
+        "tenant": tenant, "sub": user, "roles": roles,
+    })
+}
+
+/// An authority's certificate in PEM, and what it certified for the broker.
+fn certificates() -> (Vec<u8>, Tls) {
+    let ca_key = KeyPair::generate().unwrap();
+    let mut ca = CertificateParams::default();
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca_pem = ca.self_signed(&ca_key).unwrap().pem();
+    let key = KeyPair::generate().unwrap();
+    let leaf = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let leaf = leaf.signed_by(&key, &Issuer::new(ca, ca_key)).unwrap();
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der());
+    let tls = Tls { chain: vec![leaf.der().clone()], key: Arc::new(key.into()) };
+    (ca_pem.into_bytes(), tls)
+}

@@ -1,0 +1,37 @@
+//! The product over real QUIC: every operation of the wire contract, every kind of bad input, expiry.
+//!
+//! One binary, so that the driver is compiled and linked once. Tests of operations run on both engines.
+
+// A test that cannot go on has failed.
+#![allow(clippy::unwrap_used)]
+
+/// Makes a test of each function, on the memory engine and on RocksDB.
+macro_rules! on_both_engines {
+    ($($name:ident),* $(,)?) => {
+        mod memory {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(crate::driver::Site::memory().await).await;
+            })*
+        }
+        mod rocksdb {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(crate::driver::Site::rocksdb().await).await;
+            })*
+        }
+    };
+}
+
+mod bad_input;
+mod conversations;
+mod driver;
+mod engines;
+mod expiry;
+mod membership;
+mod messages;
+mod pressure;
+mod raw;
+mod receipts;
+mod sessions;
+mod witness;
