@@ -138,7 +138,7 @@ impl Broker {
             limits: settings.limits,
         });
 
-        let endpoint = endpoint::open(socket, config).map_err(listen)?;
+        let endpoint = endpoint::open(socket, config, &settings.tls).map_err(listen)?;
         let address = endpoint.local_addr().map_err(listen)?;
         let (stop, connections, mut tasks) = (CancellationToken::new(), TaskTracker::new(), JoinSet::new());
         let acceptor =

@@ -7,7 +7,9 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use aws_lc_rs::hmac;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
 use tokio::time::timeout;
@@ -23,6 +25,9 @@ use crate::wire::ALPN;
 
 /// What the kernel is asked for, each way; the default loses packets under a burst.
 const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+
+/// Least time between stateless resets. After a restart one goes to each client that was connected: thousands within seconds.
+const RESET_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Binds the socket with large buffers.
 ///
@@ -51,9 +56,24 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
 ///
 /// # Errors
 /// [`io::Error`] if the runtime does not take the socket.
-pub(crate) fn open(socket: UdpSocket, config: ServerConfig) -> io::Result<quinn::Endpoint> {
+pub(crate) fn open(socket: UdpSocket, config: ServerConfig, tls: &Tls) -> io::Result<quinn::Endpoint> {
     let runtime = Arc::new(quinn::TokioRuntime);
-    quinn::Endpoint::new(EndpointConfig::default(), Some(config), socket, runtime)
+    quinn::Endpoint::new(endpoint_config(tls), Some(config), socket, runtime)
+}
+
+/// What lets a restarted broker tell the clients of the one before that their connections are gone (stateless reset,
+/// RFC 9000, section 10.3): secrets that are the same after the restart, so they are derived from the TLS key.
+fn endpoint_config(tls: &Tls) -> EndpointConfig {
+    let secret = hmac::Key::new(hmac::HMAC_SHA256, tls.key.secret_der());
+    let derive = |label: &[u8]| hmac::sign(&secret, label);
+    let reset = hmac::Key::new(hmac::HMAC_SHA256, derive(b"wardline stateless reset").as_ref());
+    let tag = derive(b"wardline connection id");
+    let ids = tag.as_ref().iter().take(8).fold(0, |ids, byte| ids << 8 | u64::from(*byte));
+    let mut config = EndpointConfig::new(Arc::new(reset));
+    config
+        .cid_generator(move || Box::new(quinn_proto::HashedConnectionIdGenerator::from_key(ids)))
+        .min_reset_interval(RESET_INTERVAL);
+    config
 }
 
 /// The server's QUIC and TLS configuration.
@@ -196,5 +216,77 @@ async fn shake_hands(
             None
         }
         None => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tls() -> Tls {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        let key =
+            rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
+        Tls { chain: vec![made.cert.der().clone()], key: Arc::new(key) }
+    }
+
+    /// Serves on a runtime of its own, so that it can end as a killed process does: without a word.
+    fn serve(address: SocketAddr, tls: &Tls) -> (tokio::runtime::Runtime, SocketAddr) {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let entered = runtime.enter();
+        let config = server_config(tls, &Limits::default()).expect("a configuration");
+        let endpoint = open(bind(address).expect("a socket"), config, tls).expect("an endpoint");
+        let address = endpoint.local_addr().expect("an address");
+        runtime.spawn(async move {
+            let mut connections = Vec::new();
+            while let Some(incoming) = endpoint.accept().await {
+                connections.extend(incoming.await);
+            }
+        });
+        drop(entered);
+        (runtime, address)
+    }
+
+    fn client(tls: &Tls) -> quinn::Endpoint {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(tls.chain[0].clone()).expect("a root");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut crypto = rustls::ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .expect("TLS 1.3")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        crypto.alpn_protocols = vec![ALPN.to_vec()];
+        let crypto = quinn::crypto::rustls::QuicClientConfig::try_from(crypto).expect("a QUIC suite");
+        let mut endpoint =
+            quinn::Endpoint::client("127.0.0.1:0".parse().expect("an address")).expect("a socket");
+        endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(crypto)));
+        endpoint
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_restarted_broker_resets_the_connections_of_the_one_before() {
+        let tls = tls();
+        let (killed, address) = serve(([127, 0, 0, 1], 0).into(), &tls);
+        let client = client(&tls);
+        let connection =
+            client.connect(address, "localhost").expect("a connection").await.expect("a handshake");
+        killed.shutdown_background();
+        let (restarted, _) = tokio::task::spawn_blocking(move || {
+            // The socket is free once the last task of the killed one is gone.
+            let deadline = std::time::Instant::now() + Duration::from_secs(10);
+            while UdpSocket::bind(address).is_err() {
+                assert!(std::time::Instant::now() < deadline, "the port is still taken");
+                std::thread::yield_now();
+            }
+            serve(address, &tls)
+        })
+        .await
+        .expect("a restart");
+        let (mut stream, _answers) = connection.open_bi().await.expect("a stream");
+        stream.write_all(b"anybody there?").await.expect("room in the window");
+        let ended = timeout(Duration::from_secs(20), connection.closed()).await.expect("told in time");
+        assert_eq!(ended, quinn::ConnectionError::Reset);
+        restarted.shutdown_background();
     }
 }
