@@ -154,18 +154,7 @@ impl Delivery {
         let session = Arc::clone(&self.session);
         let limits = &session.service.limits;
         for slot in rung.slots {
-            let Some(tie) = self.ties.get(&slot) else { continue };
-            let news = tie.attachment.subscription().take();
-            if news.has(News::ENTRIES) {
-                self.state.news(slot);
-            }
-            if news.has(News::URGENT) {
-                self.urgent_news.insert(slot);
-            }
-            if news.has(News::RECEIPTS) {
-                self.receipt_news.insert(slot);
-                self.receipts_due.get_or_insert_with(|| Instant::now() + limits.receipt_delay);
-            }
+            self.hear(slot);
         }
         let joining_max = limits.conversations_max;
         for (conversation, change) in rung.changes {
@@ -188,6 +177,23 @@ impl Delivery {
         Ok(())
     }
 
+    /// Takes what there is news of in a conversation. One that is not followed yet keeps it until it is.
+    fn hear(&mut self, slot: Slot) {
+        let Some(tie) = self.ties.get(&slot) else { return };
+        let news = tie.attachment.subscription().take();
+        if news.has(News::ENTRIES) {
+            self.state.news(slot);
+        }
+        if news.has(News::URGENT) {
+            self.urgent_news.insert(slot);
+        }
+        if news.has(News::RECEIPTS) {
+            self.receipt_news.insert(slot);
+            let delay = self.session.service.limits.receipt_delay;
+            self.receipts_due.get_or_insert_with(|| Instant::now() + delay);
+        }
+    }
+
     fn unfollow(&mut self, conversation: ConversationId) -> bool {
         let Some(slot) = self.slots.remove(&conversation) else { return false };
         self.ties.remove(&slot);
@@ -207,11 +213,13 @@ impl Delivery {
         if known || full || !followed.attachment.subscription().is_active() {
             return;
         }
-        self.slots.insert(conversation, followed.slot);
-        self.state.follow(followed.slot, followed.cursor, followed.head);
+        let slot = followed.slot;
+        self.slots.insert(conversation, slot);
+        self.state.follow(slot, followed.cursor, followed.head);
         let receipts = followed.attachment.attached_at();
-        self.ties
-            .insert(followed.slot, Tie { attachment: followed.attachment, head: followed.head, receipts });
+        self.ties.insert(slot, Tie { attachment: followed.attachment, head: followed.head, receipts });
+        // The bell may have been rung for it, and not heard, between its attaching and now.
+        self.hear(slot);
     }
 
     /// Begins the next read of the store, if there is one to do.

@@ -4,12 +4,20 @@
 
 // A test that cannot go on has failed.
 use crate::raw::{Site, now, publish, soon};
+use std::sync::Arc;
+
 use bytes::Bytes;
+use parking_lot::{Condvar, Mutex};
 use wardline_broker::limits::Limits;
 use wardline_proto::v1;
 use wardline_proto::v1::client_frame::Request;
 use wardline_proto::v1::push_frame::Push;
 use wardline_proto::v1::server_frame::Response;
+use wardline_storage::engine::{
+    Direction, Durability, Engine, EngineError, Health, KeyRange, Mutation, Reclaimed, Table, Visit,
+};
+use wardline_storage::id::Timestamp;
+use wardline_storage::memory::MemoryEngine;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_is_delivered_and_its_receipt_comes_back() {
@@ -172,4 +180,86 @@ async fn members_hear_of_each_change_with_its_names() {
         }
     }
     assert_eq!(seen, ["added", "removed"]);
+}
+
+/// An engine whose cursors cannot be read while the gate is held.
+struct Gated {
+    engine: MemoryEngine,
+    gate: Arc<Gate>,
+}
+
+#[derive(Default)]
+struct Gate {
+    held: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Gate {
+    fn hold(&self, held: bool) {
+        *self.held.lock() = held;
+        self.changed.notify_all();
+    }
+
+    fn pass(&self) {
+        self.changed.wait_while(&mut self.held.lock(), |held| *held);
+    }
+}
+
+impl Engine for Gated {
+    fn get(&self, table: Table, key: &[u8], now: Timestamp) -> Result<Option<Bytes>, EngineError> {
+        if table == Table::Cursor {
+            self.gate.pass();
+        }
+        self.engine.get(table, key, now)
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        range: KeyRange<'_>,
+        direction: Direction,
+        now: Timestamp,
+        visit: Visit<'_>,
+    ) -> Result<(), EngineError> {
+        self.engine.scan(table, range, direction, now, visit)
+    }
+
+    fn commit(&self, batch: &[Mutation], durability: Durability) -> Result<(), EngineError> {
+        self.engine.commit(batch, durability)
+    }
+
+    fn reclaim(&self, now: Timestamp) -> Result<Reclaimed, EngineError> {
+        self.engine.reclaim(now)
+    }
+
+    fn health(&self, now: Timestamp) -> Health {
+        self.engine.health(now)
+    }
+
+    fn name(&self) -> &'static str {
+        "gated"
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happens_while_a_session_attaches_is_delivered() {
+    let gate = Arc::new(Gate::default());
+    let engine = Gated { engine: MemoryEngine::default(), gate: Arc::clone(&gate) };
+    let site = Site::start_on(engine, Limits::default(), |_| {}).await;
+    let mut anna = site.keys.session("anna", 1).await;
+    let conversation = anna.direct("ben").await;
+    gate.hold(true);
+    // Ben's session has attached and is about to find out where his device stands.
+    let mut ben = site.keys.session("ben", 2).await;
+    for key in 1..=20 {
+        anna.publish(&conversation, key, "early").await;
+        // Time for his bell to be heard.
+        ben.refused(publish(&Bytes::from_static(&[9; 16]), key, "")).await;
+    }
+    gate.hold(false);
+    for sequence in 1..=20 {
+        assert_eq!(ben.message().await.0, sequence);
+    }
+    anna.publish(&conversation, 21, "late").await;
+    assert_eq!(ben.message().await.2, "late");
 }

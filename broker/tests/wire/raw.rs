@@ -64,6 +64,14 @@ impl Site {
     }
 
     pub(crate) async fn start_with(limits: Limits, change: impl FnOnce(&mut Settings)) -> Self {
+        Self::start_on(MemoryEngine::default(), limits, change).await
+    }
+
+    pub(crate) async fn start_on(
+        engine: impl Engine,
+        limits: Limits,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let dev = Dev::of(folder.path());
         dev.prepare(now()).unwrap();
@@ -88,7 +96,6 @@ impl Site {
             disk: None,
         };
         change(&mut settings);
-        let engine = MemoryEngine::default();
         format::check(&engine).unwrap();
         let broker = Broker::start(settings, Arc::new(engine) as Arc<dyn Engine>).await.unwrap();
         let keys = Keys { dev, address: broker.address() };
@@ -238,9 +245,10 @@ impl Device {
     /// Asks on the control stream and waits for the answer.
     pub(crate) async fn ask(&mut self, request: Request) -> Response {
         self.next_id += 1;
-        self.control.send(self.next_id, request).await;
+        let asked = self.next_id;
+        self.control.send(asked, request).await;
         let (id, response) = self.control.answer().await;
-        assert_eq!(id, self.next_id);
+        assert_eq!(id, asked);
         response
     }
 
