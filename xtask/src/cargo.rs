@@ -5,7 +5,7 @@
 //! behind goes to `target/` in the repository.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
@@ -62,6 +62,16 @@ impl Workspace {
             .status()
             .context("cannot run cargo")?;
         Ok(status.success())
+    }
+
+    /// Runs cargo with these arguments and variables and gives what it says.
+    ///
+    /// # Errors
+    /// If cargo could not be started.
+    pub fn output(&self, arguments: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<Output> {
+        let mut command = cargo(&self.root);
+        command.args(arguments).envs(variables.iter().copied());
+        command.output().context("cannot run cargo")
     }
 
     /// Builds the broker and the load generator, after what that needs is there.

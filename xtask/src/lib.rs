@@ -7,6 +7,7 @@
 pub mod broker;
 pub mod cargo;
 pub mod checks;
+pub mod defects;
 pub mod demo;
 pub mod idle;
 pub mod machine;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use xtask::cargo::Workspace;
 use xtask::process::Children;
-use xtask::{checks, demo, idle, tidy};
+use xtask::{checks, defects, demo, idle, tidy};
 
 /// The project's chores.
 #[derive(Parser)]
@@ -17,6 +17,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
+    /// Plants defects one at a time, and checks that the tests see each.
+    Defects,
     /// Replays a real messaging trace, kills the broker in the middle, and checks what everybody has.
     Demo(demo::Options),
     /// Measures the broker's memory for each idle connection.
@@ -51,6 +53,7 @@ fn run(chore: Chore) -> anyhow::Result<bool> {
             children.end_on_signals()?;
             idle::run(&workspace, &options, &children)
         }
+        Chore::Defects => defects::run(&workspace),
         Chore::Test => checks::run(&workspace),
         Chore::Tidy => {
             let findings = tidy::check(&workspace.root)?;

@@ -74,14 +74,8 @@ pub fn check_sources(sources: &[Source]) -> Vec<Finding> {
 /// # Errors
 /// If git does not list them or one cannot be read.
 pub fn sources(root: &Path) -> anyhow::Result<Vec<Source>> {
-    let listing = Command::new("git")
-        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
-        .current_dir(root)
-        .output()
-        .context("cannot run git; tidy needs it to know the repository's files")?;
-    ensure!(listing.status.success(), "git ls-files: {}", String::from_utf8_lossy(&listing.stderr).trim());
     let mut sources = Vec::new();
-    for path in String::from_utf8_lossy(&listing.stdout).split('\0').filter(|path| is_checked(path)) {
+    for path in files(root)?.iter().filter(|path| is_checked(path)) {
         let file = root.join(path);
         // Listed and gone: deleted in the work tree, not yet in the index.
         if file.is_file() {
@@ -90,6 +84,21 @@ pub fn sources(root: &Path) -> anyhow::Result<Vec<Source>> {
         }
     }
     Ok(sources)
+}
+
+/// The paths, from the root, of all files that git knows or would add.
+///
+/// # Errors
+/// If git does not list them.
+pub fn files(root: &Path) -> anyhow::Result<Vec<String>> {
+    let listing = Command::new("git")
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+        .current_dir(root)
+        .output()
+        .context("cannot run git, which knows the repository's files")?;
+    ensure!(listing.status.success(), "git ls-files: {}", String::from_utf8_lossy(&listing.stderr).trim());
+    let listing = String::from_utf8_lossy(&listing.stdout);
+    Ok(listing.split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect())
 }
 
 /// Whether it is text that people write here.

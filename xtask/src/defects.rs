@@ -1,0 +1,211 @@
+//! `cargo xtask defects`: plants defects one at a time, and checks that the tests see each.
+//!
+//! Works on a copy of the sources in `target/defects`, never on the repository. A defect is a few exact replacements of
+//! text; one that is not found exactly once, or no longer compiles, is an error, so that none passes as caught because
+//! the code moved on. Without a defect the same tests must pass.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, bail, ensure};
+
+use crate::cargo::Workspace;
+use crate::{say, tidy};
+
+/// A defect to plant.
+pub struct Defect {
+    /// What is wrong then.
+    pub name: &'static str,
+    /// The replacements that plant it.
+    pub edits: &'static [Edit],
+    /// The test target of `wardline-storage` that must see it.
+    pub target: &'static str,
+}
+
+/// An exact replacement in one file.
+pub struct Edit {
+    /// The file, from the repository's root.
+    pub path: &'static str,
+    /// Stands there exactly once.
+    pub from: &'static str,
+    /// What takes its place.
+    pub to: &'static str,
+}
+
+/// All defects.
+pub const DEFECTS: &[Defect] = &[
+    Defect {
+        name: "the sync is removed",
+        edits: &[Edit {
+            path: "storage/src/applier.rs",
+            from: "if changed { Durability::Synced } else { Durability::Buffered }",
+            to: "{ let _ = changed; Durability::Buffered }",
+        }],
+        target: "power_loss",
+    },
+    Defect {
+        name: "the dedupe row is dropped",
+        edits: &[Edit {
+            path: "storage/src/machine/publish.rs",
+            from: "self.put_until(Table::Dedupe, &dedupe, &known, forgotten);",
+            to: "let _ = (known, forgotten);",
+        }],
+        target: "power_loss",
+    },
+    Defect {
+        name: "the ack is sent before the commit",
+        edits: &[
+            Edit {
+                path: "storage/src/applier.rs",
+                from: "pub fn apply_group(&mut self, group: &[Submission]) -> Result<GroupResult, EngineError> {",
+                to: "pub fn apply_group(&mut self, group: &[Submission], acknowledge: impl FnOnce(&[Verdict])) \
+                     -> Result<GroupResult, EngineError> {",
+            },
+            Edit {
+                path: "storage/src/applier.rs",
+                from: "let applied = Instant::now();",
+                to: "let applied = Instant::now(); acknowledge(&verdicts);",
+            },
+            Edit {
+                path: "storage/src/local.rs",
+                from: "let result = self.applier.apply_group(&self.group.submissions)?;",
+                to: "let replies = &mut self.group.replies; \
+                     let result = self.applier.apply_group(&self.group.submissions, |verdicts| { \
+                     for (reply, verdict) in replies.drain(..).zip(verdicts) { reply.send(Ok(*verdict)); } })?;",
+            },
+            Edit {
+                path: "storage/src/local.rs",
+                from: "assert_eq!(result.verdicts.len(), self.group.replies.len(), \"a verdict for each submission\");",
+                to: "",
+            },
+        ],
+        target: "power_loss",
+    },
+    Defect {
+        name: "a read watermark may go back",
+        edits: &[
+            Edit {
+                path: "storage/src/machine/receipt.rs",
+                from: "cursor.read = cursor.read.max(read);",
+                to: "cursor.read = read;",
+            },
+            Edit {
+                path: "storage/src/machine/receipt.rs",
+                from: "if asked.read.is_some_and(|read| read < current) {",
+                to: "if asked.read.is_some_and(|read| read < current) && false {",
+            },
+        ],
+        target: "power_loss",
+    },
+    Defect {
+        name: "a read of entries ignores shortened retention",
+        edits: &[Edit {
+            path: "storage/src/view/entries.rs",
+            from: "let visible = self.now < expires;",
+            to: "let visible = true;",
+        }],
+        target: "machine",
+    },
+];
+
+impl Edit {
+    /// Applies it to the file's text.
+    ///
+    /// # Errors
+    /// If the text is not there exactly once.
+    pub fn apply(&self, text: &str) -> anyhow::Result<String> {
+        let found = text.matches(self.from).count();
+        ensure!(found == 1, "{}: found {found} times instead of once: {}", self.path, self.from);
+        Ok(text.replacen(self.from, self.to, 1))
+    }
+}
+
+/// Plants every defect; whether each was seen, and nothing is seen without one.
+///
+/// # Errors
+/// If a defect cannot be planted, or does not compile.
+pub fn run(workspace: &Workspace) -> anyhow::Result<bool> {
+    let folder = workspace.target.join("defects");
+    let tree = Workspace { root: folder.join("tree"), target: folder.join("target") };
+    copy_sources(&workspace.root, &tree.root)?;
+    say("--- without a defect");
+    let mut targets: Vec<_> = DEFECTS.iter().map(|defect| defect.target).collect();
+    targets.sort_unstable();
+    targets.dedup();
+    let mut good = true;
+    for target in targets {
+        let failed = failed_tests(&tree, target)?;
+        good &= failed.is_empty();
+        say(&format!("{target}: {}", if failed.is_empty() { "passes" } else { "FAILS" }));
+    }
+    let mut table = String::new();
+    for defect in DEFECTS {
+        say(&format!("--- {}", defect.name));
+        let caught = plant(&tree, defect)?;
+        good &= !caught.is_empty();
+        let seen = if caught.is_empty() { "NOT SEEN".to_owned() } else { caught.join(", ") };
+        let _ = writeln!(table, "  {:<48}{}: {seen}", defect.name, defect.target);
+    }
+    say(&format!("defect, and the tests that saw it:\n{table}"));
+    Ok(good)
+}
+
+/// Plants a defect, runs its tests, takes it back; gives the tests that failed.
+fn plant(tree: &Workspace, defect: &Defect) -> anyhow::Result<Vec<String>> {
+    let mut originals = Vec::new();
+    for edit in defect.edits {
+        let path = tree.root.join(edit.path);
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", edit.path))?;
+        write(&path, &edit.apply(&text)?)?;
+        originals.push((path, text));
+    }
+    let failed = failed_tests(tree, defect.target);
+    // The last first: of several edits of one file the first one's original is the true one.
+    for (path, text) in originals.iter().rev() {
+        write(path, text)?;
+    }
+    failed
+}
+
+/// Runs one test target; gives the tests that failed.
+fn failed_tests(tree: &Workspace, target: &str) -> anyhow::Result<Vec<String>> {
+    let target_folder = tree.target.display().to_string();
+    let variables = [("CARGO_TARGET_DIR", target_folder.as_str()), ("RUST_BACKTRACE", "0")];
+    let test = ["test", "--locked", "--release", "--package", "wardline-storage", "--test", target];
+    let built = tree.output(&[&test[..], &["--no-run"]].concat(), &variables)?;
+    if !built.status.success() {
+        bail!("it does not compile:\n{}", String::from_utf8_lossy(&built.stderr));
+    }
+    let ran = tree.output(&test, &variables)?;
+    let text = String::from_utf8_lossy(&ran.stdout);
+    let name = |line: &str| Some(line.strip_prefix("test ")?.strip_suffix(" ... FAILED")?.to_owned());
+    let failed: Vec<_> = text.lines().filter_map(name).collect();
+    ensure!(
+        ran.status.success() == failed.is_empty(),
+        "{target} ended without saying which test failed:\n{text}"
+    );
+    Ok(failed)
+}
+
+/// Copies the files that git knows or would add.
+fn copy_sources(from: &Path, to: &Path) -> anyhow::Result<()> {
+    if to.exists() {
+        fs::remove_dir_all(to).with_context(|| format!("cannot empty {}", to.display()))?;
+    }
+    for path in tidy::files(from)? {
+        let (source, copy) = (from.join(&path), to.join(&path));
+        // Listed and gone: deleted in the work tree, not yet in the index.
+        if !source.is_file() {
+            continue;
+        }
+        let folder = copy.parent().context("a file is in a folder")?;
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        fs::copy(&source, &copy).with_context(|| format!("cannot copy {path}"))?;
+    }
+    Ok(())
+}
+
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
