@@ -24,6 +24,8 @@ pub(crate) const FAREWELL: Duration = Duration::from_secs(5);
 
 /// How finely silence is measured.
 const TICKS_PER_KEEP_ALIVE: u32 = 16;
+/// Fewest round trips in which a broker that is there would have acknowledged.
+const ROUND_TRIPS_PER_TICK: u32 = 4;
 
 /// A session that was just opened.
 pub(crate) struct Established {
@@ -91,22 +93,24 @@ impl From<Malformed> for End {
 /// A broker that is there acknowledges, within a round trip, whatever asks for it: data, its repetitions, keep-alives;
 /// even while it takes long to answer. What is sent in the first silent tick may be a last acknowledgement of ours,
 /// which asks for nothing. So: silence, then something sent, then a whole tick of silence means that nobody is there.
+/// A tick is several round trips at least: where all is slow, connecting again would only make it slower.
 async fn watch(connection: &Connection, keep_alive: Duration) -> End {
-    let tick = keep_alive / TICKS_PER_KEEP_ALIVE;
     let mut last = connection.stats();
-    let mut silent_ticks = 0;
+    let mut silent = Duration::ZERO;
     let mut asked = false;
     loop {
+        let tick = (keep_alive / TICKS_PER_KEEP_ALIVE).max(connection.rtt() * ROUND_TRIPS_PER_TICK);
         tokio::time::sleep(tick).await;
         let now = connection.stats();
         if now.udp_rx.datagrams != last.udp_rx.datagrams {
-            silent_ticks = 0;
+            silent = Duration::ZERO;
             asked = false;
         } else if asked {
-            return End::Lost(format!("the broker has been silent for {:?}", tick * (silent_ticks + 1)));
+            return End::Lost(format!("the broker has been silent for {:?}", silent + tick));
         } else {
-            silent_ticks += 1;
-            asked = silent_ticks > 1 && now.udp_tx.datagrams != last.udp_tx.datagrams;
+            let is_first = silent.is_zero();
+            silent += tick;
+            asked = !is_first && now.udp_tx.datagrams != last.udp_tx.datagrams;
         }
         last = now;
     }

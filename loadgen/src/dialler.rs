@@ -23,9 +23,9 @@ const HANDSHAKES_MAX: usize = 32;
 const ENDPOINTS: usize = 4;
 /// What a socket should hold while its task is busy.
 const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
-/// How often an idle client asks whether the broker is still there: a replay is over sooner than the 20 seconds of
-/// an app would notice a kill.
-const KEEP_ALIVE: Duration = Duration::from_secs(4);
+/// How often an idle client asks whether the broker is still there: half of an app's 20 seconds, so that everybody
+/// notices a kill well before the replay is over.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Pause before trying again to connect.
 const PAUSE: Duration = Duration::from_millis(300);
 

@@ -1,4 +1,4 @@
-//! When things happen in a replay: the trace's half year in a minute and a half.
+//! When things happen in a replay: the trace's half year in two minutes.
 //!
 //! Open loop: a message has an intended time that does not depend on how the broker fares, and latency counts from
 //! there. The trace is bursty beyond what compression by a constant leaves playable (half of all messages fall into

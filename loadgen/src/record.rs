@@ -5,7 +5,7 @@
 //! delay too); service time, from handing the message to the SDK, is kept beside it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -68,7 +68,8 @@ pub struct Counts {
 #[derive(Debug, Default)]
 struct OutageMarks {
     killed_us: AtomicU64,
-    restarted_us: AtomicU64,
+    /// Unix time.
+    restarted_at_ms: AtomicU64,
     first_ack_us: AtomicU64,
     last_reconnect_us: AtomicU64,
     unacked: AtomicUsize,
@@ -81,7 +82,7 @@ pub struct Outage {
     pub at_s: f64,
     /// Messages handed to the SDK and not acknowledged at that moment.
     pub in_flight: usize,
-    /// Until the first ack of the broker that was started again.
+    /// Until the first ack of a message that the broker committed after it was started again.
     pub first_ack_ms: Option<f64>,
     /// Until the last client was back.
     pub last_reconnect_ms: Option<f64>,
@@ -157,7 +158,10 @@ impl Record {
         self.slots[message].sequence.store(ack.sequence, Relaxed);
         self.slots[message].acked_us.store(now_us, Relaxed);
         self.counts.acked.fetch_add(1, Relaxed);
-        if self.outage.restarted_us.load(Relaxed) != 0 {
+        let restarted_at_ms = self.outage.restarted_at_ms.load(Relaxed);
+        // By the broker's clock: an ack of the killed broker may still wait in a socket, and a message that it made
+        // durable keeps its time when it is published again.
+        if restarted_at_ms != 0 && ack.time_ms >= restarted_at_ms {
             // Only the first one counts.
             let _ = self.outage.first_ack_us.compare_exchange(0, now_us, Relaxed, Relaxed);
         }
@@ -182,9 +186,11 @@ impl Record {
         self.outage.killed_us.store(self.now_us(), Relaxed);
     }
 
-    /// Notes that the broker is being started again. Acks from now on are the new one's.
+    /// Notes that the broker is being started again. What it commits from now on is the new one's. Its clock is
+    /// taken to be ours: whoever kills a broker runs on the same machine.
     pub fn broker_restarted(&self) {
-        self.outage.restarted_us.store(self.now_us(), Relaxed);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.outage.restarted_at_ms.store(now.as_millis() as u64, Relaxed);
     }
 
     /// Where a message was acknowledged to stand; `None`: it was not.

@@ -71,7 +71,7 @@ pub struct Options {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// How long the publishing takes: half a year is compressed into this.
-    #[arg(long, default_value_t = 1.5)]
+    #[arg(long, default_value_t = 2.0)]
     minutes: f64,
     /// Only messages among the first so many people of the trace.
     #[arg(long)]
