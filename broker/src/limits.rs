@@ -141,6 +141,12 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Longest Hello, in bytes. Shorter than other frames, because it is decoded for whoever connects, and what it
+    /// decodes to takes a multiple of its length.
+    pub fn hello_bytes_max(&self) -> usize {
+        HELLO_BYTES + self.resume_positions_max * 40
+    }
+
     /// Proves the relations between the bounds.
     ///
     /// # Errors
@@ -184,7 +190,7 @@ impl Limits {
                 "an envelope must hold the longest list of members",
             ),
             (
-                HELLO_BYTES + self.resume_positions_max * 40 <= self.frame_bytes_max,
+                self.hello_bytes_max() <= self.frame_bytes_max,
                 "a frame must hold a Hello with the longest resume",
             ),
             (

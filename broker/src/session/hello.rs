@@ -58,7 +58,7 @@ pub(super) async fn open(service: &Arc<Service>, connection: &quinn::Connection)
         return Err(Failed { refusal: None, request_id: 0, stream: None });
     };
     let limits = &service.limits;
-    let mut reader = FrameReader::new(incoming, limits.frame_bytes_max, limits.frame_timeout);
+    let mut reader = FrameReader::new(incoming, limits.hello_bytes_max(), limits.frame_timeout);
     let read = reader.next().await;
     let (request_id, result) = match hello(service, read) {
         Ok((request_id, hello)) => (request_id, admit(service, hello).await),
@@ -73,6 +73,7 @@ pub(super) async fn open(service: &Arc<Service>, connection: &quinn::Connection)
     if stream.write_all(&out).await.is_err() {
         return Err(Failed { refusal: None, request_id, stream: None });
     }
+    reader.allow(limits.frame_bytes_max);
     let control = Lane::new(Arc::clone(&session), reader, stream);
     Ok(Opened { session, control, resume })
 }

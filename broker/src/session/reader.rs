@@ -38,6 +38,11 @@ impl FrameReader {
         Self { stream, buffer: BytesMut::new(), begun: None, frame_bytes_max, frame_timeout }
     }
 
+    /// Sets the longest frame from now on, in bytes.
+    pub(super) fn allow(&mut self, frame_bytes_max: usize) {
+        self.frame_bytes_max = frame_bytes_max;
+    }
+
     /// A frame that is here already, if any.
     pub(super) fn buffered(&mut self) -> Option<Read> {
         match wire::split(&mut self.buffer, self.frame_bytes_max) {

@@ -91,6 +91,22 @@ async fn openings_that_are_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_opening_longer_than_any_hello_but_no_longer_than_a_frame() {
+    let limits = Limits::default();
+    let site = Site::start(limits.clone()).await;
+    let connection = site.keys.dial().await;
+    let mut control = Lane::open(&connection).await;
+    control.send(7, hello("x".repeat(limits.hello_bytes_max()), 1, vec![])).await;
+    let (id, error) = control.refusal().await;
+    assert_eq!((id, code(&error)), (0, FrameTooLarge), "told by its length, before it is decoded");
+    assert_eq!(close_code(&connection).await, FrameTooLarge as u64);
+    // Once welcomed, a device may send frames as long as that.
+    let mut device = site.keys.session("anna", 1).await;
+    let conversation = device.direct("ben").await;
+    device.publish(&conversation, 1, &"x".repeat(limits.hello_bytes_max())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn hello_twice_and_a_second_session_of_the_device() {
     let site = Site::start(Limits::default()).await;
     let mut first = site.keys.session("anna", 1).await;
