@@ -8,6 +8,7 @@ on_both_engines![
     who_is_added_sees_what_they_should,
     who_is_removed_sees_nothing_more,
     who_comes_back_goes_on,
+    who_comes_back_at_once_misses_nothing,
     the_last_admin_hands_over,
     adding_is_for_admins_and_bounded,
     history_cannot_be_reached_through_another_operation,
@@ -62,6 +63,7 @@ async fn who_is_removed_sees_nothing_more(site: Site) {
     let (ann, mut bob, mut cy) =
         (site.person("ann").await, site.person("bob").await, site.person("cy").await);
     let group = ann.group(&["bob", "cy"]).await;
+    bob.joined().await;
     say(&ann, group, "for all").await;
     refused(Code::Forbidden, cy.client.remove_member(group, "bob")).await;
     let notice = within("removing", ann.client.remove_member(group, "bob")).await.unwrap().unwrap();
@@ -93,6 +95,7 @@ async fn who_is_removed_sees_nothing_more(site: Site) {
 async fn who_comes_back_goes_on(site: Site) {
     let (ann, mut bob) = (site.person("ann").await, site.person("bob").await);
     let group = ann.group(&["bob"]).await;
+    bob.joined().await;
     say(&ann, group, "one").await;
     within("leaving", bob.client.leave(group)).await.unwrap();
     bob.left(group).await;
@@ -105,6 +108,23 @@ async fn who_comes_back_goes_on(site: Site) {
     let history = sequences(&bob.history(group).await);
     assert_eq!(history, [back, after], "{missed} was said without him");
     assert_eq!(say(&bob, group, "hello again").await, after + 1);
+}
+
+/// The session may not even notice that he was gone; what he hears must be the same.
+async fn who_comes_back_at_once_misses_nothing(site: Site) {
+    let (ann, mut bob) = (site.person("ann").await, site.person("bob").await);
+    let group = ann.group(&["bob"]).await;
+    bob.joined().await;
+    let bob_name = ["bob".to_owned()];
+    for _ in 0..20 {
+        within("removing", ann.client.remove_member(group, "bob")).await.unwrap();
+        let hidden = say(&ann, group, "behind his back").await;
+        let back = ann.client.add_members(group, &bob_name, Role::Member, false);
+        let back = within("adding", back).await.unwrap().unwrap();
+        let said = say(&ann, group, "to his face").await;
+        assert_eq!((back, said), (hidden + 1, hidden + 2));
+        assert_eq!(sequences(&bob.entries(2).await), [back, said]);
+    }
 }
 
 async fn the_last_admin_hands_over(site: Site) {
