@@ -1,6 +1,6 @@
 //! Configuration: a TOML file, then the environment, then flags; the later wins.
 //!
-//! Every key is known to the table in [`key`](self::key), which gives its type, its range and its place in
+//! Every key is known to the table in `key`, which gives its type, its range and its place in
 //! [`Config`]. Whatever is not in that table is refused, whichever way it came, naming the nearest known key. Nothing
 //! is read but the one file; certificates, keys and data are opened by those who use them.
 

@@ -1,6 +1,6 @@
 //! Applies ordered groups of submissions to an engine: the only writer of state.
 //!
-//! A group becomes one batch: what the [`machine`](crate::machine) decided for each submission, and how far each
+//! A group becomes one batch: what the [`machine`] decided for each submission, and how far each
 //! touched partition has come. The batch is committed once, so a group is there whole or not at all. Commands of
 //! a group see one another's effects. Order and threads are the log's business.
 

@@ -2,7 +2,7 @@
 //!
 //! An engine keeps ordered keys and values in a fixed set of tables, changes them in atomic batches, and forgets
 //! records whose time has come. Six methods; object-safe. To write one, implement [`Engine`], then run
-//! [`conformance`](crate::conformance) on it (feature `conformance`): what passes there works in the broker.
+//! `conformance` on it (feature `conformance`): what passes there works in the broker.
 //!
 //! The rules that matter:
 //! - A record whose `expires` is at or before the reader's `now` is never returned, whether its bytes have been
