@@ -11,15 +11,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use wardline_loadgen::check::Check;
 use wardline_loadgen::dialler::{Dialler, Server};
 use wardline_loadgen::idle;
-use wardline_loadgen::pace::Schedule;
-use wardline_loadgen::people;
 use wardline_loadgen::progress::{Progress, say};
 use wardline_loadgen::replay::Replay;
-use wardline_loadgen::report::Report;
-use wardline_loadgen::trace::Trace;
+use wardline_loadgen::replay::check::Check;
+use wardline_loadgen::replay::pace::Schedule;
+use wardline_loadgen::replay::people;
+use wardline_loadgen::replay::report::Report;
+use wardline_loadgen::replay::trace::Trace;
 
 /// Wardline's load generator.
 #[derive(Parser)]

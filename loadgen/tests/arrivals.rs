@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use wardline_client::{Body, ConversationId, Entry, MessageId, Priority, Receipt, ReceiptKind};
-use wardline_loadgen::arrivals::{Arrival, Arrivals};
-use wardline_loadgen::content::{CONTENT_TYPE, Contents};
-use wardline_loadgen::trace::{Person, Trace};
+use wardline_loadgen::replay::arrivals::{Arrival, Arrivals};
+use wardline_loadgen::replay::content::{CONTENT_TYPE, Contents};
+use wardline_loadgen::replay::trace::{Person, Trace};
 
 const SEED: u64 = 11;
 

@@ -1,7 +1,9 @@
 //! The check is trusted because it catches what is planted: each fault is named, and nothing else is.
 
-use wardline_loadgen::compare::{Expected, Findings, Receipts, Seen, View, compare, compare_receipts};
-use wardline_loadgen::trace::{Person, Trace};
+use wardline_loadgen::replay::compare::{
+    Expected, Findings, Receipts, Seen, View, compare, compare_receipts,
+};
+use wardline_loadgen::replay::trace::{Person, Trace};
 
 const ME: Person = Person(1);
 const PEER: Person = Person(2);

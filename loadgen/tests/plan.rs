@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use wardline_loadgen::content::Contents;
-use wardline_loadgen::pace::{ReadDelay, Schedule};
-use wardline_loadgen::people::{Plan, plans};
-use wardline_loadgen::trace::{Message, Person, Trace, TraceError};
+use wardline_loadgen::replay::content::Contents;
+use wardline_loadgen::replay::pace::{ReadDelay, Schedule};
+use wardline_loadgen::replay::people::{Plan, plans};
+use wardline_loadgen::replay::trace::{Message, Person, Trace, TraceError};
 
 const DURATION: Duration = Duration::from_secs(90);
 

@@ -11,7 +11,8 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use rand_distr::{Distribution, LogNormal};
 
-use crate::trace::Trace;
+use super::trace::Trace;
+use crate::seed::{Purpose, mix};
 
 /// How much of a message's place is its calendar time; the rest is its rank.
 const CALENDAR_SHARE: f64 = 0.5;
@@ -85,24 +86,4 @@ impl ReadDelay {
         let delay_s = self.distribution.sample(&mut rng).min(READ_DELAY_MAX_S);
         Duration::from_secs_f64(delay_s / self.speed)
     }
-}
-
-/// What a random stream is for: streams of one seed must not be alike.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Purpose {
-    ReadDelay = 1,
-    Payload = 2,
-    Absence = 3,
-    Device = 4,
-    Sample = 5,
-}
-
-/// Derives the seed of one stream (splitmix64's finaliser).
-pub(crate) fn mix(seed: u64, purpose: Purpose, item: u64) -> u64 {
-    let mut z = seed
-        ^ (purpose as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-        ^ item.wrapping_mul(0xd134_2543_de82_ef95);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 use wardline_client::{Ack, Sequence};
 
-use crate::pace::Schedule;
+use super::pace::Schedule;
 
 /// After the first ack that follows a restart, the broker is taken to be itself again when this has passed.
 const SETTLING: Duration = Duration::from_secs(5);

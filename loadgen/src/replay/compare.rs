@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use wardline_client::{Sequence, TimeMs};
 
-use crate::trace::{Person, Trace};
+use super::trace::{Person, Trace};
 
 /// A conversation as one of its two people sees it.
 #[derive(Clone, Debug, Default)]

@@ -12,8 +12,9 @@ use rand::seq::SliceRandom;
 use rand::{Rng, RngExt, SeedableRng};
 use wardline_client::DeviceId;
 
-use crate::pace::{Purpose, Schedule, mix};
-use crate::trace::{Person, Trace};
+use super::pace::Schedule;
+use super::trace::{Person, Trace};
+use crate::seed::{Purpose, mix};
 
 /// Most absences of a person.
 const ABSENCES_MAX: usize = 3;

@@ -20,15 +20,15 @@ use wardline_client::{
     Body, Client, Conversation, Direction, Entry, Inbox, Incoming, Kind, Page, RequestError,
 };
 
-use crate::compare::{Expected, Findings, Receipts, Seen, View, compare, compare_receipts};
-use crate::content::Contents;
+use super::compare::{Expected, Findings, Receipts, Seen, View, compare, compare_receipts};
+use super::content::Contents;
+use super::people::Plan;
+use super::person::is_worth_trying_again;
+use super::record::Record;
+use super::trace::{Person, Trace};
 use crate::dialler::Dialler;
-use crate::pace::{Purpose, mix};
-use crate::people::Plan;
-use crate::person::is_worth_trying_again;
 use crate::progress::Progress;
-use crate::record::Record;
-use crate::trace::{Person, Trace};
+use crate::seed::{Purpose, mix};
 
 /// People who are checked at the same time.
 const PEOPLE_AT_ONCE: usize = 48;

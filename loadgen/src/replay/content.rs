@@ -8,8 +8,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use rand::rngs::SmallRng;
 use rand::{Rng, RngExt, SeedableRng};
 
-use crate::pace::{Purpose, mix};
-use crate::trace::{Message, Trace};
+use super::trace::{Message, Trace};
+use crate::seed::{Purpose, mix};
 
 /// Media type of the payloads.
 pub const CONTENT_TYPE: &str = "application/vnd.wardline.trace";

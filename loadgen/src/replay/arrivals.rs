@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use wardline_client::{Body, ConversationId, Entry, Receipt, ReceiptKind, Sequence, TimeMs};
 
-use crate::content::Contents;
-use crate::trace::{Person, Trace};
+use super::content::Contents;
+use super::trace::{Person, Trace};
 
 /// What an entry turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,10 +7,10 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use serde::Serialize;
 
-use crate::check::Found;
-use crate::people::Plan;
-use crate::record::{Latencies, Outage, Record};
-use crate::replay::Replay;
+use super::Replay;
+use super::check::Found;
+use super::people::Plan;
+use super::record::{Latencies, Outage, Record};
 
 /// The result of a replay.
 #[derive(Clone, Debug, Serialize)]

@@ -17,13 +17,13 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use wardline_client::{Client, ConversationId, Inbox, Incoming, Outgoing, RequestError, Sequence, Status};
 
-use crate::arrivals::{Arrival, Arrivals};
-use crate::content::{CONTENT_TYPE, Contents};
+use super::arrivals::{Arrival, Arrivals};
+use super::content::{CONTENT_TYPE, Contents};
+use super::pace::{ReadDelay, Schedule};
+use super::people::Plan;
+use super::record::Record;
+use super::trace::{Person, Trace};
 use crate::dialler::Dialler;
-use crate::pace::{ReadDelay, Schedule};
-use crate::people::Plan;
-use crate::record::Record;
-use crate::trace::{Person, Trace};
 
 /// How long before its first message a conversation is opened.
 const OPEN_AHEAD: Duration = Duration::from_secs(2);

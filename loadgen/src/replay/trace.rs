@@ -9,7 +9,7 @@ use std::fmt;
 use thiserror::Error;
 
 /// The trace that the demo replays; see `loadgen/data/README.md`.
-const UCI_MESSAGES: &str = include_str!("../data/uci-messages.tsv");
+const UCI_MESSAGES: &str = include_str!("../../data/uci-messages.tsv");
 
 /// A person, by their number in the trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -8,7 +8,7 @@ use std::thread;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::record::Record;
+use super::record::Record;
 
 /// Listens on stdin until it ends, then cancels `orphaned`.
 ///

@@ -4,6 +4,18 @@
 //! after that should have been. What is missing then is counted as lost by the check that follows; nothing is judged
 //! here.
 
+pub mod arrivals;
+pub mod check;
+pub mod compare;
+pub mod content;
+pub mod control;
+pub mod pace;
+pub mod people;
+pub mod person;
+pub mod record;
+pub mod report;
+pub mod trace;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -15,15 +27,14 @@ use tokio::time::{Instant, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 use wardline_client::{Client, Inbox};
 
-use crate::content::Contents;
-use crate::control;
+use self::content::Contents;
+use self::pace::{ReadDelay, Schedule};
+use self::people::Plan;
+use self::person::World;
+use self::record::Record;
+use self::trace::Trace;
 use crate::dialler::Dialler;
-use crate::pace::{ReadDelay, Schedule};
-use crate::people::Plan;
-use crate::person::{self, World};
 use crate::progress::Progress;
-use crate::record::Record;
-use crate::trace::Trace;
 
 /// How often progress is told.
 const TICK: Duration = Duration::from_millis(100);
