@@ -16,12 +16,16 @@ use crate::key;
 use crate::log::GroupStats;
 use crate::machine::{self, Applied};
 use crate::overlay::Overlay;
+use crate::recent::Recent;
 use crate::record::Record;
 use crate::scan;
 
+/// Memory for records that were used lately, in each table of which they are kept.
+const RECENT_BYTES_MAX: usize = 32 * 1024 * 1024;
+
 /// Applies groups, one after the other, on one thread.
 pub struct Applier {
-    engine: Arc<dyn Engine>,
+    state: Recent,
     /// How many submissions of each partition have been applied.
     positions: [u64; PARTITIONS as usize],
 }
@@ -52,7 +56,7 @@ impl Applier {
             }
             Ok(std::ops::ControlFlow::Continue(()))
         })?;
-        Ok(Self { engine, positions })
+        Ok(Self { state: Recent::new(engine, RECENT_BYTES_MAX), positions })
     }
 
     /// How many submissions of a partition have been applied.
@@ -66,7 +70,7 @@ impl Applier {
     /// [`EngineError`] if the engine failed. Whether the group is durable is then unknown: apply nothing more.
     pub fn apply_group(&mut self, group: &[Submission]) -> Result<GroupResult, EngineError> {
         let started = Instant::now();
-        let mut overlay = Overlay::new(&*self.engine);
+        let mut overlay = Overlay::new(&self.state);
         let mut verdicts = Vec::with_capacity(group.len());
         let mut events = Vec::with_capacity(group.len());
         let mut changed = false;
@@ -86,7 +90,8 @@ impl Applier {
         let applied = Instant::now();
         if !batch.is_empty() {
             // Verdicts that changed nothing rest on groups that are durable already: they need no sync.
-            self.engine.commit(&batch, if changed { Durability::Synced } else { Durability::Buffered })?;
+            let durability = if changed { Durability::Synced } else { Durability::Buffered };
+            self.state.engine().commit(&batch, durability)?;
         }
         let stats = GroupStats {
             commands: group.len(),
@@ -94,6 +99,7 @@ impl Applier {
             apply: applied - started,
             commit: applied.elapsed(),
         };
+        self.state.committed(batch);
         Ok(GroupResult { verdicts, events, stats })
     }
 

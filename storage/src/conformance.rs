@@ -88,6 +88,15 @@ fn put_until(table: Table, key: &[u8], value: &[u8], expires: Timestamp) -> Muta
     Mutation::Put { table, key: Bytes::copy_from_slice(key), value: Bytes::copy_from_slice(value), expires }
 }
 
+fn insert_until(table: Table, key: &[u8], value: &[u8], expires: Timestamp) -> Mutation {
+    Mutation::Insert {
+        table,
+        key: Bytes::copy_from_slice(key),
+        value: Bytes::copy_from_slice(value),
+        expires,
+    }
+}
+
 fn delete(table: Table, key: &[u8]) -> Mutation {
     Mutation::Delete { table, key: Bytes::copy_from_slice(key) }
 }

@@ -92,6 +92,18 @@ pub enum Mutation {
         /// From when on it is gone; [`Timestamp::NEVER`] unless the table expires.
         expires: Timestamp,
     },
+    /// Writes a record where there is none: nothing unexpired has this key. Reads as a `Put` does; an engine may rest on
+    /// it to know, without looking, that no bytes were replaced.
+    Insert {
+        /// Where.
+        table: Table,
+        /// Key, 1 to [`KEY_BYTES_MAX`] bytes.
+        key: Bytes,
+        /// Value.
+        value: Bytes,
+        /// From when on it is gone; [`Timestamp::NEVER`] unless the table expires.
+        expires: Timestamp,
+    },
     /// Removes a record, if it is there.
     Delete {
         /// Where.
@@ -103,9 +115,10 @@ pub enum Mutation {
 
 impl fmt::Debug for Mutation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = if matches!(self, Self::Insert { .. }) { "Insert" } else { "Put" };
         match self {
-            Self::Put { table, key, value, expires } => f
-                .debug_struct("Put")
+            Self::Put { table, key, value, expires } | Self::Insert { table, key, value, expires } => f
+                .debug_struct(name)
                 .field("table", table)
                 .field("key", key)
                 .field("value_bytes", &value.len())

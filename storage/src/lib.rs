@@ -24,6 +24,7 @@ pub mod machine;
 pub mod memory;
 pub mod model;
 pub mod overlay;
+mod recent;
 pub mod record;
 mod scan;
 pub mod view;

@@ -56,6 +56,15 @@ impl State {
         }
     }
 
+    /// # Panics
+    /// If it replaces a record with the same expiry, which is then no new one: a defect of the caller, and this is the
+    /// reference that finds it.
+    fn insert(&mut self, table: Table, key: Bytes, value: Bytes, expires: Timestamp) {
+        let known = self.tables[table as usize].get(&key).is_some_and(|known| known.expires >= expires);
+        assert!(!known, "a record was written as a new one, but the {} table has its key", table.name());
+        self.put(table, key, value, expires);
+    }
+
     fn delete(&mut self, table: Table, key: Bytes) -> Option<Stored> {
         let stored = self.tables[table as usize].remove(&key)?;
         self.expiries.remove(&(stored.expires, table, key));
@@ -102,6 +111,7 @@ impl Engine for MemoryEngine {
         for mutation in batch {
             match mutation.clone() {
                 Mutation::Put { table, key, value, expires } => state.put(table, key, value, expires),
+                Mutation::Insert { table, key, value, expires } => state.insert(table, key, value, expires),
                 Mutation::Delete { table, key } => drop(state.delete(table, key)),
             }
         }

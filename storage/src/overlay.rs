@@ -5,6 +5,7 @@
 //! deletion or has expired by the reader's time.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::iter::Peekable;
 use std::ops::{Bound, ControlFlow};
 
@@ -24,6 +25,8 @@ pub struct Overlay<'a, S: ?Sized> {
 struct Change {
     value: Option<Bytes>,
     expires: Timestamp,
+    /// The state below has nothing under the key.
+    inserts: bool,
 }
 
 impl Change {
@@ -43,13 +46,23 @@ impl<'a, S: State + ?Sized> Overlay<'a, S> {
         for mutation in mutations {
             let (table, key, change) = match mutation {
                 Mutation::Put { table, key, value, expires } => {
-                    (table, key, Change { value: Some(value), expires })
+                    (table, key, Change { value: Some(value), expires, inserts: false })
+                }
+                Mutation::Insert { table, key, value, expires } => {
+                    (table, key, Change { value: Some(value), expires, inserts: true })
                 }
                 Mutation::Delete { table, key } => {
-                    (table, key, Change { value: None, expires: Timestamp::NEVER })
+                    (table, key, Change { value: None, expires: Timestamp::NEVER, inserts: false })
                 }
             };
-            self.changes[table as usize].insert(key, change);
+            match self.changes[table as usize].entry(key) {
+                Entry::Vacant(place) => drop(place.insert(change)),
+                // What the state below has was settled by the first change.
+                Entry::Occupied(mut place) => {
+                    let inserts = place.get().inserts;
+                    place.insert(Change { inserts, ..change });
+                }
+            }
         }
     }
 
@@ -57,9 +70,15 @@ impl<'a, S: State + ?Sized> Overlay<'a, S> {
     pub fn into_batch(self) -> Vec<Mutation> {
         let mut batch = Vec::with_capacity(self.changes.iter().map(BTreeMap::len).sum());
         for (table, changes) in Table::ALL.into_iter().zip(self.changes) {
-            batch.extend(changes.into_iter().map(|(key, change)| match change.value {
-                Some(value) => Mutation::Put { table, key, value, expires: change.expires },
-                None => Mutation::Delete { table, key },
+            batch.extend(changes.into_iter().filter_map(|(key, change)| match change {
+                Change { value: Some(value), expires, inserts: false } => {
+                    Some(Mutation::Put { table, key, value, expires })
+                }
+                Change { value: Some(value), expires, inserts: true } => {
+                    Some(Mutation::Insert { table, key, value, expires })
+                }
+                Change { value: None, inserts: false, .. } => Some(Mutation::Delete { table, key }),
+                Change { value: None, inserts: true, .. } => None,
             }));
         }
         batch

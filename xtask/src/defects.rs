@@ -48,7 +48,7 @@ pub const DEFECTS: &[Defect] = &[
         name: "the dedupe row is dropped",
         edits: &[Edit {
             path: "storage/src/machine/publish.rs",
-            from: "self.put_until(Table::Dedupe, &dedupe, &known, forgotten);",
+            from: "self.insert_until(Table::Dedupe, &dedupe, &known, forgotten);",
             to: "let _ = (known, forgotten);",
         }],
         target: "power_loss",

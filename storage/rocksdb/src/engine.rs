@@ -97,28 +97,6 @@ impl RocksEngine {
         .into_iter()
         .any(|figure| self.property(table, figure) > 0)
     }
-
-    fn put(
-        &self,
-        (table, key, value, expires): (Table, &[u8], &[u8], Timestamp),
-        buffer: &mut Vec<u8>,
-        batch: &mut WriteBatch,
-    ) -> Result<(), EngineError> {
-        let garbage = self.garbage.of(table);
-        let family = self.family(table);
-        garbage.note_expiry(expires);
-        if !garbage.has_dead() {
-            // Other tables are rewritten all the time; in these a record is nearly always new, and a filter says so.
-            let replaces = !table.expires()
-                || self.db.get_pinned_cf(family, key).map_err(|error| failure("writing", error))?.is_some();
-            if replaces {
-                garbage.note_dead(self.garbage.latest());
-            }
-        }
-        value::join(expires, value, buffer);
-        batch.put_cf(family, key, buffer);
-        Ok(())
-    }
 }
 
 impl Engine for RocksEngine {
@@ -173,15 +151,23 @@ impl Engine for RocksEngine {
         }
         // Until it has succeeded, it has failed: an early return must not leave the door open.
         writer.failed = true;
+        let families = Table::ALL.map(|table| self.family(table));
         let mut writes = WriteBatch::default();
         for mutation in batch {
             match mutation {
-                Mutation::Put { table, key, value, expires } => {
-                    self.put((*table, key, value, *expires), &mut writer.buffer, &mut writes)?;
+                Mutation::Put { table, key, value, expires }
+                | Mutation::Insert { table, key, value, expires } => {
+                    let garbage = self.garbage.of(*table);
+                    garbage.note_expiry(*expires);
+                    if matches!(mutation, Mutation::Put { .. }) {
+                        garbage.note_dead(self.garbage.latest());
+                    }
+                    value::join(*expires, value, &mut writer.buffer);
+                    writes.put_cf(families[*table as usize], key, &writer.buffer);
                 }
                 Mutation::Delete { table, key } => {
                     self.garbage.of(*table).note_dead(self.garbage.latest());
-                    writes.delete_cf(self.family(*table), key);
+                    writes.delete_cf(families[*table as usize], key);
                 }
             }
         }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{EARLY, Rule, collect, commit, contents, delete, put, put_until, read};
+use super::{EARLY, Rule, collect, commit, contents, delete, insert_until, put, put_until, read};
 use crate::engine::{Direction, Engine, KeyRange, Reclaimed, Table};
 use crate::id::Timestamp;
 
@@ -40,18 +40,33 @@ fn is_there(engine: &dyn Engine, table: Table, key: &[u8], now: Timestamp) -> bo
 
 fn a_record_is_gone_at_its_very_time(engine: &dyn Engine) {
     for table in expiring() {
-        commit(engine, &[put_until(table, b"due", b"value", DUE), put(table, b"stays", b"value")]);
-        let check = || {
-            assert!(is_there(engine, table, b"due", BEFORE_DUE), "a millisecond before its time it is there");
-            assert!(!is_there(engine, table, b"due", DUE), "at its time it is gone");
-            assert!(!is_there(engine, table, b"due", Timestamp(DUE.0 + 1)));
+        // One that replaces nothing, for all that the engine knows, and one that may.
+        commit(
+            engine,
+            &[insert_until(table, b"new", b"value", DUE), put_until(table, b"due", b"value", DUE)],
+        );
+        commit(engine, &[put(table, b"stays", b"value")]);
+    }
+    let check = || {
+        for table in expiring() {
+            for key in [b"due".as_slice(), b"new"] {
+                assert!(
+                    is_there(engine, table, key, BEFORE_DUE),
+                    "a millisecond before its time it is there"
+                );
+                assert!(!is_there(engine, table, key, DUE), "at its time it is gone");
+                assert!(!is_there(engine, table, key, Timestamp(DUE.0 + 1)));
+            }
             assert!(is_there(engine, table, b"stays", Timestamp(u64::MAX - 1)), "never is never");
-        };
-        check();
-        engine.reclaim(BEFORE_DUE).expect("reclaims");
-        check();
-        engine.reclaim(DUE).expect("reclaims");
+        }
+    };
+    check();
+    engine.reclaim(BEFORE_DUE).expect("reclaims");
+    check();
+    engine.reclaim(DUE).expect("reclaims");
+    for table in expiring() {
         assert!(!is_there(engine, table, b"due", DUE));
+        assert!(!is_there(engine, table, b"new", DUE));
         assert!(is_there(engine, table, b"stays", Timestamp(u64::MAX - 1)));
     }
 }
@@ -110,8 +125,8 @@ fn reclaim_frees_nothing_twice(engine: &dyn Engine) {
 fn what_waits_to_be_reclaimed_has_an_age(engine: &dyn Engine) {
     let age = |now: Timestamp| engine.health(now).oldest_unreclaimed;
     assert_eq!(age(EARLY), Duration::ZERO, "nothing waits in an empty engine");
-    commit(engine, &[put_until(Table::Message, b"due", b"value", DUE)]);
-    commit(engine, &[put_until(Table::Receipt, b"later", b"value", LATE)]);
+    commit(engine, &[insert_until(Table::Message, b"due", b"value", DUE)]);
+    commit(engine, &[insert_until(Table::Receipt, b"later", b"value", LATE)]);
     assert_eq!(age(DUE), Duration::ZERO);
     assert_eq!(
         age(DUE.after(Duration::from_millis(700))),
@@ -145,7 +160,7 @@ fn a_scan_passes_over_the_expired(engine: &dyn Engine) {
 
 fn an_expired_record_can_be_written_anew(engine: &dyn Engine) {
     commit(engine, &[put_until(Table::Dedupe, b"key", b"old", DUE)]);
-    commit(engine, &[put_until(Table::Dedupe, b"key", b"new", LATE)]);
+    commit(engine, &[insert_until(Table::Dedupe, b"key", b"new", LATE)]);
     assert_eq!(engine.get(Table::Dedupe, b"key", DUE).expect("reads").as_deref(), Some(&b"new"[..]));
     commit(engine, &[delete(Table::Dedupe, b"key")]);
     assert_eq!(read(engine, Table::Dedupe, b"key"), None);

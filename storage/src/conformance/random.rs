@@ -25,7 +25,8 @@ struct Model {
 impl Model {
     fn apply(&mut self, mutation: &Mutation) {
         match mutation.clone() {
-            Mutation::Put { table, key, value, expires } => {
+            Mutation::Put { table, key, value, expires }
+            | Mutation::Insert { table, key, value, expires } => {
                 self.records.insert((table, key), (value, expires));
             }
             Mutation::Delete { table, key } => {

@@ -212,6 +212,12 @@ impl Step<'_> {
         self.mutations.push(Mutation::Put { table, key, value: record.encode(), expires });
     }
 
+    /// Writes a record under a key that has none.
+    fn insert_until<R: Record>(&mut self, table: Table, key: &[u8], record: &R, expires: Timestamp) {
+        let key = Bytes::copy_from_slice(key);
+        self.mutations.push(Mutation::Insert { table, key, value: record.encode(), expires });
+    }
+
     fn put_member(&mut self, id: ConversationId, user: UserId, member: &Member) {
         self.put(Table::Member, &key::member(id, user), member);
     }
@@ -226,7 +232,7 @@ impl Step<'_> {
         scene.conversation.head = seq;
         scene.conversation.last_activity = scene.now;
         let entry = Arc::new(Entry { sender: self.actor(), time: scene.now, expires, body });
-        self.put_until(Table::Message, &scene.message(seq), &*entry, expires);
+        self.insert_until(Table::Message, &scene.message(seq), &*entry, expires);
         self.put(Table::Conversation, &key::conversation(scene.id), &scene.conversation);
         let sender = self.submission.actor.name.clone();
         self.events.push(Event::Appended { conversation: scene.id, seq, entry, sender });

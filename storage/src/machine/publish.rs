@@ -39,7 +39,7 @@ impl Step<'_> {
         let known = Acknowledgement { seq, time: scene.now };
         // By the window alone, not by the message's own expiry: a repetition must not bring back what is gone.
         let forgotten = scene.now.after(self.submission.policy.dedupe_window);
-        self.put_until(Table::Dedupe, &dedupe, &known, forgotten);
+        self.insert_until(Table::Dedupe, &dedupe, &known, forgotten);
 
         if !scene.member.has_published {
             scene.member.has_published = true;

@@ -117,7 +117,8 @@ impl Step<'_> {
     fn certify(&mut self, scene: &Scene, kind: ReceiptKind, seq: Seq, expires: Timestamp) {
         let actor = &self.submission.actor;
         let at = key::receipt(scene.id, actor.user, kind, seq);
-        self.put_until(Table::Receipt, &at, &scene.now, expires);
+        // New: a watermark that advanced was never certified before, and single ones were looked up.
+        self.insert_until(Table::Receipt, &at, &scene.now, expires);
         self.events.push(Event::Receipt {
             conversation: scene.id,
             person: Person { user: actor.user, name: actor.name.clone() },
