@@ -152,7 +152,7 @@ impl Engine for RocksEngine {
         // Until it has succeeded, it has failed: an early return must not leave the door open.
         writer.failed = true;
         let families = Table::ALL.map(|table| self.family(table));
-        let mut writes = WriteBatch::default();
+        let mut writes = WriteBatch::with_capacity_bytes(batch.iter().map(weight).sum());
         for mutation in batch {
             match mutation {
                 Mutation::Put { table, key, value, expires }
@@ -201,6 +201,17 @@ pub(crate) fn failure(doing: &'static str, error: rocksdb::Error) -> EngineError
     match error.kind() {
         ErrorKind::Corruption => EngineError::Corrupt { doing, detail: error.into_string() },
         _ => EngineError::Io { doing, detail: error.into_string() },
+    }
+}
+
+/// About what a mutation takes in a batch: its bytes, its expiry, and RocksDB's tags and lengths.
+fn weight(mutation: &Mutation) -> usize {
+    const TAGS_BYTES: usize = 24;
+    match mutation {
+        Mutation::Put { key, value, .. } | Mutation::Insert { key, value, .. } => {
+            key.len() + value.len() + TAGS_BYTES
+        }
+        Mutation::Delete { key, .. } => key.len() + TAGS_BYTES,
     }
 }
 
