@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use wardline_benches::{create, publish};
+use wardline_benches::message::{create, publish};
 use wardline_storage::applier::Applier;
 use wardline_storage::memory::MemoryEngine;
 

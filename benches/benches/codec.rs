@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use bytes::BytesMut;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use wardline_benches::publish_frame;
+use wardline_benches::message::publish_frame;
 use wardline_proto::{frame, v1};
 
 const FRAME_BYTES_MAX: usize = 80 * 1024;

@@ -1,80 +1,11 @@
-//! The harness that the benches share: what a typical message is, and who publishes it where.
+//! The harness that the benches share, and the bare libraries that they are held against.
 //!
-//! Every bench measures the same message (256 bytes, one conversation), so that figures of different layers
-//! can be held against each other. Nothing here measures.
+//! [`message`]: what a typical message is, and who publishes it where. [`side_by_side`]: a measurement and its limit
+//! in alternation, and the line with their ratio. [`bare_rocksdb`]: the same bytes without Wardline.
+//!
+//! Every bench measures the same message (256 bytes, one conversation), so that figures of different layers can be
+//! held against each other.
 
-use std::time::Duration;
-
-use bytes::Bytes;
-use wardline_proto::v1;
-use wardline_storage::command::{Actor, Command, Create, Policy, Publish, Submission};
-use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, TenantId, Timestamp, UserId};
-use wardline_storage::model::{Kind, Person, Priority, Text};
-
-/// Bytes of the typical payload.
-pub const PAYLOAD_BYTES: usize = 256;
-
-/// The conversation that everything goes into.
-pub const CONVERSATION: [u8; 16] = [7; 16];
-
-/// A publish as it comes from a client.
-pub fn publish_frame(number: u64) -> v1::ClientFrame {
-    let publish = v1::Publish {
-        conversation_id: Bytes::copy_from_slice(&CONVERSATION),
-        client_message_id: Bytes::copy_from_slice(&message_id(number)),
-        content_type: "text/plain; charset=utf-8".into(),
-        payload: Bytes::from(vec![b'x'; PAYLOAD_BYTES]),
-        priority: v1::Priority::Routine.into(),
-        epoch: 1,
-        ..Default::default()
-    };
-    v1::ClientFrame { request_id: number + 1, request: Some(v1::client_frame::Request::Publish(publish)) }
-}
-
-/// The submission that makes the conversation.
-pub fn create() -> Submission {
-    let other = Person { user: UserId::new([2; 16]), name: Text::new("recipient") };
-    submission(Command::Create(Create {
-        conversation: ConversationId::new(CONVERSATION),
-        kind: Kind::Group,
-        others: vec![other],
-        title: Text::new("bench"),
-        retention: None,
-    }))
-}
-
-/// The submission of one publish; `number` makes its idempotency key.
-pub fn publish(number: u64) -> Submission {
-    submission(Command::Publish(Publish {
-        conversation: ConversationId::new(CONVERSATION),
-        client_id: ClientMessageId::new(message_id(number)),
-        content_type: Text::new("text/plain; charset=utf-8"),
-        payload: Bytes::from(vec![b'x'; PAYLOAD_BYTES]),
-        priority: Priority::Routine,
-        reply_to: None,
-        expires_in: None,
-    }))
-}
-
-fn message_id(number: u64) -> [u8; 16] {
-    (u128::from(number) + 1).to_be_bytes()
-}
-
-fn submission(command: Command) -> Submission {
-    Submission {
-        time: Timestamp(1_000_000),
-        actor: Actor {
-            tenant: TenantId::new([9; 16]),
-            user: UserId::new([1; 16]),
-            name: Text::new("publisher"),
-            device: DeviceId::new([3; 16]),
-        },
-        policy: Policy {
-            retention_max: Duration::from_secs(30 * 86_400),
-            dedupe_window: Duration::from_secs(86_400),
-            members_max: 1_000,
-            devices_max: 8,
-        },
-        command,
-    }
-}
+pub mod bare_rocksdb;
+pub mod message;
+pub mod side_by_side;
