@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use wardline_benches::bare_rocksdb::BareRocks;
-use wardline_benches::message::{create, publish};
+use wardline_benches::message::{PAYLOAD_BYTES, create, publish};
 use wardline_benches::side_by_side::{self, Case};
 use wardline_rocksdb::RocksEngine;
 use wardline_storage::applier::Applier;
@@ -90,7 +90,7 @@ fn ours(folder: &Path, size: u64, spent: Rc<Cell<Spent>>) -> impl FnMut(u64) -> 
 }
 
 fn bare(folder: &Path, size: u64) -> impl FnMut(u64) -> Duration {
-    let mut store = BareRocks::open(folder).expect("a new folder opens");
+    let mut store = BareRocks::open(folder, PAYLOAD_BYTES).expect("a new folder opens");
     move |iterations| {
         let begun = Instant::now();
         for _ in 0..iterations {

@@ -12,20 +12,21 @@ use wardline_storage::engine::Table;
 use wardline_storage::id::{ConversationId, Seq};
 use wardline_storage::key;
 
-use crate::message::{CONVERSATION, PAYLOAD_BYTES};
+use crate::message::CONVERSATION;
 
 /// A store with nothing above it.
 pub struct BareRocks {
     db: DB,
+    payload: Vec<u8>,
     written: u64,
 }
 
 impl BareRocks {
-    /// Opens a new store in a folder that exists.
+    /// Opens a new store in a folder that exists, for payloads of so many bytes.
     ///
     /// # Errors
     /// If the folder cannot be used, or RocksDB does not read the options that it wrote.
-    pub fn open(folder: &Path) -> Result<Self> {
+    pub fn open(folder: &Path, payload_bytes: usize) -> Result<Self> {
         let model = folder.join("model");
         let options = wardline_rocksdb::Options::default();
         drop(RocksEngine::open(&model, options)?);
@@ -33,7 +34,7 @@ impl BareRocks {
         let (database, families) = rocksdb::Options::load_latest(&model, Env::new()?, false, cache)
             .context("reading the engine's options back")?;
         let db = DB::open_cf_descriptors(&database, folder.join("bare"), families)?;
-        Ok(Self { db, written: 0 })
+        Ok(Self { db, payload: vec![b'x'; payload_bytes], written: 0 })
     }
 
     /// Writes so many messages as one batch, as the engine's table of messages would have them: a key of a
@@ -42,10 +43,13 @@ impl BareRocks {
     /// # Errors
     /// If RocksDB refuses.
     pub fn write(&mut self, messages: u64) -> Result<(), rocksdb::Error> {
-        const PAYLOAD: [u8; PAYLOAD_BYTES] = [b'x'; PAYLOAD_BYTES];
         let mut batch = WriteBatch::default();
         for seq in self.written..self.written + messages {
-            batch.put_cf(self.messages(), key::message(ConversationId::new(CONVERSATION), Seq(seq)), PAYLOAD);
+            batch.put_cf(
+                self.messages(),
+                key::message(ConversationId::new(CONVERSATION), Seq(seq)),
+                &self.payload,
+            );
         }
         self.written += messages;
         let mut options = WriteOptions::default();

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use wardline_proto::v1;
+use bytes::{Bytes, BytesMut};
+use wardline_proto::{frame, v1};
 use wardline_storage::command::{Actor, Command, Create, Policy, Publish, Submission};
 use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, TenantId, Timestamp, UserId};
 use wardline_storage::model::{Kind, Person, Priority, Text};
@@ -17,18 +17,46 @@ pub const PAYLOAD_BYTES: usize = 256;
 /// The conversation that everything goes into.
 pub const CONVERSATION: [u8; 16] = [7; 16];
 
+const CONTENT_TYPE: &str = "text/plain; charset=utf-8";
+
 /// A publish as it comes from a client.
 pub fn publish_frame(number: u64) -> v1::ClientFrame {
+    publish_into(Bytes::copy_from_slice(&CONVERSATION), number)
+}
+
+/// A publish into another conversation.
+pub fn publish_into(conversation_id: Bytes, number: u64) -> v1::ClientFrame {
     let publish = v1::Publish {
-        conversation_id: Bytes::copy_from_slice(&CONVERSATION),
+        conversation_id,
         client_message_id: Bytes::copy_from_slice(&message_id(number)),
-        content_type: "text/plain; charset=utf-8".into(),
+        content_type: CONTENT_TYPE.into(),
         payload: Bytes::from(vec![b'x'; PAYLOAD_BYTES]),
         priority: v1::Priority::Routine.into(),
         epoch: 1,
         ..Default::default()
     };
     v1::ClientFrame { request_id: number + 1, request: Some(v1::client_frame::Request::Publish(publish)) }
+}
+
+/// A message as it goes to a reader: an encoded frame with its length.
+pub fn entry_frame(payload_bytes: usize) -> Bytes {
+    let entry = v1::Entry {
+        conversation_id: Bytes::copy_from_slice(&CONVERSATION),
+        sequence: 100_000,
+        sender: "reader-0000".into(),
+        time_ms: 1_800_000_000_000,
+        expires_at_ms: 1_802_592_000_000,
+        body: Some(v1::entry::Body::Message(v1::Message {
+            client_message_id: Bytes::copy_from_slice(&message_id(0)),
+            content_type: CONTENT_TYPE.into(),
+            payload: Bytes::from(vec![b'x'; payload_bytes]),
+            priority: v1::Priority::Routine.into(),
+            reply_to_sequence: 0,
+        })),
+    };
+    let mut out = BytesMut::new();
+    frame::encode(&v1::PushFrame { push: Some(v1::push_frame::Push::Entry(entry)) }, &mut out);
+    out.freeze()
 }
 
 /// The submission that makes the conversation.
@@ -48,7 +76,7 @@ pub fn publish(number: u64) -> Submission {
     submission(Command::Publish(Publish {
         conversation: ConversationId::new(CONVERSATION),
         client_id: ClientMessageId::new(message_id(number)),
-        content_type: Text::new("text/plain; charset=utf-8"),
+        content_type: Text::new(CONTENT_TYPE),
         payload: Bytes::from(vec![b'x'; PAYLOAD_BYTES]),
         priority: Priority::Routine,
         reply_to: None,

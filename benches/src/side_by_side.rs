@@ -70,12 +70,13 @@ impl Bench {
             .measurement_time(case.time)
             .throughput(Throughput::Elements(case.units));
         group.bench_function(case.name.as_str(), |bencher| {
+            // Outside of what criterion times, or it would think that each iteration takes so long.
+            if let Some(prepare) = prepare.take() {
+                sides = Some(prepare());
+            }
+            let (ours, limit) = sides.as_mut().expect("prepared at the first call");
             bencher.iter_custom(|iterations| {
-                if let Some(prepare) = prepare.take() {
-                    sides = Some(prepare());
-                }
-                let (ours, limit) = sides.as_mut().expect("prepared at the first call");
-                let pair = Pair::measure(pairs.len() % 2 == 0, iterations, ours, limit);
+                let pair = Pair::measure(pairs.len().is_multiple_of(2), iterations, ours, limit);
                 pairs.push(pair);
                 pair.ours.mul_f64(iterations as f64)
             });
