@@ -17,6 +17,12 @@ pub const PAYLOAD_BYTES: usize = 256;
 /// The conversation that everything goes into.
 pub const CONVERSATION: [u8; 16] = [7; 16];
 
+/// Who may read there, beside the publisher.
+pub const READER: UserId = UserId::new([2; 16]);
+
+/// When everything is published.
+pub const TIME: Timestamp = Timestamp(1_000_000);
+
 const CONTENT_TYPE: &str = "text/plain; charset=utf-8";
 
 /// A publish as it comes from a client.
@@ -61,7 +67,7 @@ pub fn entry_frame(payload_bytes: usize) -> Bytes {
 
 /// The submission that makes the conversation.
 pub fn create() -> Submission {
-    let other = Person { user: UserId::new([2; 16]), name: Text::new("recipient") };
+    let other = Person { user: READER, name: Text::new("recipient") };
     submission(Command::Create(Create {
         conversation: ConversationId::new(CONVERSATION),
         kind: Kind::Group,
@@ -101,7 +107,7 @@ fn scattered(number: u64) -> u64 {
 
 fn submission(command: Command) -> Submission {
     Submission {
-        time: Timestamp(1_000_000),
+        time: TIME,
         actor: Actor {
             tenant: TenantId::new([9; 16]),
             user: UserId::new([1; 16]),

@@ -2,7 +2,8 @@
 //!
 //! Criterion decides how often to iterate and judges our own side. Within each of its samples the limit does the same
 //! number of iterations, directly before or after ours by turns: what else the machine does meets both alike, so
-//! the ratio is steadier than either figure. Medians over all samples; the warm-up's do not count.
+//! the ratio is steadier than either figure. The ratio is the median of the pairs' ratios, the rates are the medians of
+//! either side (on a noisy machine they need not divide to it); the warm-up does not count.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -128,10 +129,11 @@ impl Pair {
 /// What came of a case.
 #[derive(Clone, Copy)]
 struct Reached {
+    ratio: f64,
+    /// Between which half of the pairs' ratios lie: how far to trust the ratio.
+    middle: (f64, f64),
     ours_per_second: f64,
     limit_per_second: f64,
-    /// The middle half of the ratios of single pairs: how far to trust the ratio.
-    middle: (f64, f64),
 }
 
 impl Reached {
@@ -146,21 +148,22 @@ impl Reached {
             values[(at * (values.len() - 1) as f64).round() as usize]
         };
         let per_second = |of: fn(&Pair) -> f64| units as f64 / quantile(of, 0.5);
+        let ratio = |at| quantile(|pair| pair.ratio(), at);
         Some(Self {
+            ratio: ratio(0.5),
+            middle: (ratio(0.25), ratio(0.75)),
             ours_per_second: per_second(|pair| pair.ours.as_secs_f64()),
             limit_per_second: per_second(|pair| pair.limit.as_secs_f64()),
-            middle: (quantile(|pair| pair.ratio(), 0.25), quantile(|pair| pair.ratio(), 0.75)),
         })
     }
 
     fn of_limit(&self, case: &Case) -> String {
-        let Self { ours_per_second: ours, limit_per_second: limit, middle: (low, high) } = *self;
+        let Self { ratio, middle: (low, high), ours_per_second, limit_per_second } = *self;
         format!(
-            "{:.2} of {} ({} of {} {}/s; half of the pairs between {low:.2} and {high:.2})",
-            ours / limit,
+            "{ratio:.2} of {} ({} of {} {}/s; half of the pairs between {low:.2} and {high:.2})",
             case.limit,
-            short(ours),
-            short(limit),
+            short(ours_per_second),
+            short(limit_per_second),
             case.unit,
         )
     }
