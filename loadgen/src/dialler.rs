@@ -114,7 +114,7 @@ impl Dialler {
 }
 
 /// Opens a client socket that can reach the broker.
-fn endpoint(server: SocketAddr) -> anyhow::Result<quinn::Endpoint> {
+pub(crate) fn endpoint(server: SocketAddr) -> anyhow::Result<quinn::Endpoint> {
     let local: IpAddr = match server.ip() {
         ip if ip.is_loopback() => ip,
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),

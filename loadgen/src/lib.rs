@@ -6,6 +6,8 @@
 
 pub mod dialler;
 pub mod idle;
+#[cfg(feature = "peers")]
+pub mod peers;
 pub mod progress;
 pub mod replay;
 pub mod result;

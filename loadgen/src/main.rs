@@ -35,6 +35,9 @@ enum Workload {
     Trace(TraceArguments),
     /// Opens connections that do nothing, and measures the broker's memory for each.
     Idle(IdleArguments),
+    /// Runs the same work on Wardline and on other brokers, side by side.
+    #[cfg(feature = "peers")]
+    Peers(wardline_loadgen::peers::Arguments),
 }
 
 #[derive(Args)]
@@ -79,7 +82,7 @@ struct IdleArguments {
 fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     tracing_subscriber::fmt()
-        .with_env_filter(filter.unwrap_or_else(|_| "error".into()))
+        .with_env_filter(filter.unwrap_or_else(|_| "error,lapin=off".into()))
         .with_writer(std::io::stderr)
         .init();
     match run(Arguments::parse().workload) {
@@ -100,6 +103,8 @@ fn run(workload: Workload) -> anyhow::Result<bool> {
         match workload {
             Workload::Trace(arguments) => trace(arguments).await,
             Workload::Idle(arguments) => idle(arguments).await,
+            #[cfg(feature = "peers")]
+            Workload::Peers(arguments) => wardline_loadgen::peers::run(&arguments).await,
         }
     })
 }
