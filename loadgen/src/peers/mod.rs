@@ -1,7 +1,7 @@
 //! Runs the same durable work on Wardline and on other brokers, side by side, on one machine.
 //!
 //! Owns the order of things: every round gives every contestant its turn, on a fresh server in a folder of its own, so
-//! that what the machine does meanwhile falls on all alike. [`harness`] does the work, the same code for everybody; a
+//! that what the machine does meanwhile falls on all alike. `harness` does the work, the same code for everybody; a
 //! module for each server knows how it is started and spoken to. A contestant that is not installed, or fails, is
 //! reported and left out. Nothing here knows the broker's inside.
 
