@@ -10,6 +10,7 @@ pub mod idle;
 pub mod peers;
 pub mod progress;
 pub mod replay;
+pub mod report;
 pub mod result;
 pub mod seed;
 pub mod token;

@@ -35,6 +35,8 @@ enum Workload {
     Trace(TraceArguments),
     /// Opens connections that do nothing, and measures the broker's memory for each.
     Idle(IdleArguments),
+    /// Makes one HTML file of any number of runs.
+    Report(wardline_loadgen::report::Arguments),
     /// Runs the same work on Wardline and on other brokers, side by side.
     #[cfg(feature = "peers")]
     Peers(wardline_loadgen::peers::Arguments),
@@ -103,6 +105,7 @@ fn run(workload: Workload) -> anyhow::Result<bool> {
         match workload {
             Workload::Trace(arguments) => trace(arguments).await,
             Workload::Idle(arguments) => idle(arguments).await,
+            Workload::Report(arguments) => wardline_loadgen::report::run(&arguments).map(|()| true),
             #[cfg(feature = "peers")]
             Workload::Peers(arguments) => wardline_loadgen::peers::run(&arguments).await,
         }

@@ -20,8 +20,6 @@ pub enum Contestant {
     Jetstream,
     /// The same with cumulative acks.
     JetstreamAckall,
-    /// The same as `jetstream`, with all readers on one connection, which is less work than the others do.
-    JetstreamShared,
     /// The same as `jetstream`, over TLS.
     JetstreamTls,
     /// The same as `jetstream`, synced before each acknowledgement.
@@ -66,11 +64,9 @@ impl Contestant {
     pub(crate) fn product(self) -> Product {
         match self {
             Self::Wardline => Product::Wardline,
-            Self::Jetstream
-            | Self::JetstreamAckall
-            | Self::JetstreamShared
-            | Self::JetstreamTls
-            | Self::JetstreamSync => Product::Nats,
+            Self::Jetstream | Self::JetstreamAckall | Self::JetstreamTls | Self::JetstreamSync => {
+                Product::Nats
+            }
             Self::Mosquitto | Self::MosquittoTls => Product::Mosquitto,
             Self::RabbitmqQuorum | Self::RabbitmqStream => Product::Rabbitmq,
         }
@@ -83,7 +79,7 @@ impl Contestant {
     pub(crate) fn facts(self, version: String) -> Facts {
         let sync = match self {
             Self::Wardline => "fdatasync per commit group, before every ack",
-            Self::Jetstream | Self::JetstreamAckall | Self::JetstreamShared | Self::JetstreamTls => {
+            Self::Jetstream | Self::JetstreamAckall | Self::JetstreamTls => {
                 "none before an ack (sync_interval 2m, the default)"
             }
             Self::JetstreamSync => "fsync before every ack (sync_interval: always)",
@@ -94,7 +90,6 @@ impl Contestant {
         let acks = match self {
             Self::Wardline => "cumulative receipts over 5 ms, each durable and shown to the publisher",
             Self::JetstreamAckall => "cumulative acks, of at most 64 deliveries, durable consumers",
-            Self::JetstreamShared => "each delivery, durable consumers, all on one connection",
             Self::Jetstream | Self::JetstreamTls | Self::JetstreamSync => "each delivery, durable consumers",
             Self::Mosquitto | Self::MosquittoTls => "each delivery (PUBACK), persistent sessions",
             Self::RabbitmqQuorum => "cumulative acks of at most 64 deliveries, a queue for each reader",

@@ -32,8 +32,6 @@ pub(crate) struct Jetstream {
     address: SocketAddr,
     identity: Option<Identity>,
     policy: AckPolicy,
-    /// All consumers on one connection.
-    is_shared: bool,
     in_flight_max: usize,
 }
 
@@ -79,13 +77,11 @@ impl Peer for Jetstream {
         server.listening(address).await?;
         let cumulative = contestant == Contestant::JetstreamAckall;
         let policy = if cumulative { AckPolicy::All } else { AckPolicy::Explicit };
-        let is_shared = contestant == Contestant::JetstreamShared;
-        Ok(Self { server, address, identity, policy, is_shared, in_flight_max })
+        Ok(Self { server, address, identity, policy, in_flight_max })
     }
 
     async fn open(&self, publishers: usize, readers: usize) -> anyhow::Result<(Vec<Publisher>, Vec<Reader>)> {
-        let client = self.connect().await?;
-        let owner = jetstream::new(client.clone());
+        let owner = jetstream::new(self.connect().await?);
         let stream = StreamConfig {
             name: STREAM.into(),
             subjects: vec![STREAM.into()],
@@ -95,8 +91,7 @@ impl Peer for Jetstream {
         owner.create_stream(stream).await.context("cannot make a stream")?;
         let mut reading = Vec::with_capacity(readers);
         for number in 0..readers {
-            let client = if self.is_shared { client.clone() } else { self.connect().await? };
-            reading.push(self.subscribe(client, number).await?);
+            reading.push(self.subscribe(number).await?);
         }
         let mut writing = Vec::with_capacity(publishers);
         for number in 0..publishers {
@@ -136,7 +131,7 @@ impl Jetstream {
         Ok(Publisher { client, subject: Subject::from_static(STREAM), reply, acks })
     }
 
-    async fn subscribe(&self, client: Client, number: usize) -> anyhow::Result<Reader> {
+    async fn subscribe(&self, number: usize) -> anyhow::Result<Reader> {
         let name = format!("reader-{number}");
         let consumer = PushConfig {
             deliver_subject: format!("deliver.{number}"),
@@ -146,7 +141,7 @@ impl Jetstream {
             max_ack_pending: 2 * self.in_flight_max as i64 + CUMULATED_MAX as i64,
             ..PushConfig::default()
         };
-        let context = jetstream::new(client);
+        let context = jetstream::new(self.connect().await?);
         let consumer: PushConsumer =
             context.create_consumer_on_stream(consumer, STREAM).await.context("cannot make a consumer")?;
         let messages = consumer.messages().await.context("cannot subscribe")?;

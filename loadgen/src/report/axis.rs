@@ -132,8 +132,8 @@ fn nice_step(range: f64) -> f64 {
     let power = 10_f64.powf(rough.log10().floor());
     let digit = match rough / power {
         ratio if ratio < 1.5 => 1.0,
-        ratio if ratio < 3.5 => 2.0,
-        ratio if ratio < 7.5 => 5.0,
+        ratio if ratio < 3.0 => 2.0,
+        ratio if ratio < 7.0 => 5.0,
         _ => 10.0,
     };
     digit * power

@@ -8,14 +8,14 @@ use super::axis::{Axis, Scale, short};
 use super::html::escape;
 
 const WIDTH: f64 = 720.0;
-const LEFT: f64 = 250.0;
+const LEFT: f64 = 270.0;
 /// Room for the value beyond the longest bar.
 const RIGHT: f64 = 80.0;
 const TOP: f64 = 36.0;
 const ROW: f64 = 26.0;
 const BOTTOM: f64 = 46.0;
 /// Longest name that is not cut.
-const NAME_CHARACTERS_MAX: usize = 36;
+const NAME_CHARACTERS_MAX: usize = 32;
 
 /// A comparison of one figure.
 pub(super) struct Bars {

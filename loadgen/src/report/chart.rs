@@ -11,15 +11,15 @@ use super::html::escape;
 
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 300.0;
-const LEFT: f64 = 72.0;
-const RIGHT: f64 = 18.0;
+const LEFT: f64 = 78.0;
+const RIGHT: f64 = 32.0;
 const TOP: f64 = 34.0;
-const BOTTOM: f64 = 48.0;
+const BOTTOM: f64 = 50.0;
 const LEGEND_ROW: f64 = 20.0;
 /// Width of a legend's line sample with its gaps.
 const SAMPLE: f64 = 44.0;
 /// A generous guess of a character's width.
-const CHARACTER: f64 = 7.0;
+const CHARACTER: f64 = 8.0;
 /// Colours that the style sheet has.
 const COLOURS: usize = 8;
 /// Most points of a line; beyond, only the greatest of neighbours is kept, so that no peak is lost.
@@ -62,8 +62,10 @@ pub(super) enum Mark {
 impl Chart {
     /// Draws it; `id` must be the page's only one of that name. `None`: there is nothing to show.
     pub(super) fn draw(&self, id: &str) -> Option<String> {
-        let x = self.x.fit(self.series.iter().flat_map(|series| series.points.iter().map(|point| point.0)))?;
-        let y = self.y.fit(self.series.iter().flat_map(|series| series.points.iter().map(|point| point.1)))?;
+        let x =
+            self.x.fit(self.series.iter().flat_map(|series| series.points.iter().map(|point| point.0)))?;
+        let y =
+            self.y.fit(self.series.iter().flat_map(|series| series.points.iter().map(|point| point.1)))?;
         let (legend, rows) = self.legend();
         let height = HEIGHT + rows as f64 * LEGEND_ROW + 8.0;
         let mut svg = String::new();

@@ -43,7 +43,9 @@ pub enum ReadError {
         source: serde_json::Error,
     },
     /// It was written by a newer version of this program.
-    #[error("{path} has schema {schema}, and this program reads up to {SCHEMA}: use the version that wrote it")]
+    #[error(
+        "{path} has schema {schema}, and this program reads up to {SCHEMA}: use the version that wrote it"
+    )]
     Newer {
         /// The file.
         path: PathBuf,
@@ -59,8 +61,8 @@ pub enum ReadError {
 pub fn read(folder: &Path) -> Result<Run, ReadError> {
     let path = folder.join(FILE);
     let damaged = |source| ReadError::Damaged { path: path.clone(), source };
-    let text = std::fs::read_to_string(&path)
-        .map_err(|source| ReadError::Missing { path: path.clone(), source })?;
+    let text =
+        std::fs::read_to_string(&path).map_err(|source| ReadError::Missing { path: path.clone(), source })?;
     let value: Value = serde_json::from_str(&text).map_err(damaged)?;
     if let Some(schema) = value.get("schema").and_then(Value::as_u64).filter(|&it| it > u64::from(SCHEMA)) {
         return Err(ReadError::Newer { path, schema });

@@ -1,0 +1,146 @@
+//! What the report says of several runs together: medians side by side, distributions laid over one another, and how
+//! the cost grows where the runs differ in size.
+
+use super::axis::{Axis, Scale};
+use super::bars::Bars;
+use super::chart::{Chart, Mark, Series};
+use super::figure::{self, Size, number};
+use super::html::{figures, table};
+use super::plots;
+use super::read::Run;
+use super::section;
+use crate::result::{Latency, Repeat};
+
+/// The part of the report that compares.
+pub(super) fn section(runs: &[Run]) -> String {
+    let mut html = String::from("<section>\n<h2>Comparison</h2>\n");
+    html += &medians(runs);
+    html += &figures(bars(runs).into_iter().chain(overlay(runs)));
+    let costs: Vec<String> = costs(runs);
+    if !costs.is_empty() {
+        html += "<h3>Cost by size</h3>\n<p class=\"soft\">What one delivery costs the broker must not grow with the \
+                 number of members or conversations; memory may grow as they do.</p>\n";
+        html += &figures(costs);
+    }
+    html + "</section>\n"
+}
+
+fn medians(runs: &[Run]) -> String {
+    let heading = [
+        "run",
+        "workload",
+        "verdict",
+        "acknowledged /s",
+        "delivered /s",
+        "ack p50 (ms)",
+        "ack p99 (ms)",
+        "delivery p50 (ms)",
+        "delivery p99 (ms)",
+        "delivery p99.9 (ms)",
+        "broker CPU (cores)",
+        "broker CPU (µs per delivery)",
+        "broker memory (MiB)",
+    ];
+    let rows: Vec<Vec<String>> = runs.iter().map(medians_row).collect();
+    table("Medians over the repetitions", &heading, &rows)
+}
+
+fn medians_row(run: &Run) -> Vec<String> {
+    let result = &run.result;
+    let cell = |of: &dyn Fn(&Repeat) -> Option<f64>| number(figure::median(result, of));
+    let latency = |name: &'static str, us: fn(&Latency) -> u64| {
+        number(figure::median(result, |repeat| figure::latency_ms(repeat, name, us)))
+    };
+    vec![
+        run.name.clone(),
+        result.workload.clone(),
+        section::word(result).to_owned(),
+        cell(&|repeat| Some(repeat.rates.acked_per_s)),
+        cell(&|repeat| Some(repeat.rates.delivered_per_s)),
+        latency("publish_ack", |latency| latency.p50_us),
+        latency("publish_ack", |latency| latency.p99_us),
+        latency("deliver", |latency| latency.p50_us),
+        latency("deliver", |latency| latency.p99_us),
+        latency("deliver", |latency| latency.p999_us),
+        cell(&figure::broker_cores),
+        cell(&figure::broker_us_per_delivery),
+        cell(&figure::broker_mib),
+    ]
+}
+
+fn bars(runs: &[Run]) -> Vec<String> {
+    let of = |figure: &dyn Fn(&Repeat) -> Option<f64>| {
+        let bars =
+            runs.iter().filter_map(|run| Some((run.name.clone(), figure::median(&run.result, figure)?)));
+        bars.collect::<Vec<_>>()
+    };
+    let all = [
+        Bars {
+            title: "Throughput",
+            label: "deliveries per second (median)",
+            bars: of(&|repeat| Some(repeat.rates.delivered_per_s)),
+        },
+        Bars {
+            title: "Latency of a delivery",
+            label: "p99 from publish to delivery (ms, median)",
+            bars: of(&|repeat| figure::latency_ms(repeat, "deliver", |latency| latency.p99_us)),
+        },
+        Bars {
+            title: "Cost of a delivery",
+            label: "broker CPU per delivery (µs, median)",
+            bars: of(&figure::broker_us_per_delivery),
+        },
+    ];
+    all.iter().enumerate().filter_map(|(index, bars)| bars.draw(&format!("bars{index}"))).collect()
+}
+
+fn overlay(runs: &[Run]) -> Option<String> {
+    let latencies: Vec<(String, &Latency)> = runs
+        .iter()
+        .filter_map(|run| {
+            let (_, repeat) = figure::median_repeat(&run.result)?;
+            Some((run.name.clone(), figure::main_latency(repeat)?.1))
+        })
+        .collect();
+    plots::overlay(&latencies).draw("overlay")
+}
+
+/// Plots for each measure of size in which runs differ.
+fn costs(runs: &[Run]) -> Vec<String> {
+    let sized: Vec<(Size, &Run)> =
+        runs.iter().filter_map(|run| Some((figure::size(&run.result)?, run))).collect();
+    let by = |label: &'static str, measure: fn(&Size) -> f64| {
+        let sized: Vec<(f64, &Run)> = sized.iter().map(|(size, run)| (measure(size), *run)).collect();
+        costs_by(label, sized)
+    };
+    let mut pictures = by("members of the largest conversation (log scale)", |size| size.members);
+    pictures.extend(by("conversations (log scale)", |size| size.conversations));
+    pictures
+}
+
+fn costs_by(label: &'static str, mut sized: Vec<(f64, &Run)>) -> Vec<String> {
+    sized.sort_by(|a, b| a.0.total_cmp(&b.0));
+    if sized.first().map(|(size, _)| *size) == sized.last().map(|(size, _)| *size) {
+        return Vec::new();
+    }
+    let points = |cost: fn(&Repeat) -> Option<f64>| -> Vec<(f64, f64)> {
+        sized.iter().filter_map(|(size, run)| Some((*size, figure::median(&run.result, cost)?))).collect()
+    };
+    let what = label.split(' ').next().unwrap_or_default();
+    let charts = [
+        cost(what, label, "CPU", "broker CPU per delivery (µs)", points(figure::broker_us_per_delivery)),
+        cost(what, label, "memory", "broker memory (MiB)", points(figure::broker_mib)),
+    ];
+    let drawn = charts.iter().enumerate();
+    drawn.filter_map(|(index, chart)| chart.draw(&format!("cost-{what}{index}"))).collect()
+}
+
+fn cost(size: &str, x: &'static str, kind: &str, y: &'static str, points: Vec<(f64, f64)>) -> Chart {
+    Chart {
+        title: format!("Broker {kind} by {size}"),
+        description: format!("How the broker's {kind} grows with {size}, a dot for each run."),
+        x: Axis::new(x, Scale::Log),
+        y: Axis::new(y, Scale::Linear),
+        series: vec![Series::line("median of each run", 0, points).marked(Mark::Dotted)],
+    }
+}
