@@ -1,5 +1,7 @@
-//! What the report says of several runs together: medians side by side, distributions laid over one another, and how
-//! the cost grows where the runs differ in size.
+//! What the report says of several runs together.
+//!
+//! Medians side by side, distributions laid over one another, and how the cost grows where runs differ in size. It
+//! never judges: whether a difference is a regression is another command's business.
 
 use super::axis::{Axis, Scale};
 use super::bars::Bars;

@@ -1,4 +1,7 @@
 //! What the report says of one run: its verdict first, then what was asked, what came of it, and where.
+//!
+//! Owns the order and the tables; plots and figures come from their own modules. Every repetition has its row, so that
+//! nobody has to take a median's word for it.
 
 use std::fmt::Write as _;
 
