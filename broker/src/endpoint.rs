@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
+use quinn::{AckFrequencyConfig, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -25,6 +25,9 @@ use crate::wire::ALPN;
 
 /// What the kernel is asked for, each way; the default loses packets under a burst.
 const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+
+/// Packets that a client may receive before it acknowledges them.
+const ACK_ELICITING_PACKETS: u32 = 8;
 
 /// Least time between stateless resets. After a restart one goes to each client that was connected: thousands within seconds.
 const RESET_INTERVAL: Duration = Duration::from_millis(1);
@@ -106,9 +109,18 @@ fn transport(limits: &Limits) -> TransportConfig {
         .send_window(limits.send_window)
         .datagram_receive_buffer_size(None)
         .keep_alive_interval(Some(limits.keep_alive))
+        .ack_frequency_config(Some(ack_frequency()))
         .max_idle_timeout(VarInt::from_u64(idle).ok().map(IdleTimeout::from));
     // MTU discovery stays at its default, which ends at 1,452 bytes: with segmentation offload a large one black-holes.
     transport
+}
+
+/// Asks clients to acknowledge every few packets instead of every other one: an acknowledgement costs as much to take in
+/// as a packet of messages. Stays below the initial congestion window of ten packets (RFC 9002, section 7.2).
+fn ack_frequency() -> AckFrequencyConfig {
+    let mut frequency = AckFrequencyConfig::default();
+    frequency.ack_eliciting_threshold(VarInt::from_u32(ACK_ELICITING_PACKETS));
+    frequency
 }
 
 /// Takes connections in until stopped.

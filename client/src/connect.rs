@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{ClientConfig, ConnectionError, Endpoint, IdleTimeout, TransportConfig, VarInt};
+use quinn::{
+    AckFrequencyConfig, ClientConfig, ConnectionError, Endpoint, IdleTimeout, TransportConfig, VarInt,
+};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -30,6 +32,8 @@ const CONNECTION_RECEIVE_WINDOW: u32 = 256 * 1024;
 const STREAM_RECEIVE_WINDOW: u32 = 64 * 1024;
 const SEND_WINDOW: u64 = 256 * 1024;
 const DELIVERY_LANES_MAX: u32 = 4;
+/// Packets that the broker may receive before it acknowledges them; below QUIC's initial congestion window.
+const ACK_ELICITING_PACKETS: u32 = 8;
 /// Keep-alives that may go unanswered before the connection counts as lost.
 const KEEP_ALIVES_LOST_MAX: u32 = 3;
 
@@ -241,6 +245,9 @@ fn roots(trust: &Trust) -> Result<RootCertStore, ConnectError> {
 fn transport(keep_alive: Duration) -> Result<TransportConfig, ConnectError> {
     let idle = IdleTimeout::try_from(keep_alive.saturating_mul(KEEP_ALIVES_LOST_MAX))
         .map_err(|_| ConnectError::Options("keep_alive is too long".into()))?;
+    // For the broker an acknowledgement sent is a packet sent.
+    let mut acks = AckFrequencyConfig::default();
+    acks.ack_eliciting_threshold(VarInt::from_u32(ACK_ELICITING_PACKETS));
     let mut transport = TransportConfig::default();
     transport
         .receive_window(VarInt::from_u32(CONNECTION_RECEIVE_WINDOW))
@@ -250,6 +257,7 @@ fn transport(keep_alive: Duration) -> Result<TransportConfig, ConnectError> {
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
         .datagram_receive_buffer_size(None)
         .keep_alive_interval(Some(keep_alive))
+        .ack_frequency_config(Some(acks))
         .max_idle_timeout(Some(idle));
     Ok(transport)
 }
