@@ -22,3 +22,7 @@ pub mod recording;
 pub mod side_by_side;
 pub mod site;
 pub mod tally;
+
+/// As the broker's program allocates, on either side of each bench.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

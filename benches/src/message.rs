@@ -1,7 +1,8 @@
 //! What a typical message is, and who publishes it where: as a frame from a client, and as a submission to the log.
 //!
-//! The number of a message makes its idempotency key, which looks random, as clients' keys do: in an ordered store
-//! ascending keys would be several times cheaper than what comes in practice. Nothing here measures.
+//! The number of a message makes its idempotency key, which ascends with time and is random within a millisecond, as the
+//! SDK's do: in an ordered store keys that only ascend would be cheaper than what comes in practice. Nothing here
+//! measures.
 
 use std::time::Duration;
 
@@ -22,6 +23,9 @@ pub const READER: UserId = UserId::new([2; 16]);
 
 /// When everything is published.
 pub const TIME: Timestamp = Timestamp(1_000_000);
+
+/// How many ids share their millisecond.
+const MESSAGES_PER_MS: u64 = 100;
 
 const CONTENT_TYPE: &str = "text/plain; charset=utf-8";
 
@@ -90,10 +94,14 @@ pub fn publish(number: u64) -> Submission {
     }))
 }
 
+/// As the SDK makes them (a UUID of version 7): the millisecond, then what looks random.
 fn message_id(number: u64) -> [u8; 16] {
+    let (time_ms, random) = (TIME.0 + number / MESSAGES_PER_MS, scattered(number).to_be_bytes());
     let mut id = [0; 16];
-    id[..8].copy_from_slice(&scattered(number).to_be_bytes());
-    id[8..].copy_from_slice(&number.to_be_bytes());
+    id[..6].copy_from_slice(&time_ms.to_be_bytes()[2..]);
+    id[6..14].copy_from_slice(&random);
+    id[6] = 0x70 | (random[0] & 0x0f);
+    id[8] = 0x80 | (random[2] & 0x3f);
     id
 }
 
