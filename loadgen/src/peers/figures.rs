@@ -18,6 +18,8 @@ use crate::result::Integrity;
 const SCHEMA: u32 = 1;
 /// From this share of a core on, the generator may have been what was measured.
 const GENERATOR_BUSY: f64 = 0.93;
+/// From so many cores on, other programs disturbed a measurement.
+const OTHERS_BUSY: f64 = 0.25;
 
 /// A comparison.
 #[derive(Clone, Debug, Serialize)]
@@ -27,6 +29,8 @@ pub(crate) struct Figures {
     pub(crate) contestants: Vec<Facts>,
     pub(crate) samples: Vec<Sample>,
     pub(crate) medians: Vec<Median>,
+    /// Whether it was ended early.
+    pub(crate) is_partial: bool,
     /// Turns without a sample: who, what, which round, why.
     pub(crate) failures: Vec<(Contestant, Work, u32, String)>,
 }
@@ -95,7 +99,7 @@ impl Figures {
     /// Without samples yet.
     pub(crate) fn new(machine: Machine, contestants: Vec<Facts>) -> Self {
         let (samples, medians, failures) = (Vec::new(), Vec::new(), Vec::new());
-        Self { schema: SCHEMA, machine, contestants, samples, medians, failures }
+        Self { schema: SCHEMA, machine, contestants, samples, medians, is_partial: false, failures }
     }
 
     /// Whether Wardline lost nothing, made nothing up, and had all its turns.
@@ -162,6 +166,12 @@ impl Figures {
         }
         if self.medians.iter().any(|median| median.is_generator_bound) {
             text += "\n* the generator had no time left: at least this\n";
+        }
+        if self.medians.iter().any(|median| median.other_cores_used > OTHERS_BUSY) {
+            text += "\nother programs kept the machine busy (column `others`): the figures are too low\n";
+        }
+        if self.is_partial {
+            text += "\nended early: not every round is in these figures\n";
         }
         text
     }

@@ -21,12 +21,14 @@ mod timer;
 mod usage;
 mod wardline;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use clap::ValueEnum;
 use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::LocalSet;
 
 pub use contestant::Contestant;
@@ -36,6 +38,13 @@ use contestant::{Facts, Product};
 use figures::{Figures, Sample};
 use harness::{Pace, Peer, Seen, Task};
 use server::Site;
+
+/// The file within the output folder.
+const FILE: &str = "peers.json";
+/// Highest rate of messages a second.
+const RATE_MAX: f64 = 1_000_000.0;
+/// Longest measurement, and longest warm-up.
+const DURATION_MAX: Duration = Duration::from_secs(3600);
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]
@@ -120,7 +129,7 @@ pub struct Programs {
     pub(crate) rabbitmq_server: Option<PathBuf>,
 }
 
-/// Compares. Gives whether Wardline did everything right.
+/// Compares, and prints the table. Gives whether Wardline did everything right. Ctrl-C ends it early with what there is.
 ///
 /// # Errors
 /// If nothing can be measured: a wrong argument, no folder, no contestant at all.
@@ -128,55 +137,68 @@ pub struct Programs {
 /// # Cancellation
 /// Safe: the servers are killed.
 pub async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
-    ensure!(arguments.rate > 0.0, "--rate must be more than 0");
-    ensure!(!arguments.duration.is_zero(), "--duration must be more than 0");
+    check(arguments)?;
     machine::pin(&arguments.generator_cores)?;
+    let present = present(arguments).await;
+    ensure!(!present.is_empty(), "nobody is left to measure");
+    let facts = present.iter().map(|(facts, _)| facts.clone()).collect();
+    let mut figures = Figures::new(machine::describe(arguments)?, facts);
     let tasks = LocalSet::new();
-    tokio::select! {
-        figures = tasks.run_until(compare(arguments)) => {
-            let figures = figures?;
-            say(&figures.table());
-            if let Some(folder) = &arguments.out {
-                write(folder, &figures)?;
-            }
-            Ok(figures.is_wardline_right())
-        }
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted; the servers are stopped")),
+    let mut terminate = signal(SignalKind::terminate()).context("cannot handle signals")?;
+    figures.is_partial = tokio::select! {
+        () = tasks.run_until(compare(arguments, &present, &mut figures)) => false,
+        _ = tokio::signal::ctrl_c() => true,
+        _ = terminate.recv() => true,
+    };
+    // With them go the clients, and whatever they still wanted from servers that are gone.
+    drop(tasks);
+    figures.summarise();
+    writeln!(std::io::stdout().lock(), "{}", figures.table()).context("cannot write to stdout")?;
+    if let Some(folder) = &arguments.out {
+        write(folder, &figures)?;
     }
+    Ok(figures.is_wardline_right())
+}
+
+fn check(arguments: &Arguments) -> anyhow::Result<()> {
+    let rate = arguments.rate;
+    ensure!(rate > 0.0 && rate <= RATE_MAX, "--rate must be more than 0 and at most {RATE_MAX}");
+    ensure!(!arguments.duration.is_zero(), "--duration must be more than 0");
+    let longest = arguments.duration.max(arguments.warmup);
+    ensure!(longest <= DURATION_MAX, "--duration and --warmup must be at most an hour");
+    if let Some(folder) = &arguments.out {
+        let path = folder.join(FILE);
+        ensure!(!path.exists(), "{} exists; name another folder with --out", path.display());
+    }
+    Ok(())
 }
 
 fn write(folder: &Path, figures: &Figures) -> anyhow::Result<()> {
-    let path = folder.join("peers.json");
+    let path = folder.join(FILE);
     let json = serde_json::to_string_pretty(figures).context("the figures are not JSON")?;
     std::fs::create_dir_all(folder)
         .and_then(|()| std::fs::write(&path, json))
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-async fn compare(arguments: &Arguments) -> anyhow::Result<Figures> {
-    let present = present(arguments).await;
-    ensure!(!present.is_empty(), "nobody is left to measure");
-    let facts = present.iter().map(|(facts, _)| facts.clone()).collect();
-    let mut figures = Figures::new(machine::describe(arguments)?, facts);
+async fn compare(arguments: &Arguments, present: &[(Facts, PathBuf)], figures: &mut Figures) {
     for &work in &arguments.work {
         for round in 1..=arguments.rounds {
-            for (facts, program) in &present {
-                let name = facts.contestant.name();
+            for (facts, program) in present {
+                let turn = format!("{:<12} round {round}: {:<16}", work.name(), facts.contestant.name());
                 match sample(arguments, work, round, facts.contestant, program).await {
                     Ok(sample) => {
-                        say(&format!("{:<12} round {round}: {name:<16} {}", work.name(), sample.line()));
+                        say(&format!("{turn} {}", sample.line()));
                         figures.samples.push(sample);
                     }
                     Err(error) => {
-                        say(&format!("{:<12} round {round}: {name:<16} failed: {error:#}", work.name()));
+                        say(&format!("{turn} failed: {error:#}"));
                         figures.failures.push((facts.contestant, work, round, format!("{error:#}")));
                     }
                 }
             }
         }
     }
-    figures.summarise();
-    Ok(figures)
 }
 
 /// Those that are installed; says how to install the others.
