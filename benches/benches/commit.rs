@@ -31,7 +31,7 @@ fn main() {
                 limit: "bare RocksDB",
                 units: size,
                 unit: "messages",
-                time: Duration::from_secs(10),
+                time: Duration::from_secs(8),
             };
             let (ours_spent, bare_spent) = (Rc::default(), Rc::default());
             // On the disk that the program was built on; the folder for temporary files may be in memory.

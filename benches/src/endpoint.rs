@@ -1,8 +1,8 @@
 //! QUIC endpoints for both ends of a measurement, with the settings of Wardline's broker and SDK.
 //!
-//! TLS 1.3 is always on, with development keys from a folder. Windows are the broker's and the SDK's own, since they
-//! are part of what is held against the limit; so a bare endpoint differs from the broker's in nothing but what is
-//! done with it.
+//! TLS 1.3 is always on, with development keys from a folder. A bare server has the broker's own transport settings, and
+//! differs in nothing but what is done with it. Clients are set as the SDK is, but for acknowledgements of packets, which
+//! the broker asks for as it likes.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -17,6 +17,7 @@ use rustix::net::sockopt;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use wardline_broker::dev::Dev;
+use wardline_broker::endpoint::transport;
 use wardline_broker::limits::Limits;
 use wardline_broker::tls;
 use wardline_storage::id::Timestamp;
@@ -59,19 +60,8 @@ pub fn server(dev: &Dev) -> Result<Endpoint> {
         .with_no_client_auth()
         .with_single_cert(keys.chain, keys.key.clone_key())?;
     crypto.alpn_protocols = vec![BARE_ALPN.to_vec()];
-    let limits = Limits::default();
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(crypto)?));
-    let mut transport = TransportConfig::default();
-    transport
-        .max_concurrent_bidi_streams(VarInt::from_u32(limits.lanes_max))
-        .max_concurrent_uni_streams(VarInt::from_u32(0))
-        .stream_receive_window(VarInt::from_u32(limits.stream_receive_window))
-        .receive_window(VarInt::from_u32(limits.connection_receive_window))
-        .send_window(limits.send_window)
-        .datagram_receive_buffer_size(None)
-        .keep_alive_interval(Some(limits.keep_alive))
-        .max_idle_timeout(Some(limits.idle_timeout.try_into()?));
-    config.transport_config(Arc::new(transport));
+    config.transport_config(Arc::new(transport(&Limits::default())));
     let socket = bind()?;
     Ok(Endpoint::new(EndpointConfig::default(), Some(config), socket, Arc::new(quinn::TokioRuntime))?)
 }

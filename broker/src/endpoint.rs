@@ -98,7 +98,8 @@ pub(crate) fn server_config(tls: &Tls, limits: &Limits) -> Result<ServerConfig, 
     Ok(config)
 }
 
-fn transport(limits: &Limits) -> TransportConfig {
+/// The QUIC transport settings of every connection: what a bare server must have too to be compared with this one.
+pub fn transport(limits: &Limits) -> TransportConfig {
     let mut transport = TransportConfig::default();
     let idle = u64::try_from(limits.idle_timeout.as_millis()).unwrap_or(u64::MAX);
     transport

@@ -10,7 +10,7 @@ pub mod broker;
 mod clock;
 pub mod config;
 pub mod dev;
-mod endpoint;
+pub mod endpoint;
 mod fanout;
 mod ids;
 pub mod limits;
