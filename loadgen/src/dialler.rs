@@ -26,6 +26,8 @@ const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 /// How often an idle client asks whether the broker is still there: half of an app's 20 seconds, so that everybody
 /// notices a kill well before the replay is over.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// Publishes without an answer: the SDK's own default.
+const PUBLISH_WINDOW: usize = 256;
 /// Pause before trying again to connect.
 const PAUSE: Duration = Duration::from_millis(300);
 
@@ -58,6 +60,7 @@ pub struct Dialler {
     endpoints: Vec<quinn::Endpoint>,
     next_endpoint: AtomicUsize,
     handshakes: Semaphore,
+    publish_window: usize,
 }
 
 impl Dialler {
@@ -76,7 +79,15 @@ impl Dialler {
             endpoints,
             next_endpoint: AtomicUsize::new(0),
             handshakes: Semaphore::new(HANDSHAKES_MAX),
+            publish_window: PUBLISH_WINDOW,
         })
+    }
+
+    /// Lets everybody have so many publishes without an answer; the broker has its own bound.
+    #[must_use]
+    pub fn with_publish_window(mut self, publishes: usize) -> Self {
+        self.publish_window = publishes;
+        self
     }
 
     /// Opens a session for a person; tries again as long as the broker cannot be reached.
@@ -103,10 +114,23 @@ impl Dialler {
         }
     }
 
+    /// Opens a session for a person; tries once.
+    ///
+    /// # Errors
+    /// If the broker cannot be reached or refuses the person, or the token cannot be signed.
+    ///
+    /// # Cancellation
+    /// Safe: nothing stays behind.
+    pub async fn dial_once(&self, user: &str, device: DeviceId) -> anyhow::Result<(Client, Inbox)> {
+        let token = self.signer.sign(user)?;
+        connect(self.options(token, device)).await.context("the broker gives no session")
+    }
+
     fn options(&self, token: String, device: DeviceId) -> Options {
         let endpoint = self.next_endpoint.fetch_add(1, Ordering::Relaxed) % self.endpoints.len();
         let mut options = Options::new(self.address, &self.server_name, self.trust.clone(), token, device);
         options.keep_alive = KEEP_ALIVE;
+        options.publish_window = self.publish_window;
         options.client_name = "wardline-loadgen".into();
         options.endpoint = Some(self.endpoints[endpoint].clone());
         options

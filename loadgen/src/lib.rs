@@ -1,16 +1,22 @@
 //! Wardline's load generator: offers load to a broker, measures what its clients see, and checks what they have.
 //!
 //! Uses the public SDK and nothing else of Wardline; it does not know the broker, nor how it stores anything. A
-//! library, so that its pure parts can be tested; `main.rs` is only the command line. [`replay`] plays a real
-//! trace; [`result`] is what a measurement leaves behind, and what reports and comparisons are made of.
+//! library, so that its pure parts can be tested; `main.rs` is only the command line. [`run`] offers a [`workload`];
+//! [`replay`] plays a real trace; [`result`] is what a measurement leaves behind, and what reports and comparisons are made of.
 
+pub mod cli;
 pub mod dialler;
+pub mod environment;
 pub mod idle;
+pub mod measure;
 #[cfg(feature = "peers")]
 pub mod peers;
+pub mod plan;
 pub mod progress;
 pub mod replay;
 pub mod report;
 pub mod result;
+pub mod run;
 pub mod seed;
 pub mod token;
+pub mod workload;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use wardline_loadgen::cli;
 use wardline_loadgen::dialler::{Dialler, Server};
 use wardline_loadgen::idle;
 use wardline_loadgen::progress::{Progress, say};
@@ -31,6 +32,10 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Workload {
+    /// Offers a workload and measures.
+    Run(Box<cli::run::Arguments>),
+    /// Lists the workloads that come with the program.
+    List,
     /// Replays a messaging trace, then checks what every person has.
     Trace(TraceArguments),
     /// Opens connections that do nothing, and measures the broker's memory for each.
@@ -88,8 +93,7 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .init();
     match run(Arguments::parse().workload) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(code) => code,
         Err(error) => {
             say(&format!("error: {error:#}"));
             ExitCode::from(2)
@@ -97,19 +101,27 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(workload: Workload) -> anyhow::Result<bool> {
+fn run(workload: Workload) -> anyhow::Result<ExitCode> {
     // One thread: the clients' work is many small steps, which cost more when they move between threads, and the
     // broker under test gets the other cores.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match workload {
-            Workload::Trace(arguments) => trace(arguments).await,
-            Workload::Idle(arguments) => idle(arguments).await,
-            Workload::Report(arguments) => wardline_loadgen::report::run(&arguments).map(|()| true),
+            Workload::Run(arguments) => cli::run::run(*arguments).await,
+            Workload::List => cli::list::list(),
+            Workload::Trace(arguments) => trace(arguments).await.map(code),
+            Workload::Idle(arguments) => idle(arguments).await.map(code),
+            Workload::Report(arguments) => {
+                wardline_loadgen::report::run(&arguments).map(|()| ExitCode::SUCCESS)
+            }
             #[cfg(feature = "peers")]
-            Workload::Peers(arguments) => wardline_loadgen::peers::run(&arguments).await,
+            Workload::Peers(arguments) => wardline_loadgen::peers::run(&arguments).await.map(code),
         }
     })
+}
+
+fn code(is_right: bool) -> ExitCode {
+    if is_right { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 async fn trace(arguments: TraceArguments) -> anyhow::Result<bool> {

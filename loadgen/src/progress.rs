@@ -13,6 +13,9 @@ use serde_json::{Value, json};
 /// How often a plain line is printed.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
+/// How a phase of so many steps looks.
+const BAR: &str = "{msg:<12} {wide_bar} {pos:>6}/{len} {elapsed:>4}";
+
 /// Tells how far things are.
 pub struct Progress {
     bar: ProgressBar,
@@ -25,8 +28,6 @@ impl Progress {
     /// Tells people, and the parent process if there is one.
     pub fn new(has_parent: bool) -> Self {
         let bar = ProgressBar::new(0);
-        let style = "{msg:<12} {wide_bar} {pos:>6}/{len} {elapsed:>4}";
-        bar.set_style(ProgressStyle::with_template(style).expect("the template is valid"));
         let lines = (!std::io::stderr().is_terminal()).then(|| Mutex::new(Instant::now()));
         Self { bar, has_parent, lines }
     }
@@ -34,6 +35,7 @@ impl Progress {
     /// Begins a phase of so many steps.
     pub fn begin(&self, phase: &'static str, steps: usize) {
         self.bar.reset();
+        self.bar.set_style(ProgressStyle::with_template(BAR).expect("the template is valid"));
         self.bar.set_message(phase);
         self.bar.set_length(steps as u64);
         self.event(&json!({"event": "phase", "phase": phase, "steps": steps}));
@@ -52,6 +54,24 @@ impl Progress {
                 *last = Instant::now();
                 let steps = self.bar.length().unwrap_or_default();
                 say(&format!("{}: {done} of {steps}", self.bar.message()));
+            }
+        }
+    }
+
+    /// Shows how it stands, over what was shown before; without a terminal, every few seconds.
+    pub fn live(&self, line: &str) {
+        match &self.lines {
+            None => {
+                self.bar.set_style(ProgressStyle::with_template("{msg}").expect("the template is valid"));
+                self.bar.set_message(line.to_owned());
+                self.bar.tick();
+            }
+            Some(last) => {
+                let mut last = last.lock();
+                if last.elapsed() >= LINE_EVERY {
+                    *last = Instant::now();
+                    say(line);
+                }
             }
         }
     }

@@ -51,6 +51,9 @@ pub struct Verdict {
 pub struct Repeat {
     /// What was asked for, messages a second; `None`: the highest sustainable rate was looked for.
     pub offered_per_s: Option<f64>,
+    /// Whether it was an open loop; for people.
+    #[serde(default)]
+    pub loop_kind: String,
     /// How long was measured, warm-up not counted.
     pub measured_s: f64,
     /// Whether it was cut short.
@@ -98,12 +101,18 @@ pub struct Counts {
     pub published: u64,
     /// Messages acknowledged: durable.
     pub acked: u64,
-    /// Messages that a recipient took from its inbox.
+    /// Messages that a recipient took from its inbox; those of their own publisher apart.
     pub delivered: u64,
+    /// Messages that their own publisher took from its inbox: every member is delivered every message.
+    #[serde(default)]
+    pub echoed: u64,
     /// Receipts that a publisher was told of, coalesced ones counted once.
     pub receipts: u64,
     /// Publishes that the SDK gave up.
     pub failed: u64,
+    /// Publishes without an answer at the end, warm-up included.
+    #[serde(default)]
+    pub unanswered: u64,
     /// Sessions that were lost and opened again, planned ones apart.
     pub reconnects: u64,
 }

@@ -11,6 +11,10 @@ pub(crate) enum Purpose {
     Absence = 3,
     Device = 4,
     Sample = 5,
+    Population = 6,
+    Arrivals = 7,
+    Target = 8,
+    Repeat = 9,
 }
 
 /// Derives the seed of one stream (splitmix64's finaliser).

@@ -30,6 +30,9 @@ pub struct Claims {
     pub key_id: Option<String>,
 }
 
+/// What everybody may: workloads have broadcasts.
+const ROLES: [&str; 1] = ["broadcaster"];
+
 /// Signs tokens.
 pub struct Signer {
     key: EncodingKey,
@@ -42,6 +45,7 @@ struct Payload<'a> {
     aud: &'a str,
     sub: &'a str,
     tenant: &'a str,
+    roles: &'a [&'a str],
     iat: u64,
     nbf: u64,
     exp: u64,
@@ -72,6 +76,7 @@ impl Signer {
             aud: &self.claims.audience,
             sub: user,
             tenant: &self.claims.tenant,
+            roles: &ROLES,
             iat: now_s,
             nbf: now_s,
             exp: now_s + LIFETIME.as_secs(),
