@@ -32,6 +32,9 @@ const BURST: u64 = 50;
 /// Longest time for one job: a reader that lost its session must not hold the bench for ever.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Longest time for all readers to connect.
+const CONNECTING_MAX: Duration = Duration::from_secs(120);
+
 /// What the threads of a bare server are called.
 const BARE_THREADS: &str = "bare-server";
 
@@ -151,7 +154,9 @@ where
         let worked = runtime.block_on(work(Jobs { queue, ready }));
         worked.expect("readers stay connected");
     })?;
-    readies.recv().context("the readers could not be connected; the reason was printed above")?;
+    readies
+        .recv_timeout(CONNECTING_MAX)
+        .context("the readers could not be connected; the reason was printed above")?;
     Ok((jobs, thread))
 }
 

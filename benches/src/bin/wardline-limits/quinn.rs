@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -19,6 +20,7 @@ use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use wardline_benches::bare_quinn::Flood;
 use wardline_benches::endpoint::{self, BARE_ALPN, Dialler};
 use wardline_benches::message::{PAYLOAD_BYTES, entry_frame};
@@ -27,6 +29,11 @@ use wardline_benches::tally::Tally;
 use super::Time;
 
 const WARM_UP: Duration = Duration::from_secs(1);
+/// Longest time for all readers to connect.
+const CONNECTING_MAX: Duration = Duration::from_secs(120);
+/// Longest time for the other process to end by itself.
+const ENDING_MAX: Duration = Duration::from_secs(5);
+const ENDING_POLL: Duration = Duration::from_millis(10);
 
 /// Server and readers.
 #[derive(Args)]
@@ -139,10 +146,15 @@ impl Reader {
             let mut dialler = Dialler::new(self.address, &self.authority, BARE_ALPN)?;
             let tally = Arc::new(Tally::default());
             // Nothing is taken in before all are connected, or the first ones would be in the way of the last.
-            let mut connections = Vec::new();
-            for _ in 0..readers {
-                connections.push(dialler.connect().await?);
-            }
+            let connecting = async {
+                let mut connections = Vec::new();
+                for _ in 0..readers {
+                    connections.push(dialler.connect().await?);
+                }
+                anyhow::Ok(connections)
+            };
+            let connections =
+                timeout(CONNECTING_MAX, connecting).await.context("connecting took too long")??;
             let mut tasks = JoinSet::new();
             for connection in &connections {
                 let (stream, tally) = (connection.accept_uni().await?, Arc::clone(&tally));
@@ -204,8 +216,13 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        // A server ends with its input, and tidies up behind itself if it is given the time.
         drop(self.child.stdin.take());
-        // It may have ended already; then there is nothing to end.
+        let deadline = Instant::now() + ENDING_MAX;
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+            thread::sleep(ENDING_POLL);
+        }
+        // It has ended by now, or hangs; if it has, there is nothing to end.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
