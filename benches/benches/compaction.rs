@@ -27,7 +27,7 @@ fn main() {
             limit: "compacting without the filter",
             units: RECORDS,
             unit: "records",
-            time: Duration::from_secs(30),
+            time: Duration::from_secs(20),
         };
         let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("the target folder is writable");
         bench.measure(&case, || {
