@@ -86,6 +86,10 @@ struct IdleArguments {
     pid: u32,
 }
 
+/// As the broker's: most of what a client does for a delivery is to allocate it and give it back.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     tracing_subscriber::fmt()
