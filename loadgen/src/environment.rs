@@ -13,7 +13,7 @@ use anyhow::Context;
 use hdrhistogram::Histogram;
 
 use crate::result::Environment;
-use crate::run::usage::{Process, number};
+use crate::run::usage::{Process, cores_online, number};
 
 /// Syncs that are timed.
 const SYNCS: usize = 200;
@@ -57,7 +57,7 @@ pub fn capture(asked: Asked<'_>) -> anyhow::Result<Environment> {
     let (git_revision, git_is_dirty) = revision();
     Ok(Environment {
         cpu_model: model.map_or(UNKNOWN, |(_, model)| model.trim()).to_owned(),
-        cores: std::thread::available_parallelism().map_or(0, |cores| cores.get() as u32).max(online(&cpu)),
+        cores: cores_online() as u32,
         generator_cores: Process::own().cores(),
         broker_cores: asked.broker_pid.map(|pid| Process::with_id(pid).cores()).unwrap_or_default(),
         memory_bytes: number(&memory, "MemTotal:").unwrap_or_default() * 1024,
@@ -77,10 +77,6 @@ pub fn capture(asked: Asked<'_>) -> anyhow::Result<Environment> {
         broker_version: asked.broker_version,
         broker_config,
     })
-}
-
-fn online(cpuinfo: &str) -> u32 {
-    cpuinfo.lines().filter(|line| line.starts_with("processor")).count() as u32
 }
 
 /// The broker syncs each group before it acknowledges anything, unless its engine keeps nothing.

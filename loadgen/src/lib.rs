@@ -5,6 +5,7 @@
 //! [`replay`] plays a real trace; [`result`] is what a measurement leaves behind, and what reports and comparisons are made of.
 
 pub mod cli;
+pub mod compare;
 pub mod dialler;
 pub mod environment;
 pub mod idle;

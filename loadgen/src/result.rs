@@ -77,6 +77,9 @@ pub struct Repeat {
     pub late_send: Latency,
     /// Share of all cores' time that others took from this machine (steal).
     pub steal: f64,
+    /// Cores that neither of the two processes used and that were not idle: what else ran on this machine.
+    #[serde(default)]
+    pub others_cores: f64,
     /// Why the generator was the bottleneck, if it was.
     pub bottleneck: Option<String>,
     /// With `--rate max`: the rates that were tried, and whether they were sustained.

@@ -2,6 +2,7 @@
 //!
 //! Exit codes are those of `main.rs`, and 130 for a run that was stopped by hand.
 
+pub mod compare;
 pub mod list;
 pub mod run;
 pub mod target;

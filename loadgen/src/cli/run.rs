@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail, ensure};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 
@@ -149,7 +150,12 @@ fn prepare(out: &Path) -> anyhow::Result<()> {
 }
 
 async fn stop_by_hand(stop: CancellationToken) {
-    if tokio::signal::ctrl_c().await.is_ok() {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
+    let asked = tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted.is_ok(),
+        terminated = terminate.recv() => terminated.is_some(),
+    };
+    if asked {
         say("stopping: what was measured is kept");
         stop.cancel();
     }
@@ -210,15 +216,14 @@ fn tell(out: &mut impl std::io::Write, repeat: &Repeat) -> std::io::Result<()> {
         cores(&repeat.generator),
         repeat.late_send.p99_us
     )?;
-    match &repeat.broker {
-        Some(broker) => writeln!(
+    if let Some(broker) = &repeat.broker {
+        write!(
             out,
-            "; broker {:.2} cores, {} MiB, {:.1} MB/s written; steal {:.1} %",
+            "; broker {:.2} cores, {} MiB, {:.1} MB/s written",
             cores(broker),
             broker.resident_bytes_max >> 20,
-            broker.written_bytes as f64 / 1e6 / repeat.measured_s.max(1e-9),
-            repeat.steal * 100.0
-        ),
-        None => writeln!(out, "; steal {:.1} %", repeat.steal * 100.0),
+            broker.written_bytes as f64 / 1e6 / repeat.measured_s.max(1e-9)
+        )?;
     }
+    writeln!(out, "; others {:.2} cores, steal {:.1} %", repeat.others_cores, repeat.steal * 100.0)
 }

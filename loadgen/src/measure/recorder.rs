@@ -76,6 +76,11 @@ const NAMES: [(Name, &str); 15] = [
 ];
 
 impl Name {
+    /// Whether it needs an intended time, which a closed loop's messages do not have.
+    fn counts_from_intended(self) -> bool {
+        matches!(self, Self::PublishAck | Self::Deliver | Self::Receipt | Self::LateSend)
+    }
+
     /// The same of an urgent message.
     pub fn urgent(self, is_urgent: bool) -> Self {
         match self {
@@ -94,6 +99,8 @@ impl Name {
 #[derive(Debug)]
 pub struct Recorder {
     measured_ns: Range<u64>,
+    /// Routine messages have no intended times: a closed loop.
+    is_closed: bool,
     /// By [`Name`].
     series: Vec<Option<Box<Series>>>,
     /// Of what was intended while measuring.
@@ -125,10 +132,12 @@ struct Series {
 }
 
 impl Recorder {
-    /// Records what is intended in this time, from the run's origin.
-    pub fn new(measured_ns: Range<u64>) -> Self {
+    /// Records what is intended in this time, from the run's origin. In a closed loop nothing is intended, so only
+    /// service times are recorded.
+    pub fn new(measured_ns: Range<u64>, is_closed: bool) -> Self {
         Self {
             measured_ns,
+            is_closed,
             series: NAMES.iter().map(|_| None).collect(),
             counts: Counts::default(),
             flow: Flow::default(),
@@ -154,6 +163,9 @@ impl Recorder {
 
     /// Records a time that counts.
     pub fn record(&mut self, name: Name, from_ns: u64, to_ns: u64) {
+        if self.is_closed && name.counts_from_intended() {
+            return;
+        }
         let series = self.series[name as usize].get_or_insert_with(Series::new);
         series.second.saturating_record(to_ns.saturating_sub(from_ns) / 1_000);
     }

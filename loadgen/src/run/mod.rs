@@ -34,6 +34,8 @@ use crate::workload::{Rate, Workload};
 
 /// Share of its one core from which on the generator is the bottleneck.
 const GENERATOR_CPU_MAX: f64 = 0.95;
+/// Share of the machine's cores that others may use: beyond, the figures are theirs as much as the broker's.
+const OTHERS_SHARE_MAX: f64 = 0.15;
 /// Late sends beyond this (99th percentile) make the generator the bottleneck.
 const LATE_SEND_P99_MAX: Duration = Duration::from_millis(5);
 
@@ -99,6 +101,10 @@ impl Run {
             if found.is_stopped || ending == Ending::Silent {
                 break;
             }
+        }
+        if found.repeats.is_empty() {
+            found.verdict.valid = false;
+            found.verdict.reasons.extend(Ending::Stopped.trouble());
         }
         Ok(found)
     }
@@ -207,6 +213,7 @@ impl Run {
         repeat.generator = played.generator;
         repeat.broker = played.broker;
         repeat.steal = played.steal;
+        repeat.others_cores = played.others_s / measured_s.max(1e-9);
         repeat.bottleneck = bottleneck(repeat, load);
     }
 }
@@ -264,12 +271,19 @@ impl Found {
         if let Some(bottleneck) = &repeat.bottleneck {
             say(bottleneck.clone());
         }
+        // Without the broker's own use, it would count among the others.
+        let is_shared =
+            repeat.broker.is_some() && repeat.others_cores > OTHERS_SHARE_MAX * usage::cores_online();
+        if is_shared {
+            say(format!("other processes used {:.2} cores of this machine", repeat.others_cores));
+        }
         for trouble in &troubles {
             say(trouble.clone());
         }
         self.verdict.passed &= is_right && !has_broken && counts.failed == 0;
         self.verdict.valid &= is_right
             && repeat.bottleneck.is_none()
+            && !is_shared
             && troubles.is_empty()
             && !repeat.is_partial
             && counts.reconnects == 0;

@@ -27,6 +27,8 @@ const TICK: Duration = Duration::from_millis(100);
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// Longest drain, however much still happens.
 const DRAIN_MAX: Duration = Duration::from_secs(60);
+/// The same once it was stopped by hand: somebody is waiting.
+const STOPPED_DRAIN_MAX: Duration = Duration::from_secs(5);
 /// A backlog of so many seconds of the offered rate is past all bounds.
 const BACKLOG_S_MAX: f64 = 10.0;
 /// The same where no rate is offered, or a low one.
@@ -84,6 +86,8 @@ pub(crate) struct Played {
     pub(crate) generator: Usage,
     pub(crate) broker: Option<Usage>,
     pub(crate) steal: f64,
+    /// CPU time of everybody else on this machine.
+    pub(crate) others_s: f64,
     /// Messages due and not acknowledged, halfway through and at the end of the measured time.
     pub(crate) backlogs: [u64; 2],
     /// Deliveries still to come, halfway through and at the end of the measured time.
@@ -117,7 +121,8 @@ impl Watch<'_> {
         let begin_ns = clock.now_ns() + HEAD_START.as_nanos() as u64;
         let from_ns = begin_ns + phase.warmup.as_nanos() as u64;
         let until_ns = from_ns + phase.duration.as_nanos() as u64;
-        *self.stage.recorder.borrow_mut() = Recorder::new(from_ns..until_ns);
+        *self.stage.recorder.borrow_mut() =
+            Recorder::new(from_ns..until_ns, matches!(phase.load, Load::Closed(_)));
         at_start(from_ns);
         let offering = self.offer(phase, begin_ns, until_ns);
         let warmed = self.warm_up(phase, from_ns).await;
@@ -241,17 +246,19 @@ impl Watch<'_> {
 
     /// Waits until everything has arrived.
     async fn drain(&self) -> Ending {
-        let deadline = Instant::now() + DRAIN_MAX;
+        let begun = Instant::now();
         let mut silence = Silence::new(self.stage);
         while self.stage.backlog() > 0 || self.outstanding() > 0 {
-            if Instant::now() >= deadline {
+            let longest = if self.stop.is_cancelled() { STOPPED_DRAIN_MAX } else { DRAIN_MAX };
+            let rest = longest.saturating_sub(begun.elapsed());
+            if rest.is_zero() {
                 return Ending::Undrained;
             }
             sleep(TICK).await;
             if silence.is_too_long(self.stage) {
                 return Ending::Silent;
             }
-            self.tell("draining", deadline.saturating_duration_since(Instant::now()), 0.0);
+            self.tell("draining", rest, 0.0);
         }
         Ending::Complete
     }
@@ -294,11 +301,15 @@ impl Watch<'_> {
         let seconds = recorder.seconds();
         let broker_max = seconds.iter().filter_map(|second| second.broker_resident_bytes).max().unwrap_or(0);
         let generator_max = seconds.iter().map(|second| second.generator_resident_bytes).max().unwrap_or(0);
+        let generator = last.generator.since(&first.generator, generator_max);
+        let broker = last.broker.zip(first.broker).map(|(last, first)| last.since(&first, broker_max));
+        let ours_s = generator.cpu_s + broker.map_or(0.0, |broker| broker.cpu_s);
         Played {
             ending,
             measured: Duration::from_nanos(last.at_ns.saturating_sub(first.at_ns)),
-            generator: last.generator.since(&first.generator, generator_max),
-            broker: last.broker.zip(first.broker).map(|(last, first)| last.since(&first, broker_max)),
+            generator,
+            broker,
+            others_s: (last.machine.busy_s_since(first.machine) - ours_s).max(0.0),
             steal: last.machine.steal_since(first.machine),
             backlogs,
             outstanding,
@@ -327,7 +338,8 @@ impl Watch<'_> {
                 "{:.0} acked/s, {:.0} delivered/s, p99 {:.1} ms, ",
                 acked as f64 / lasted_s,
                 delivered as f64 / lasted_s,
-                recorder.p99_us(Name::Deliver).max(recorder.p99_us(Name::PublishAck)) as f64 / 1e3,
+                recorder.p99_us(Name::DeliverService).max(recorder.p99_us(Name::PublishAckService)) as f64
+                    / 1e3,
             )
         } else {
             String::new()

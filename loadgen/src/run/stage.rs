@@ -159,7 +159,7 @@ impl Stage {
             rooms: rooms.collect(),
             desks: plan.publishes().into_iter().map(|publishes| publishes.then(Desk::default)).collect(),
             ledger: RefCell::new(Ledger::new(&plan, run)),
-            recorder: RefCell::new(Recorder::new(0..0)),
+            recorder: RefCell::new(Recorder::new(0..0, false)),
             reading: RefCell::new(Reading::new(workload.reads, &seats, seed)),
             window: Window::default(),
             totals: Totals::default(),

@@ -78,6 +78,7 @@ impl Process {
 pub(crate) struct Machine {
     all: u64,
     stolen: u64,
+    idle: u64,
 }
 
 impl Machine {
@@ -87,7 +88,14 @@ impl Machine {
         let fields: Vec<u64> =
             line.split_whitespace().skip(1).filter_map(|field| field.parse().ok()).collect();
         // user nice system idle iowait irq softirq steal; guests are within user.
-        Self { all: fields.iter().take(8).sum(), stolen: fields.get(7).copied().unwrap_or_default() }
+        let field = |place: usize| fields.get(place).copied().unwrap_or_default();
+        Self { all: fields.iter().take(8).sum(), stolen: field(7), idle: field(3) + field(4) }
+    }
+
+    /// CPU time that was used since `before`, by whomever.
+    pub(crate) fn busy_s_since(self, before: Self) -> f64 {
+        let busy = |it: Self| it.all.saturating_sub(it.idle + it.stolen);
+        busy(self).saturating_sub(busy(before)) as f64 / TICKS_PER_S
     }
 
     /// Share of the time since `before` that was stolen.
@@ -95,6 +103,15 @@ impl Machine {
         let all = self.all.saturating_sub(before.all).max(1);
         self.stolen.saturating_sub(before.stolen) as f64 / all as f64
     }
+}
+
+/// Cores that the machine has online.
+pub(crate) fn cores_online() -> f64 {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let is_core = |line: &&str| {
+        line.strip_prefix("cpu").is_some_and(|rest| rest.starts_with(|it: char| it.is_ascii_digit()))
+    };
+    stat.lines().filter(is_core).count().max(1) as f64
 }
 
 /// The number after a name in a file of `/proc`.

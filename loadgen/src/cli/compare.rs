@@ -1,0 +1,54 @@
+//! `wardline-loadgen compare`: fails if the second run is worse than the first.
+//!
+//! Exit code 1 on a regression, 2 if the two cannot be compared. What is a regression is [`crate::compare`]'s to say.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::ensure;
+
+use crate::compare::{THRESHOLD, compare};
+use crate::report::read;
+
+/// What can be compared.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Arguments {
+    /// The folder of the run to compare with.
+    a: PathBuf,
+    /// The folder of the run that may be worse.
+    b: PathBuf,
+    /// By which share a figure may get worse; 99th percentiles by two and a half times that.
+    #[arg(long, value_name = "SHARE", default_value_t = THRESHOLD)]
+    threshold: f64,
+}
+
+/// Compares and prints a table.
+///
+/// # Errors
+/// If a result cannot be read, or the two cannot be compared.
+pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    ensure!(arguments.threshold > 0.0, "--threshold is a share above 0, for example 0.1 for 10 %");
+    let (a, b) = (read(&arguments.a)?, read(&arguments.b)?);
+    let comparison = compare(&a.result, &b.result, arguments.threshold)?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{:<28} {:>14} {:>14} {:>9} {:>9}", "median", a.name, b.name, "worse by", "allowed")?;
+    for row in &comparison.rows {
+        let mark = if row.is_regression { "  REGRESSION" } else { "" };
+        let (worse, allowed) = (row.worse_by * 100.0, row.allowed * 100.0);
+        writeln!(
+            out,
+            "{:<28} {:>14.1} {:>14.1} {worse:>+8.1}% {allowed:>8.1}%{mark}",
+            row.figure, row.a, row.b
+        )?;
+    }
+    for difference in &comparison.differences {
+        writeln!(out, "differs: {difference}")?;
+    }
+    if comparison.has_regression() {
+        writeln!(out, "{} is worse than {}", b.name, a.name)?;
+        return Ok(ExitCode::FAILURE);
+    }
+    writeln!(out, "no regression")?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,219 @@
+//! Compares two results of one workload, and says what got worse.
+//!
+//! Medians over repetitions are compared. Something got worse if its median did by more than the threshold *and* nearly
+//! every repetition of the second run is worse than nearly every one of the first: a rank test, so that noise within
+//! the runs does not fail a build. Tails are noisier than medians and have a wider threshold. Pure.
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+use crate::result::{Environment, Repeat, RunResult};
+
+/// By how much a figure may get worse unless told otherwise.
+pub const THRESHOLD: f64 = 0.10;
+/// How much wider that is for 99th percentiles.
+const TAIL_FACTOR: f64 = 2.5;
+/// Of all pairs of repetitions, how many must be worse in the second run: eight of nine.
+const WORSE_PAIRS_MIN: f64 = 0.85;
+/// A change of a latency that is less than this is none, whatever share of it that is.
+const LATENCY_US_MIN: f64 = 100.0;
+
+/// Two results cannot be compared.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CompareError {
+    /// They are of two workloads.
+    #[error("{a} and {b} are different workloads, or their files differ: only the same can be compared")]
+    Workload {
+        /// The first's.
+        a: String,
+        /// The second's.
+        b: String,
+    },
+    /// They offered different loads.
+    #[error(
+        "the two runs offered different loads ({a}, and {b}): run one of them again with the other's --rate"
+    )]
+    Load {
+        /// The first's.
+        a: String,
+        /// The second's.
+        b: String,
+    },
+    /// One cannot be used.
+    #[error("the {which} run says nothing: {why}")]
+    Unusable {
+        /// Which.
+        which: &'static str,
+        /// Why.
+        why: String,
+    },
+}
+
+/// What became of each figure.
+#[derive(Clone, Debug)]
+pub struct Comparison {
+    /// Figures that both runs have.
+    pub rows: Vec<Row>,
+    /// In what the two places differ: a change may come from there.
+    pub differences: Vec<String>,
+}
+
+/// What became of one figure.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Its name, with its unit.
+    pub figure: &'static str,
+    /// The first run's median.
+    pub a: f64,
+    /// The second run's median.
+    pub b: f64,
+    /// By which share it got worse; negative: better.
+    pub worse_by: f64,
+    /// By how much it may.
+    pub allowed: f64,
+    /// Whether it got worse beyond noise.
+    pub is_regression: bool,
+}
+
+impl Comparison {
+    /// Whether anything got worse.
+    pub fn has_regression(&self) -> bool {
+        self.rows.iter().any(|row| row.is_regression)
+    }
+}
+
+/// What is compared.
+struct Figure {
+    name: &'static str,
+    of: fn(&Repeat) -> Option<f64>,
+    kind: FigureKind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FigureKind {
+    Rate,
+    Cost,
+    Median,
+    Tail,
+}
+
+const FIGURES: [Figure; 13] = [
+    Figure { name: "acked/s", of: |it| Some(it.rates.acked_per_s), kind: FigureKind::Rate },
+    Figure { name: "delivered/s", of: |it| Some(it.rates.delivered_per_s), kind: FigureKind::Rate },
+    Figure { name: "ack p50, µs", of: |it| p50(it, "publish_ack"), kind: FigureKind::Median },
+    Figure { name: "ack p99, µs", of: |it| p99(it, "publish_ack"), kind: FigureKind::Tail },
+    Figure { name: "delivery p50, µs", of: |it| p50(it, "deliver"), kind: FigureKind::Median },
+    Figure { name: "delivery p99, µs", of: |it| p99(it, "deliver"), kind: FigureKind::Tail },
+    Figure { name: "urgent delivery p50, µs", of: |it| p50(it, "urgent_deliver"), kind: FigureKind::Median },
+    Figure { name: "urgent delivery p99, µs", of: |it| p99(it, "urgent_deliver"), kind: FigureKind::Tail },
+    Figure { name: "catching up p50, µs", of: |it| p50(it, "catch_up"), kind: FigureKind::Median },
+    Figure { name: "catching up p99, µs", of: |it| p99(it, "catch_up"), kind: FigureKind::Tail },
+    // A closed loop has no intended times.
+    Figure { name: "ack service p50, µs", of: |it| service(it, "publish_ack"), kind: FigureKind::Median },
+    Figure { name: "delivery service p50, µs", of: |it| service(it, "deliver"), kind: FigureKind::Median },
+    Figure { name: "broker CPU per delivery, µs", of: broker_cpu_us, kind: FigureKind::Cost },
+];
+
+/// Compares the second run with the first.
+///
+/// # Errors
+/// [`CompareError`] if that would say nothing.
+pub fn compare(a: &RunResult, b: &RunResult, threshold: f64) -> Result<Comparison, CompareError> {
+    check("first", a)?;
+    check("second", b)?;
+    if (&a.workload, &a.workload_toml) != (&b.workload, &b.workload_toml) {
+        return Err(CompareError::Workload { a: a.workload.clone(), b: b.workload.clone() });
+    }
+    let (load_a, load_b) = (load(a), load(b));
+    if load_a != load_b {
+        return Err(CompareError::Load { a: load_a, b: load_b });
+    }
+    let rows = FIGURES.iter().filter_map(|figure| row(figure, a, b, threshold));
+    Ok(Comparison { rows: rows.collect(), differences: differences(&a.environment, &b.environment) })
+}
+
+fn check(which: &'static str, run: &RunResult) -> Result<(), CompareError> {
+    let why = match run.verdict.reasons.as_slice() {
+        _ if run.verdict.passed && run.verdict.valid && !run.repeats.is_empty() => return Ok(()),
+        [] => "it has no repetition".into(),
+        reasons => reasons.join("; "),
+    };
+    Err(CompareError::Unusable { which, why })
+}
+
+/// What was offered, in words; a rate that was looked for is an outcome, not a load.
+fn load(run: &RunResult) -> String {
+    let of = |repeat: &Repeat| match repeat.offered_per_s {
+        _ if !repeat.search.is_empty() => "the highest that is sustained".to_owned(),
+        Some(per_s) => format!("{per_s}/s"),
+        None => repeat.loop_kind.clone(),
+    };
+    run.repeats.first().map(of).unwrap_or_default()
+}
+
+fn row(figure: &Figure, a: &RunResult, b: &RunResult, threshold: f64) -> Option<Row> {
+    let values = |run: &RunResult| run.repeats.iter().map(figure.of).collect::<Option<Vec<_>>>();
+    let (all_a, all_b) = (values(a)?, values(b)?);
+    let (a, b) = (median(&all_a), median(&all_b));
+    if a <= 0.0 || b <= 0.0 {
+        return None;
+    }
+    let is_better_high = figure.kind == FigureKind::Rate;
+    let worse_by = if is_better_high { (a - b) / a } else { (b - a) / a };
+    let allowed = if figure.kind == FigureKind::Tail { threshold * TAIL_FACTOR } else { threshold };
+    let pairs =
+        all_a.iter().flat_map(|a| all_b.iter().map(move |b| if is_better_high { b < a } else { b > a }));
+    let worse_pairs = pairs.clone().filter(|is_worse| *is_worse).count() as f64 / pairs.count() as f64;
+    let is_latency = matches!(figure.kind, FigureKind::Median | FigureKind::Tail);
+    let is_noticeable = !is_latency || b - a >= LATENCY_US_MIN;
+    let is_regression = worse_by > allowed && worse_pairs >= WORSE_PAIRS_MIN && is_noticeable;
+    Some(Row { figure: figure.name, a, b, worse_by, allowed, is_regression })
+}
+
+/// The middle one, or the mean of the two in the middle.
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    if sorted.len() % 2 == 1 { sorted[middle] } else { f64::midpoint(sorted[middle - 1], sorted[middle]) }
+}
+
+fn p50(repeat: &Repeat, name: &str) -> Option<f64> {
+    repeat.latencies.get(name).map(|latency| latency.p50_us as f64)
+}
+
+fn p99(repeat: &Repeat, name: &str) -> Option<f64> {
+    repeat.latencies.get(name).map(|latency| latency.p99_us as f64)
+}
+
+fn service(repeat: &Repeat, name: &str) -> Option<f64> {
+    if repeat.latencies.contains_key(name) { None } else { p50(repeat, &format!("{name}_service")) }
+}
+
+fn broker_cpu_us(repeat: &Repeat) -> Option<f64> {
+    let deliveries = repeat.counts.delivered + repeat.counts.echoed;
+    let cpu_s = repeat.broker.as_ref()?.cpu_s;
+    (deliveries > 0).then(|| cpu_s * 1e6 / deliveries as f64)
+}
+
+fn differences(a: &Environment, b: &Environment) -> Vec<String> {
+    let tell = |it: &Environment| {
+        BTreeMap::from([
+            ("processor", it.cpu_model.clone()),
+            ("cores", it.cores.to_string()),
+            ("generator's cores", format!("{:?}", it.generator_cores)),
+            ("broker's cores", format!("{:?}", it.broker_cores)),
+            ("kernel", it.kernel.clone()),
+            ("file system", it.file_system.clone()),
+            ("receive buffer limit", it.rmem_max_bytes.to_string()),
+            ("sync mode", it.sync_mode.clone()),
+            ("build profile", it.build_profile.clone()),
+            ("broker's configuration", it.broker_config.clone().unwrap_or_else(|| "not named".into())),
+        ])
+    };
+    let (a, b) = (tell(a), tell(b));
+    let differing = a.into_iter().filter(|(name, value)| b[name] != *value);
+    differing.map(|(name, value)| format!("{name}: {value} / {}", b[name])).collect()
+}

@@ -1,0 +1,95 @@
+//! `compare` on made-up results: two runs of one build pass, a planted delay does not, and what says nothing is refused.
+
+mod synthetic;
+
+use synthetic::{Shape, run};
+use wardline_loadgen::compare::{CompareError, Comparison, THRESHOLD, compare};
+use wardline_loadgen::result::{Latency, RunResult};
+
+/// A run whose repetitions differ by a few percent, with every latency stretched by `factor`.
+fn stretched(factor: f64) -> RunResult {
+    let mut result = run(&Shape::default());
+    for (repeat, noise) in result.repeats.iter_mut().zip([0.96, 1.0, 1.05]) {
+        repeat.search.clear();
+        for latency in repeat.latencies.values_mut() {
+            stretch(latency, factor * noise);
+        }
+    }
+    result
+}
+
+fn stretch(latency: &mut Latency, factor: f64) {
+    for us in [&mut latency.p50_us, &mut latency.p99_us] {
+        *us = (*us as f64 * factor) as u64;
+    }
+}
+
+fn compared(a: &RunResult, b: &RunResult) -> Comparison {
+    compare(a, b, THRESHOLD).expect("the two can be compared")
+}
+
+fn regressions(comparison: &Comparison) -> Vec<&str> {
+    comparison.rows.iter().filter(|row| row.is_regression).map(|row| row.figure).collect()
+}
+
+#[test]
+fn the_same_build_has_no_regression() {
+    for factor in [0.8, 0.95, 1.0, 1.05] {
+        let comparison = compared(&stretched(1.0), &stretched(factor));
+        assert!(!comparison.has_regression(), "{factor}: {:?}", regressions(&comparison));
+    }
+}
+
+#[test]
+fn a_delay_of_a_fifth_is_a_regression() {
+    let comparison = compared(&stretched(1.0), &stretched(1.2));
+    assert!(regressions(&comparison).contains(&"delivery p50, µs"), "{:?}", comparison.rows);
+}
+
+#[test]
+fn one_bad_repetition_is_noise() {
+    let mut b = stretched(1.0);
+    b.repeats[0].latencies.values_mut().for_each(|latency| stretch(latency, 3.0));
+    assert!(!compared(&stretched(1.0), &b).has_regression());
+}
+
+#[test]
+fn fewer_deliveries_are_a_regression() {
+    let (a, mut b) = (stretched(1.0), stretched(1.0));
+    b.repeats.iter_mut().for_each(|repeat| repeat.rates.delivered_per_s *= 0.8);
+    assert_eq!(regressions(&compared(&a, &b)), ["delivered/s"]);
+    assert!(!compared(&b, &a).has_regression(), "more deliveries are none");
+}
+
+#[test]
+fn what_says_nothing_is_refused() {
+    let a = stretched(1.0);
+    let other_workload = RunResult { workload: "ward-chat".into(), ..a.clone() };
+    let refused = compare(&a, &other_workload, THRESHOLD).unwrap_err();
+    assert!(matches!(refused, CompareError::Workload { .. }), "{refused}");
+    let mut invalid = a.clone();
+    invalid.verdict.valid = false;
+    invalid.verdict.reasons.push("the generator was too slow".into());
+    let refused = compare(&a, &invalid, THRESHOLD).unwrap_err();
+    assert_eq!(refused.to_string(), "the second run says nothing: the generator was too slow");
+    let mut faster = a.clone();
+    faster.repeats.iter_mut().for_each(|repeat| repeat.offered_per_s = Some(400.0));
+    let refused = compare(&a, &faster, THRESHOLD).unwrap_err();
+    assert!(matches!(refused, CompareError::Load { .. }), "{refused}");
+}
+
+#[test]
+fn another_machine_is_told() {
+    let mut b = stretched(1.0);
+    b.environment.kernel = "another".into();
+    let differences = compared(&stretched(1.0), &b).differences;
+    assert!(differences.iter().any(|difference| difference.starts_with("kernel:")), "{differences:?}");
+}
+
+#[test]
+fn a_result_survives_its_file() {
+    let result = stretched(1.0);
+    let text = serde_json::to_string(&result).unwrap();
+    let read: RunResult = serde_json::from_str(&text).unwrap();
+    assert_eq!(serde_json::to_value(&result).unwrap(), serde_json::to_value(&read).unwrap());
+}
