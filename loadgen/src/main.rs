@@ -22,10 +22,6 @@ use wardline_loadgen::replay::people;
 use wardline_loadgen::replay::report::Report;
 use wardline_loadgen::replay::trace::Trace;
 
-/// Thousands of clients in one process make and drop many small things; a fifth of the generator's time went there.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Wardline's load generator.
 #[derive(Parser)]
 #[command(version)]

@@ -88,8 +88,15 @@ fn another_machine_is_told() {
 
 #[test]
 fn a_result_survives_its_file() {
+    let folder = tempfile::tempdir().unwrap();
     let result = stretched(1.0);
-    let text = serde_json::to_string(&result).unwrap();
-    let read: RunResult = serde_json::from_str(&text).unwrap();
-    assert_eq!(serde_json::to_value(&result).unwrap(), serde_json::to_value(&read).unwrap());
+    std::fs::write(folder.path().join("result.json"), serde_json::to_vec(&result).unwrap()).unwrap();
+    let read = wardline_loadgen::report::read(folder.path()).unwrap().result;
+    assert_eq!((read.schema, &read.workload_toml), (result.schema, &result.workload_toml));
+    for (read, repeat) in read.repeats.iter().zip(&result.repeats) {
+        assert_eq!(read.integrity, repeat.integrity);
+        assert_eq!(read.latencies["deliver"].p99_us, repeat.latencies["deliver"].p99_us);
+        assert_eq!(read.series.len(), repeat.series.len());
+    }
+    assert!(!compared(&result, &read).has_regression());
 }

@@ -36,8 +36,13 @@ use crate::workload::{Rate, Workload};
 const GENERATOR_CPU_MAX: f64 = 0.95;
 /// Share of the machine's cores that others may use: beyond, the figures are theirs as much as the broker's.
 const OTHERS_SHARE_MAX: f64 = 0.15;
+/// Share of the machine's time that may be stolen: beyond, the figures are the host's.
+const STEAL_MAX: f64 = 0.05;
 /// Late sends beyond this (99th percentile) make the generator the bottleneck.
 const LATE_SEND_P99_MAX: Duration = Duration::from_millis(5);
+
+/// What is offered next, of a rate that was found and then not sustained.
+const STEP_DOWN: f64 = 0.9;
 
 /// What to run, and how.
 #[derive(Clone, Debug)]
@@ -140,8 +145,18 @@ impl Run {
             return Ok(if stop.is_cancelled() { Ending::Stopped } else { Ending::Silent });
         };
         repeat.loop_kind = offer::describe(load);
-        let phase = Phase::measured(load, self.warmup, self.duration, seed, u64::from(number) << 32);
-        let played = watch.play(phase, |from_ns| self.begin(&mut scene, dialler, from_ns)).await?;
+        let stream = u64::from(number) << 32;
+        let phase = Phase::measured(load, self.warmup, self.duration, seed, stream);
+        let mut played = watch.play(phase, |from_ns| self.begin(&mut scene, dialler, from_ns)).await?;
+        let mut load = load;
+        while self.rate == Rate::Max
+            && let Some(lower) = self.lower(&watch, load, &played, &mut repeat)
+        {
+            load = lower;
+            let stream = stream + repeat.search.len() as u64;
+            let phase = Phase::measured(load, self.warmup, self.duration, seed, stream);
+            played = watch.play(phase, |_| {}).await?;
+        }
         if played.ending == Ending::Complete {
             shift::flush(&scene).await;
         }
@@ -180,6 +195,22 @@ impl Run {
             repeat.offered_per_s = Some(per_s);
         }
         Ok(Some(load))
+    }
+
+    /// What to offer instead of a rate that short trials sustained and the whole measured time did not.
+    fn lower(&self, watch: &Watch<'_>, load: Load, played: &Played, repeat: &mut Repeat) -> Option<Load> {
+        let Load::Open(rate_per_s) = load else { return None };
+        let trial = search::judge(watch, rate_per_s, played);
+        repeat.search.push(trial);
+        if trial.is_sustained || !matches!(played.ending, Ending::Complete | Ending::Overrun) {
+            return None;
+        }
+        let lower_per_s = rate_per_s * STEP_DOWN;
+        watch
+            .progress
+            .note(&format!("{rate_per_s:.0}/s was not sustained throughout; {lower_per_s:.0}/s instead"));
+        repeat.offered_per_s = Some(lower_per_s);
+        (lower_per_s > 1.0).then_some(Load::Open(lower_per_s))
     }
 
     /// Starts what happens at certain times of the measured one.
@@ -277,6 +308,10 @@ impl Found {
         if is_shared {
             say(format!("other processes used {:.2} cores of this machine", repeat.others_cores));
         }
+        let is_robbed = repeat.steal > STEAL_MAX;
+        if is_robbed {
+            say(format!("the host took {:.0} % of this machine's time", repeat.steal * 100.0));
+        }
         for trouble in &troubles {
             say(trouble.clone());
         }
@@ -284,6 +319,7 @@ impl Found {
         self.verdict.valid &= is_right
             && repeat.bottleneck.is_none()
             && !is_shared
+            && !is_robbed
             && troubles.is_empty()
             && !repeat.is_partial
             && counts.reconnects == 0;
