@@ -21,13 +21,16 @@ use tokio::time::{sleep_until, timeout};
 use super::contestant::Contestant;
 use super::ledger::{Delivery, Ledger};
 use super::message::{Message, Messages};
-use super::server::{Server, Site};
+use super::server::Site;
 use super::timer::Timer;
 use super::usage::{self, Usage};
 use crate::result::Integrity;
 
-/// Longest time from the last publish until everybody has everything.
-const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
+#[cfg(test)]
+mod tests;
+
+/// Longest time without progress, beside those of the task.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 /// Longest time to connect everybody.
 const OPEN_DEADLINE: Duration = Duration::from_secs(120);
 
@@ -47,7 +50,8 @@ pub(crate) trait Peer: Sized {
         readers: usize,
     ) -> anyhow::Result<(Vec<Self::Publisher>, Vec<Self::Reader>)>;
 
-    fn server(&self) -> &Server;
+    /// What its processes have used so far.
+    fn usage(&self) -> anyhow::Result<Usage>;
 }
 
 /// The server's acknowledgement of a publish.
@@ -73,6 +77,8 @@ pub(crate) struct Task {
     pub(crate) readers: usize,
     pub(crate) warmup: Duration,
     pub(crate) duration: Duration,
+    /// Longest time from the last publish until everybody has everything; what is missing then is lost.
+    pub(crate) drain: Duration,
     pub(crate) payload_bytes: usize,
 }
 
@@ -137,7 +143,7 @@ pub(crate) async fn measure<P: Peer>(peer: &P, task: &Task) -> anyhow::Result<Se
         run.drained().await;
         anyhow::Ok(used)
     };
-    let limit = task.warmup + task.duration + 2 * DRAIN_DEADLINE;
+    let limit = task.warmup + task.duration + task.drain + ANSWER_DEADLINE;
     let used = timeout(limit, work).await.context("the server stopped answering")??;
     drop(tasks);
     Ok(Seen {
@@ -233,7 +239,7 @@ impl Run {
             }
         };
         // Whatever is missing then is counted as lost.
-        let _ = timeout(DRAIN_DEADLINE, settled).await;
+        let _ = timeout(self.task.drain, settled).await;
     }
 }
 
@@ -272,7 +278,7 @@ async fn publish_acked(mut publisher: impl Publisher, run: &Run, in_flight: usiz
 async fn publish_delivered(mut publisher: impl Publisher, run: &Run) -> anyhow::Result<()> {
     let mut waiting = VecDeque::new();
     while Instant::now() < run.end() {
-        let place = timeout(DRAIN_DEADLINE, run.window.acquire()).await;
+        let place = timeout(ANSWER_DEADLINE, run.window.acquire()).await;
         place.context("readers do not get what was published")?.context("nobody closes the window")?.forget();
         let payload = run.message(Instant::now());
         waiting.push_back(publisher.publish(payload).await?);
@@ -328,7 +334,7 @@ async fn read(mut reader: impl Reader, number: usize, run: Rc<Run>) -> anyhow::R
 
 /// Takes down what is used over the measured time.
 async fn watch(peer: &impl Peer, run: &Run) -> anyhow::Result<Used> {
-    let now = || anyhow::Ok((Usage::of_self()?, peer.server().usage()?, usage::machine()?));
+    let now = || anyhow::Ok((Usage::of_self()?, peer.usage()?, usage::machine()?));
     sleep_until(run.warm().into()).await;
     let (began, before) = (Instant::now(), now()?);
     sleep_until(run.end().into()).await;

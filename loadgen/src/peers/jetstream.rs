@@ -19,6 +19,7 @@ use super::contestant::Contestant;
 use super::harness::{self, Ack, Peer};
 use super::identity::Identity;
 use super::server::{Server, Site, free_address};
+use super::usage::Usage;
 
 const STREAM: &str = "work";
 /// Threads that give it the best figures on one core, of 1, 2, 4 and 8.
@@ -100,8 +101,8 @@ impl Peer for Jetstream {
         Ok((writing, reading))
     }
 
-    fn server(&self) -> &Server {
-        &self.server
+    fn usage(&self) -> anyhow::Result<Usage> {
+        self.server.usage()
     }
 }
 

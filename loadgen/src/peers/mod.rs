@@ -41,6 +41,8 @@ use server::Site;
 
 /// The file within the output folder.
 const FILE: &str = "peers.json";
+/// Longest time from the last publish until everybody has everything.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 /// Highest rate of messages a second.
 const RATE_MAX: f64 = 1_000_000.0;
 /// Longest measurement, and longest warm-up.
@@ -270,6 +272,7 @@ fn task(arguments: &Arguments, work: Work) -> Task {
         readers,
         warmup: arguments.warmup,
         duration: arguments.duration,
+        drain: DRAIN_DEADLINE,
         payload_bytes: arguments.payload_bytes as usize,
     }
 }

@@ -13,6 +13,7 @@ use super::contestant::Contestant;
 use super::harness::{self, Ack, Peer};
 use super::identity::Identity;
 use super::server::{Server, Site, free_address};
+use super::usage::Usage;
 
 const TOPIC: &str = "work";
 /// Most requests that wait for the client's own loop.
@@ -87,8 +88,8 @@ impl Peer for Mosquitto {
         Ok((writing, reading))
     }
 
-    fn server(&self) -> &Server {
-        &self.server
+    fn usage(&self) -> anyhow::Result<Usage> {
+        self.server.usage()
     }
 }
 

@@ -22,6 +22,7 @@ use lapin::{
 use super::contestant::Contestant;
 use super::harness::{self, Ack, Peer};
 use super::server::{Server, Site, free_address};
+use super::usage::Usage;
 
 const EXCHANGE: &str = "work";
 /// `delivery_mode` of a message that must be stored.
@@ -121,8 +122,8 @@ impl Peer for Rabbitmq {
         Ok((writing, reading))
     }
 
-    fn server(&self) -> &Server {
-        &self.server
+    fn usage(&self) -> anyhow::Result<Usage> {
+        self.server.usage()
     }
 }
 

@@ -16,6 +16,7 @@ use wardline_client::{
 use super::contestant::Contestant;
 use super::harness::{self, Ack, Peer};
 use super::server::{Server, Site};
+use super::usage::Usage;
 use crate::dialler;
 use crate::token::{Claims, Signer};
 
@@ -81,8 +82,8 @@ impl Peer for Wardline {
         Ok((writing, reading))
     }
 
-    fn server(&self) -> &Server {
-        &self.server
+    fn usage(&self) -> anyhow::Result<Usage> {
+        self.server.usage()
     }
 }
 
