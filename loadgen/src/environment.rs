@@ -19,6 +19,8 @@ use crate::run::usage::{Process, cores_online, number};
 const SYNCS: usize = 200;
 /// What each of them writes first.
 const SYNC_BYTES: usize = 4096;
+/// Longest of them that is told from longer ones.
+const SYNC_US_MAX: u64 = 60_000_000;
 const UNKNOWN: &str = "unknown";
 
 /// What is asked about the broker.
@@ -94,7 +96,9 @@ fn sync_mode(config: Option<&str>) -> String {
 fn time_syncs(folder: &Path) -> anyhow::Result<[u64; 2]> {
     let path = folder.join(format!(".wardline-loadgen-sync-{}", std::process::id()));
     let failed = || format!("cannot time syncs in {}", folder.display());
-    let mut times = Histogram::<u64>::new(3).context("the bounds are constants that are valid")?;
+    // With bounds: one that grows by itself does not grow for a saturating record.
+    let mut times = Histogram::<u64>::new_with_bounds(1, SYNC_US_MAX, 3)
+        .context("the bounds are constants that are valid")?;
     let mut timing = || -> std::io::Result<()> {
         let mut file = File::create(&path)?;
         for _ in 0..SYNCS {

@@ -117,8 +117,10 @@ fn several_runs_are_named_and_compared() {
 }
 
 #[test]
-fn runs_of_the_same_size_have_no_cost_plot() {
-    let runs = [named("a", run(&Shape::default())), named("a", run(&Shape::default()))];
+fn neither_the_same_size_nor_another_kind_of_workload_makes_a_cost_plot() {
+    let mut other = run(&Shape { members: 8, conversations: 3, ..Shape::default() });
+    other.workload = "code-blue".into();
+    let runs = [named("a", run(&Shape::default())), named("a", run(&Shape::default())), named("b", other)];
     let html = render(&runs);
     let titles = titles(&parse(&html));
     assert!(!titles.iter().any(|title| title.starts_with("Broker CPU by")), "{titles:?}");

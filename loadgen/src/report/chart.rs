@@ -131,7 +131,7 @@ impl Chart {
     fn legend(&self) -> (String, usize) {
         let mut svg = String::new();
         let (mut left, mut row) = (LEFT, 0);
-        for series in &self.series {
+        for series in self.series.iter().filter(|series| !series.points.is_empty()) {
             let width = SAMPLE + series.name.chars().count() as f64 * CHARACTER;
             if left > LEFT && left + width > WIDTH - RIGHT {
                 (left, row) = (LEFT, row + 1);

@@ -107,42 +107,60 @@ fn overlay(runs: &[Run]) -> Option<String> {
     plots::overlay(&latencies).draw("overlay")
 }
 
-/// Plots for each measure of size in which runs differ.
+/// Plots for each measure of size in which runs of one family differ.
 fn costs(runs: &[Run]) -> Vec<String> {
     let sized: Vec<(Size, &Run)> =
         runs.iter().filter_map(|run| Some((figure::size(&run.result)?, run))).collect();
     let by = |label: &'static str, measure: fn(&Size) -> f64| {
         let sized: Vec<(f64, &Run)> = sized.iter().map(|(size, run)| (measure(size), *run)).collect();
-        costs_by(label, sized)
+        costs_by(label, &families(sized))
     };
     let mut pictures = by("members of the largest conversation (log scale)", |size| size.members);
     pictures.extend(by("conversations (log scale)", |size| size.conversations));
     pictures
 }
 
-fn costs_by(label: &'static str, mut sized: Vec<(f64, &Run)>) -> Vec<String> {
+/// Runs of the same kind of workload, by size; only where there is more than one size.
+fn families(mut sized: Vec<(f64, &Run)>) -> Vec<(&str, Vec<(f64, &Run)>)> {
     sized.sort_by(|a, b| a.0.total_cmp(&b.0));
-    if sized.first().map(|(size, _)| *size) == sized.last().map(|(size, _)| *size) {
-        return Vec::new();
+    let mut families: Vec<(&str, Vec<(f64, &Run)>)> = Vec::new();
+    for (size, run) in sized {
+        let name = figure::family(&run.result);
+        match families.iter_mut().find(|(family, _)| *family == name) {
+            Some((_, members)) => members.push((size, run)),
+            None => families.push((name, vec![(size, run)])),
+        }
     }
-    let points = |cost: fn(&Repeat) -> Option<f64>| -> Vec<(f64, f64)> {
-        sized.iter().filter_map(|(size, run)| Some((*size, figure::median(&run.result, cost)?))).collect()
+    families.retain(|(_, members)| members.windows(2).any(|pair| pair[0].0 < pair[1].0));
+    families
+}
+
+fn costs_by(label: &'static str, families: &[(&str, Vec<(f64, &Run)>)]) -> Vec<String> {
+    let lines = |cost: fn(&Repeat) -> Option<f64>| {
+        let lines = families.iter().enumerate().map(|(colour, (name, members))| {
+            let points =
+                members.iter().filter_map(|(size, run)| Some((*size, figure::median(&run.result, cost)?)));
+            Series::line(*name, colour, points.collect()).marked(Mark::Dotted)
+        });
+        lines.collect::<Vec<_>>()
     };
     let what = label.split(' ').next().unwrap_or_default();
     let charts = [
-        cost(what, label, "CPU", "broker CPU per delivery (µs)", points(figure::broker_us_per_delivery)),
-        cost(what, label, "memory", "broker memory (MiB)", points(figure::broker_mib)),
+        cost(what, label, "CPU", "broker CPU per delivery (µs)", lines(figure::broker_us_per_delivery)),
+        cost(what, label, "memory", "broker memory (MiB)", lines(figure::broker_mib)),
     ];
     let drawn = charts.iter().enumerate();
     drawn.filter_map(|(index, chart)| chart.draw(&format!("cost-{what}{index}"))).collect()
 }
 
-fn cost(size: &str, x: &'static str, kind: &str, y: &'static str, points: Vec<(f64, f64)>) -> Chart {
+fn cost(size: &str, x: &'static str, kind: &str, y: &'static str, series: Vec<Series>) -> Chart {
     Chart {
         title: format!("Broker {kind} by {size}"),
-        description: format!("How the broker's {kind} grows with {size}, a dot for each run."),
+        description: format!(
+            "How the broker's {kind} grows with {size}: a dot for the median of each run, a line for each kind of workload."
+        ),
         x: Axis::new(x, Scale::Log),
         y: Axis::new(y, Scale::Linear),
-        series: vec![Series::line("median of each run", 0, points).marked(Mark::Dotted)],
+        series,
     }
 }

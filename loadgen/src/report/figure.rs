@@ -41,9 +41,17 @@ pub(super) fn broker_cores(repeat: &Repeat) -> Option<f64> {
     (repeat.measured_s > 0.0).then(|| Some(repeat.broker?.cpu_s / repeat.measured_s)).flatten()
 }
 
-/// The broker's CPU time for each delivery, or for each acknowledged message where nobody reads, in microseconds.
+/// The broker's CPU time for each delivery, in microseconds.
 pub(super) fn broker_us_per_delivery(repeat: &Repeat) -> Option<f64> {
-    let events = if repeat.counts.delivered > 0 { repeat.counts.delivered } else { repeat.counts.acked };
+    broker_us_per(repeat, repeat.counts.delivered)
+}
+
+/// The broker's CPU time for each acknowledged message, in microseconds.
+pub(super) fn broker_us_per_message(repeat: &Repeat) -> Option<f64> {
+    broker_us_per(repeat, repeat.counts.acked)
+}
+
+fn broker_us_per(repeat: &Repeat, events: u64) -> Option<f64> {
     (events > 0).then(|| Some(repeat.broker?.cpu_s * 1e6 / events as f64)).flatten()
 }
 
@@ -78,6 +86,12 @@ pub(super) fn size(run: &RunResult) -> Option<Size> {
         .max()?;
     (conversations > 0 && members > 0)
         .then_some(Size { members: members as f64, conversations: conversations as f64 })
+}
+
+/// What workloads that differ only in size have in common: the name without a number at its end.
+pub(super) fn family(run: &RunResult) -> &str {
+    let name = run.workload.trim_end_matches(|character: char| character.is_ascii_digit());
+    name.trim_end_matches('-')
 }
 
 /// Writes a value: to three digits, and whole from 100 on. No figure here is negative.

@@ -50,8 +50,9 @@ pub fn render(runs: &[Run]) -> String {
     // Writing to a string does not fail.
     let _ = writeln!(
         body,
-        "<p class=\"soft\">{count}. Latencies count from the time at which a message was due, so waiting is in them; \
-         percentiles come from whole histograms. Rates and plots leave the warm-up out, the integrity check does not.</p>"
+        "<p class=\"soft\">{count}. In an open loop latencies count from the time at which a message was due, so waiting is \
+         in them; percentiles come from whole histograms. Rates and plots leave the warm-up out, the integrity check \
+         does not.</p>"
     );
     if runs.len() > 1 {
         body += &comparison::section(runs);

@@ -85,7 +85,7 @@ fn deliveries(seconds: &[Second]) -> Chart {
         description: "Messages that recipients took from their inboxes in each second.".into(),
         x: time_axis(),
         y: Axis::new("deliveries per second", Scale::Linear),
-        series: vec![over_time("deliveries", 0, seconds, |second| Some(second.delivered as f64))],
+        series: happening("deliveries", 0, seconds, |second| second.delivered),
     }
 }
 
@@ -95,7 +95,7 @@ fn acks(seconds: &[Second]) -> Chart {
         description: "Messages that became durable and were acknowledged in each second.".into(),
         x: time_axis(),
         y: Axis::new("messages per second", Scale::Linear),
-        series: vec![over_time("acknowledged messages", 1, seconds, |second| Some(second.acked as f64))],
+        series: happening("acknowledged messages", 1, seconds, |second| second.acked),
     }
 }
 
@@ -188,6 +188,12 @@ fn over_time(
 ) -> Series {
     let points = seconds.iter().filter_map(|second| Some((second.at_s, value(second)?)));
     Series::line(name, colour, points.collect())
+}
+
+/// A line of what happened in each second; none if nothing ever did.
+fn happening(name: &str, colour: usize, seconds: &[Second], count: fn(&Second) -> u64) -> Vec<Series> {
+    let ever = seconds.iter().any(|second| count(second) > 0);
+    ever.then(|| over_time(name, colour, seconds, |second| Some(count(second) as f64))).into_iter().collect()
 }
 
 /// Quantiles with milliseconds. The last of few measurements stands for a quantile that they can tell.

@@ -21,6 +21,10 @@ pub(super) fn section(run: &Run, number: usize) -> String {
     html += &verdict(result);
     let command = result.command.join(" ");
     let _ = writeln!(html, "<h3>Command</h3>\n<pre>{}</pre>", escape(&command));
+    if let Some(kind) = result.repeats.first().map(|repeat| &repeat.loop_kind).filter(|kind| !kind.is_empty())
+    {
+        let _ = writeln!(html, "<p class=\"soft\">{}</p>", escape(kind));
+    }
     html += &rates(result);
     html += &latencies(result);
     html += &integrity(result);
@@ -56,7 +60,9 @@ pub(super) fn word(result: &RunResult) -> &'static str {
 fn verdict(result: &RunResult) -> String {
     let (class, text) = match word(result) {
         "failed" => ("bad", "Failed: the broker did something wrong."),
-        "not valid" => ("doubt", "Not valid: nothing was found wrong, but these figures say nothing."),
+        "not valid" => {
+            ("doubt", "Not valid: nothing was found wrong with the broker, but these figures do not hold.")
+        }
         _ => (
             "good",
             "Passed: nothing lost, duplicated or reordered, and the generator was not the bottleneck.",
@@ -79,6 +85,7 @@ fn rates(result: &RunResult) -> String {
         "delivered /s",
         "delivered MiB/s",
         "broker CPU (cores)",
+        "broker CPU (µs per message)",
         "broker CPU (µs per delivery)",
         "broker memory (MiB)",
         "generator CPU (cores)",
@@ -94,11 +101,12 @@ fn rates_row((index, repeat): (usize, &Repeat)) -> Vec<String> {
     let generator = (repeat.measured_s > 0.0).then(|| repeat.generator.cpu_s / repeat.measured_s);
     vec![
         format!("{}{partial}", index + 1),
-        repeat.offered_per_s.map_or_else(|| "searched".into(), |rate| number(Some(rate))),
+        number(repeat.offered_per_s),
         number(Some(repeat.rates.acked_per_s)),
         number(Some(repeat.rates.delivered_per_s)),
         number(Some(repeat.rates.delivered_bytes_per_s / f64::from(1 << 20))),
         number(figure::broker_cores(repeat)),
+        number(figure::broker_us_per_message(repeat)),
         number(figure::broker_us_per_delivery(repeat)),
         number(figure::broker_mib(repeat)),
         number(generator),
@@ -139,6 +147,7 @@ fn integrity(result: &RunResult) -> String {
         "foreign",
         "misnumbered",
         "given up",
+        "unanswered",
         "reconnects",
     ];
     let rows: Vec<Vec<String>> = result
@@ -158,6 +167,7 @@ fn integrity(result: &RunResult) -> String {
                 foreign,
                 misnumbered,
                 counts.failed,
+                counts.unanswered,
                 counts.reconnects,
             ];
             std::iter::once(index as u64 + 1).chain(cells).map(count).collect()

@@ -58,6 +58,7 @@ fn repeat(shape: &Shape, seed: u64) -> Repeat {
     .into();
     Repeat {
         offered_per_s: Some(shape.rate),
+        loop_kind: "open".into(),
         measured_s: seconds,
         counts: Counts {
             published: (shape.rate * seconds) as u64,
