@@ -117,6 +117,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 }
 
 fn plan(arguments: &Arguments) -> anyhow::Result<Run> {
+    if arguments.workload == "trace" {
+        bail!("the trace is a command of its own, because its people come and go: `wardline-loadgen trace`");
+    }
     let mut workload = Workload::find(&arguments.workload)?;
     let rate = arguments.rate.unwrap_or(workload.rate);
     if let Some(in_flight) = arguments.in_flight {

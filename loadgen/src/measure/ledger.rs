@@ -198,8 +198,9 @@ impl Ledger {
         self.streams.iter().map(|stream| stream.sent - stream.acked_count - stream.failed).sum()
     }
 
-    /// What is wrong, now that nothing more will come.
-    pub fn finish(&self) -> Integrity {
+    /// What is wrong. `is_over`: nothing more will come, so what a recipient lacks at the end is lost; otherwise only
+    /// what later messages have overtaken.
+    pub fn finish(&self, is_over: bool) -> Integrity {
         let mut found = self.found;
         for (room, expected) in self.rooms.iter().zip(&self.sums) {
             let streams = (room.publishers * room.lanes) as usize;
@@ -209,14 +210,14 @@ impl Ledger {
             }
             for member in 0..room.members as usize {
                 let tracks = &self.tracks[room.tracks + member * streams..][..streams];
-                let missing = tracks
-                    .iter()
-                    .zip(&self.streams[room.streams..])
-                    .map(|(track, stream)| track.missing(&stream.acked, stream.sent));
-                let missing: u64 = missing.sum();
-                found.lost += missing;
+                let (mut skipped, mut rest) = (0, 0);
+                for (track, stream) in tracks.iter().zip(&self.streams[room.streams..]) {
+                    skipped += track.skipped_of(&stream.acked);
+                    rest += track.rest_of(&stream.acked);
+                }
+                found.lost += skipped + if is_over { rest } else { 0 };
                 let sum = self.seats[room.seats + member].sum;
-                found.misnumbered += u64::from(is_settled && missing == 0 && sum != *expected);
+                found.misnumbered += u64::from(is_settled && skipped + rest == 0 && sum != *expected);
             }
         }
         found
@@ -258,12 +259,15 @@ impl Track {
         Seen::Ahead(forgotten)
     }
 
-    /// How many of those that `acked` has seen are not here.
-    fn missing(&self, acked: &Self, sent: u64) -> u64 {
+    /// How many that `acked` has seen were skipped here.
+    fn skipped_of(&self, acked: &Self) -> u64 {
         let skipped = self.skipped.iter().flat_map(|skipped| skipped.iter());
-        let skipped = skipped.filter(|counter| acked.has(**counter)).count() as u64;
-        let rest = (self.next..sent.min(acked.next)).filter(|counter| acked.has(*counter)).count() as u64;
-        skipped + rest
+        skipped.filter(|counter| acked.has(**counter)).count() as u64
+    }
+
+    /// How many that `acked` has seen lie beyond the last one here.
+    fn rest_of(&self, acked: &Self) -> u64 {
+        (self.next..acked.next).filter(|counter| acked.has(*counter)).count() as u64
     }
 
     fn has(&self, counter: u64) -> bool {

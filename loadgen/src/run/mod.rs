@@ -225,6 +225,8 @@ impl Run {
     }
 
     fn fill(&self, repeat: &mut Repeat, scene: &Scene, played: &Played, load: Load) {
+        // What is still on its way when a run is cut short, or its broker dies, is not lost yet.
+        let is_over = matches!(played.ending, Ending::Complete | Ending::Undrained);
         let recorder = scene.stage.recorder.borrow();
         let measured_s = played.measured.as_secs_f64();
         repeat.measured_s = measured_s;
@@ -237,7 +239,7 @@ impl Run {
             delivered_per_s: recorder.flow.delivered as f64 / measured_s.max(1e-9),
             delivered_bytes_per_s: recorder.flow.delivered_bytes as f64 / measured_s.max(1e-9),
         };
-        repeat.integrity = scene.stage.ledger.borrow().finish();
+        repeat.integrity = scene.stage.ledger.borrow().finish(is_over);
         repeat.latencies = recorder.latencies();
         repeat.late_send = recorder.latency(Name::LateSend);
         repeat.series = recorder.seconds().to_vec();

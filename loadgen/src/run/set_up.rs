@@ -22,10 +22,12 @@ use crate::plan::{Person, Plan, RoomPlan};
 use crate::progress::Progress;
 use crate::workload::{AudienceKind, Workload};
 
-/// Longest time to connect everybody: 5,000 handshakes take some ten seconds on two cores.
-const CONNECT_DEADLINE: Duration = Duration::from_secs(120);
-/// Longest time to make all conversations.
-const CREATE_DEADLINE: Duration = Duration::from_secs(120);
+/// Longest time to set up, beside that for each person and conversation.
+const SET_UP_DEADLINE: Duration = Duration::from_secs(60);
+/// Longest time for each person to connect: a handshake takes some two milliseconds on two cores.
+const CONNECT_DEADLINE: Duration = Duration::from_millis(20);
+/// Longest time for each conversation to be made.
+const CREATE_DEADLINE: Duration = Duration::from_millis(5);
 /// Conversations that are made at the same time.
 const CREATES_MAX: usize = 64;
 /// Most members named in one request: the broker's bound.
@@ -56,15 +58,17 @@ impl Scene {
         let users: Vec<_> = (0..plan.people).map(|person| format!("load-{run:016x}-{person}")).collect();
         let devices: Vec<_> = users.iter().map(|_| DeviceId::random()).collect();
         let connecting = connect(dialler, &users, &devices, progress);
-        let sessions = timeout(CONNECT_DEADLINE, connecting)
+        let deadline = SET_UP_DEADLINE + CONNECT_DEADLINE * plan.people;
+        let sessions = timeout(deadline, connecting)
             .await
-            .with_context(|| format!("not everybody could connect within {CONNECT_DEADLINE:?}"))??;
+            .with_context(|| format!("not everybody could connect within {deadline:?}"))??;
         let broker_version = broker_version(&sessions[0].0);
         let clients: Vec<_> = sessions.iter().map(|(client, _)| client.clone()).collect();
         let creating = create(&plan, &users, &clients, progress);
-        let conversations = timeout(CREATE_DEADLINE, creating)
+        let deadline = SET_UP_DEADLINE + CREATE_DEADLINE * plan.rooms.len() as u32;
+        let conversations = timeout(deadline, creating)
             .await
-            .with_context(|| format!("not all conversations could be made within {CREATE_DEADLINE:?}"))??;
+            .with_context(|| format!("not all conversations could be made within {deadline:?}"))??;
         let people = People { users, devices, clients };
         let stage = Rc::new(Stage::new(workload, plan, seed, run, people, conversations));
         let mut tasks = JoinSet::new();

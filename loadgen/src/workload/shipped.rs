@@ -32,5 +32,8 @@ shipped!(
     "fan-out-10",
     "fan-out-100",
     "fan-out-1000",
+    "conversations-1000",
+    "conversations-10000",
+    "conversations-100000",
     "soak",
 );
