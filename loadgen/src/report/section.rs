@@ -90,6 +90,7 @@ fn rates(result: &RunResult) -> String {
         "broker memory (MiB)",
         "generator CPU (cores)",
         "late sends p99 (ms)",
+        "others' CPU (cores)",
         "steal (%)",
     ];
     let rows: Vec<Vec<String>> = result.repeats.iter().enumerate().map(rates_row).collect();
@@ -111,6 +112,7 @@ fn rates_row((index, repeat): (usize, &Repeat)) -> Vec<String> {
         number(figure::broker_mib(repeat)),
         number(generator),
         number(Some(repeat.late_send.p99_us as f64 / 1000.0)),
+        number(Some(repeat.others_cores)),
         number(Some(repeat.steal * 100.0)),
     ]
 }
