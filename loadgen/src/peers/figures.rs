@@ -125,7 +125,9 @@ impl Figures {
                 .collect();
             let ours = medians.iter().find(|median| median.contestant == Contestant::Wardline).cloned();
             for median in &mut medians {
-                median.wardline_ratio = ours.as_ref().map(|ours| ours.compared() / median.compared());
+                let ratio = ours.as_ref().map(|ours| ours.compared() / median.compared());
+                // Of a contestant that got nowhere, none.
+                median.wardline_ratio = ratio.filter(|ratio| ratio.is_finite());
             }
             self.medians.append(&mut medians);
         }
