@@ -171,6 +171,21 @@ fn urgent_messages_may_overtake() {
 }
 
 #[test]
+fn an_urgent_message_that_was_overtaken_may_still_come() {
+    let mut ledger = ledger();
+    let urgent = Target { lane: Lane::Urgent, ..TARGET };
+    let stamps = [ledger.publish(urgent, 0, 0), ledger.publish(urgent, 1, 1)];
+    for (stamp, sequence) in stamps.iter().zip(1..) {
+        ledger.acked(stamp, sequence);
+    }
+    for member in 0..3 {
+        ledger.delivered(ROOM, member, Some(&stamps[1]), 2);
+    }
+    assert_eq!(ledger.finish(false), Integrity::default());
+    assert_eq!(ledger.finish(true).lost, 3);
+}
+
+#[test]
 fn stamps_survive_and_damage_shows() {
     let stamp = Stamp { run: RUN, room: 3, stream: 5, counter: 9, intended_ns: 11, sent_ns: 13 };
     for bytes in [STAMP_BYTES, STAMP_BYTES + 1, STAMP_BYTES + 8, 256, 301] {

@@ -199,7 +199,7 @@ impl Ledger {
     }
 
     /// What is wrong. `is_over`: nothing more will come, so what a recipient lacks at the end is lost; otherwise only
-    /// what later messages have overtaken.
+    /// routine messages that later ones have overtaken: an urgent one may still come in its turn.
     pub fn finish(&self, is_over: bool) -> Integrity {
         let mut found = self.found;
         for (room, expected) in self.rooms.iter().zip(&self.sums) {
@@ -211,9 +211,11 @@ impl Ledger {
             for member in 0..room.members as usize {
                 let tracks = &self.tracks[room.tracks + member * streams..][..streams];
                 let (mut skipped, mut rest) = (0, 0);
-                for (track, stream) in tracks.iter().zip(&self.streams[room.streams..]) {
-                    skipped += track.skipped_of(&stream.acked);
-                    rest += track.rest_of(&stream.acked);
+                for (place, (track, stream)) in tracks.iter().zip(&self.streams[room.streams..]).enumerate() {
+                    let is_urgent = place % room.lanes as usize == 1;
+                    let passed_over = track.skipped_of(&stream.acked);
+                    skipped += if is_urgent { 0 } else { passed_over };
+                    rest += track.rest_of(&stream.acked) + if is_urgent { passed_over } else { 0 };
                 }
                 found.lost += skipped + if is_over { rest } else { 0 };
                 let sum = self.seats[room.seats + member].sum;

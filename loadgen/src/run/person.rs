@@ -60,8 +60,8 @@ struct Receiver<'a> {
 impl Receiver<'_> {
     fn entry(&mut self, entry: &Entry) {
         // Notices tell of the conversation's making.
-        let Body::Message { payload, .. } = &entry.body else { return };
         let stage = self.stage;
+        let Body::Message { payload, .. } = &entry.body else { return bump(&stage.totals.noticed) };
         let now_ns = stage.clock.now_ns();
         let stamp = Stamp::read(payload);
         let Some(seat) = stamp.and_then(|stamp| self.seat(Room(stamp.room))) else {

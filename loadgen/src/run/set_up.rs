@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use wardline_client::{Client, ConversationId, DeviceId, Inbox, NewConversation, Role};
 
 use super::person;
@@ -28,6 +28,10 @@ const SET_UP_DEADLINE: Duration = Duration::from_secs(60);
 const CONNECT_DEADLINE: Duration = Duration::from_millis(20);
 /// Longest time for each conversation to be made.
 const CREATE_DEADLINE: Duration = Duration::from_millis(5);
+/// Nothing new for so long: set up.
+const QUIET: Duration = Duration::from_secs(2);
+/// Longest wait for that.
+const SETTLE_DEADLINE: Duration = Duration::from_secs(120);
 /// Conversations that are made at the same time.
 const CREATES_MAX: usize = 64;
 /// Most members named in one request: the broker's bound.
@@ -75,6 +79,7 @@ impl Scene {
         for (number, (client, inbox)) in sessions.into_iter().enumerate() {
             enter(&stage, &mut tasks, Person(number as u32), client, inbox, None);
         }
+        settle(&stage).await;
         Ok(Self { stage, tasks, broker_version })
     }
 
@@ -93,6 +98,18 @@ impl Scene {
     pub(crate) fn reconnects(&self) -> u64 {
         let clients = self.stage.clients.borrow();
         clients.iter().flatten().map(generation).sum()
+    }
+}
+
+/// Waits until nobody is told of new members any more: in large conversations that is more work than the load.
+async fn settle(stage: &Stage) {
+    let deadline = Instant::now() + SETTLE_DEADLINE;
+    loop {
+        let noticed = stage.totals.noticed.get();
+        sleep(QUIET).await;
+        if stage.totals.noticed.get() == noticed || Instant::now() >= deadline {
+            return;
+        }
     }
 }
 

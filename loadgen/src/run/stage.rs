@@ -66,6 +66,8 @@ pub(crate) struct Totals {
     pub(crate) acked: Cell<u64>,
     pub(crate) failed: Cell<u64>,
     pub(crate) received: Cell<u64>,
+    /// Entries that tell of a conversation's making.
+    pub(crate) noticed: Cell<u64>,
 }
 
 /// What a publisher has to do.
@@ -258,7 +260,10 @@ impl Stage {
 
     /// Grows with everything that happens.
     pub(crate) fn happened(&self) -> u64 {
-        self.totals.acked.get() + self.totals.failed.get() + self.totals.received.get()
+        self.totals.acked.get()
+            + self.totals.failed.get()
+            + self.totals.received.get()
+            + self.totals.noticed.get()
     }
 
     pub(crate) fn client(&self, person: Person) -> Option<Client> {
