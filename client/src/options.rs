@@ -73,7 +73,7 @@ pub struct Options {
     /// Who acknowledges.
     pub acknowledging: Acknowledging,
     /// Over how long receipts are coalesced. A receipt alone costs the broker as much as a message; nobody sees a tick
-    /// turn a hundredth of a second later.
+    /// turn a fiftieth of a second later.
     pub receipt_delay: Duration,
     /// Pauses between attempts.
     pub backoff: Backoff,
