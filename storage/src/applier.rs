@@ -14,20 +14,22 @@ use crate::engine::{Direction, Durability, Engine, EngineError, Mutation, Table}
 use crate::id::{PARTITIONS, PartitionId, Timestamp};
 use crate::key;
 use crate::log::GroupStats;
-use crate::machine::{self, Applied};
+use crate::machine::{self, Effects};
 use crate::overlay::Overlay;
 use crate::recent::Recent;
 use crate::record::Record;
 use crate::scan;
 
-/// Memory for records that were used lately, in each table of which they are kept.
-const RECENT_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Conversations, memberships and watermarks that were used lately and are kept decoded, at most so many of each: some
+/// hundred bytes a record.
+const RECENT_RECORDS_MAX: usize = 100_000;
 
 /// Applies groups, one after the other, on one thread.
 pub struct Applier {
     state: Recent,
     /// How many submissions of each partition have been applied.
     positions: [u64; PARTITIONS as usize],
+    effects: Effects,
 }
 
 /// What came of a group that is durable.
@@ -56,7 +58,7 @@ impl Applier {
             }
             Ok(std::ops::ControlFlow::Continue(()))
         })?;
-        Ok(Self { state: Recent::new(engine, RECENT_BYTES_MAX), positions })
+        Ok(Self { state: Recent::new(engine, RECENT_RECORDS_MAX), positions, effects: Effects::default() })
     }
 
     /// How many submissions of a partition have been applied.
@@ -68,24 +70,24 @@ impl Applier {
     ///
     /// # Errors
     /// [`EngineError`] if the engine failed. Whether the group is durable is then unknown: apply nothing more.
-    pub fn apply_group(&mut self, group: &[Submission]) -> Result<GroupResult, EngineError> {
+    pub fn apply_group<'s>(
+        &mut self,
+        group: impl IntoIterator<Item = &'s Submission>,
+    ) -> Result<GroupResult, EngineError> {
         let started = Instant::now();
         let mut overlay = Overlay::new(&self.state);
-        let mut verdicts = Vec::with_capacity(group.len());
-        let mut events = Vec::with_capacity(group.len());
+        let mut verdicts = Vec::new();
         let mut changed = false;
         let mut touched = [false; PARTITIONS as usize];
         for submission in group {
-            let Applied { verdict, mutations, events: more } = machine::apply(&overlay, submission)?;
-            changed |= !mutations.is_empty();
-            overlay.absorb(mutations);
-            verdicts.push(verdict);
-            events.extend(more);
+            verdicts.push(machine::apply(&overlay, submission, &mut self.effects)?);
+            changed |= !self.effects.changes.is_empty();
+            overlay.absorb(self.effects.changes.drain(..));
             let partition = usize::from(submission.partition().index());
             self.positions[partition] += 1;
             touched[partition] = true;
         }
-        let mut batch = overlay.into_batch();
+        let (mut batch, hot) = overlay.finish();
         batch.extend(self.position_rows(&touched));
         let applied = Instant::now();
         if !batch.is_empty() {
@@ -94,13 +96,13 @@ impl Applier {
             self.state.engine().commit(&batch, durability)?;
         }
         let stats = GroupStats {
-            commands: group.len(),
+            commands: verdicts.len(),
             mutations: batch.len(),
             apply: applied - started,
             commit: applied.elapsed(),
         };
-        self.state.committed(batch);
-        Ok(GroupResult { verdicts, events, stats })
+        self.state.committed(hot);
+        Ok(GroupResult { verdicts, events: std::mem::take(&mut self.effects.events), stats })
     }
 
     fn position_rows(&self, touched: &[bool; PARTITIONS as usize]) -> impl Iterator<Item = Mutation> {

@@ -231,7 +231,7 @@ pub trait Engine: Send + Sync + 'static {
         visit: Visit<'_>,
     ) -> Result<(), EngineError>;
 
-    /// Applies a batch atomically. One writer at a time.
+    /// Applies a batch atomically, in its order: of several changes to one key the last holds. One writer at a time.
     ///
     /// # Errors
     /// [`EngineError`] if it could not be written; stop writing then, and never try again.

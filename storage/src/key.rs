@@ -166,6 +166,11 @@ pub fn dedupe(
     key
 }
 
+/// What remembers the client message ids of somebody in a conversation, whose keys begin with `sender`.
+pub fn dedupes(sender: &[u8; PAIR_BYTES]) -> Span {
+    Span::prefix(sender, DEDUPE_BYTES)
+}
+
 /// Key of a device.
 pub fn device(user: UserId, device: DeviceId) -> [u8; PAIR_BYTES] {
     pair(user.as_bytes(), device.as_bytes())

@@ -16,6 +16,7 @@ pub mod command;
 pub mod conformance;
 pub mod engine;
 pub mod format;
+mod hot;
 pub mod id;
 pub mod key;
 pub mod local;

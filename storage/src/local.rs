@@ -133,7 +133,11 @@ impl<O: Observer> Committer<O> {
             }),
         };
         let waiting = self.queue.stop();
-        self.group.replies.drain(..).chain(waiting).for_each(|reply| reply.send(Err(Lost)));
+        self.group
+            .drain(..)
+            .map(|waiting| waiting.reply)
+            .chain(waiting)
+            .for_each(|reply| reply.send(Err(Lost)));
         let Self { queue, mut observer, applier, .. } = self;
         if let Some(failure) = failure {
             let told = catch_unwind(AssertUnwindSafe(|| observer.failed(&failure)));
@@ -148,12 +152,11 @@ impl<O: Observer> Committer<O> {
 
     fn commit_groups(&mut self) -> Result<(), EngineError> {
         while self.queue.next_group(&mut self.group) {
-            let result = self.applier.apply_group(&self.group.submissions)?;
+            let result = self.applier.apply_group(self.group.iter().map(|waiting| &waiting.submission))?;
             // Durable from here on.
-            self.group.submissions.clear();
-            assert_eq!(result.verdicts.len(), self.group.replies.len(), "a verdict for each submission");
-            for (reply, verdict) in self.group.replies.drain(..).zip(result.verdicts) {
-                reply.send(Ok(verdict));
+            assert_eq!(result.verdicts.len(), self.group.len(), "a verdict for each submission");
+            for (waiting, verdict) in self.group.drain(..).zip(result.verdicts) {
+                waiting.reply.send(Ok(verdict));
             }
             self.observer.committed(result.stats, result.events);
         }

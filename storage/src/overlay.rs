@@ -1,94 +1,124 @@
-//! State as it will be once the group at hand is committed: an engine, and the group's changes over it.
+//! State as it will be once the group at hand is committed: a state, and the group's changes over it.
 //!
-//! Commands of a group see one another through it, and of several changes to one key only the last reaches the
-//! batch. It decides nothing. A change hides what the state below has under its key, even if the change is a
-//! deletion or has expired by the reader's time.
+//! Commands of a group see one another through it. It decides nothing. A change hides what the state below has under
+//! its key, even if the change is a deletion or has expired by the reader's time. Records that are kept decoded reach
+//! the batch once, with their last value; the others in the order of their changes, and are put in order here only if
+//! somebody looks: publishing does not.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::iter::Peekable;
 use std::ops::{Bound, ControlFlow};
 
 use bytes::Bytes;
 
 use crate::engine::{Direction, EngineError, KeyRange, Mutation, Table, Visit};
-use crate::id::Timestamp;
-use crate::machine::State;
+use crate::hot::Hot;
+use crate::id::{ConversationId, Timestamp, UserId};
+use crate::machine::{Change, State};
+use crate::model::{Conversation, Cursor, Member};
 
 /// Changes over a state. The state below may be an engine, or a cache over one.
 pub struct Overlay<'a, S: ?Sized> {
     below: &'a S,
-    changes: [BTreeMap<Bytes, Change>; Table::ALL.len()],
+    hot: Hot,
+    /// The changes of the other tables, in order.
+    records: Vec<Mutation>,
+    indexes: [RefCell<Index>; Table::ALL.len()],
 }
 
-/// What is new under a key; no value: deleted.
-struct Change {
-    value: Option<Bytes>,
-    expires: Timestamp,
-    /// The state below has nothing under the key.
-    inserts: bool,
-}
-
-impl Change {
-    fn visible(&self, now: Timestamp) -> Option<&Bytes> {
-        self.value.as_ref().filter(|_| now < self.expires)
-    }
+/// Where the last change of each key of a table stands.
+#[derive(Default)]
+struct Index {
+    places: BTreeMap<Bytes, usize>,
+    /// How many changes, of all tables, have been looked at.
+    through: usize,
 }
 
 impl<'a, S: State + ?Sized> Overlay<'a, S> {
     /// Starts without changes.
     pub fn new(below: &'a S) -> Self {
-        Self { below, changes: Default::default() }
+        Self { below, hot: Hot::default(), records: Vec::new(), indexes: Default::default() }
     }
 
     /// Takes changes in, over those that are there.
-    pub fn absorb(&mut self, mutations: Vec<Mutation>) {
-        for mutation in mutations {
-            let (table, key, change) = match mutation {
-                Mutation::Put { table, key, value, expires } => {
-                    (table, key, Change { value: Some(value), expires, inserts: false })
+    pub fn absorb(&mut self, changes: impl IntoIterator<Item = Change>) {
+        for change in changes {
+            match change {
+                Change::Conversation(id, conversation) => {
+                    self.hot.conversations.insert(id, conversation);
                 }
-                Mutation::Insert { table, key, value, expires } => {
-                    (table, key, Change { value: Some(value), expires, inserts: true })
+                Change::Member(id, user, member) => {
+                    self.hot.members.insert((id, user), member);
                 }
-                Mutation::Delete { table, key } => {
-                    (table, key, Change { value: None, expires: Timestamp::NEVER, inserts: false })
+                Change::Cursor(id, user, cursor) => {
+                    self.hot.cursors.insert((id, user), cursor);
                 }
-            };
-            match self.changes[table as usize].entry(key) {
-                Entry::Vacant(place) => drop(place.insert(change)),
-                // What the state below has was settled by the first change.
-                Entry::Occupied(mut place) => {
-                    let inserts = place.get().inserts;
-                    place.insert(Change { inserts, ..change });
+                Change::Record(mutation) => {
+                    if let Mutation::Insert { table: Table::Dedupe, key, .. } = &mutation {
+                        self.hot.ceilings.raise(key);
+                    }
+                    self.records.push(mutation);
                 }
             }
         }
     }
 
-    /// All changes as one batch, at most one per key, in the order of tables and keys.
+    /// All changes: as one batch for the engine, and what of them is worth keeping decoded.
+    pub(crate) fn finish(self) -> (Vec<Mutation>, Hot) {
+        let mut batch = self.records;
+        batch.extend(self.hot.mutations());
+        (batch, self.hot)
+    }
+
+    /// All changes as one batch.
     pub fn into_batch(self) -> Vec<Mutation> {
-        let mut batch = Vec::with_capacity(self.changes.iter().map(BTreeMap::len).sum());
-        for (table, changes) in Table::ALL.into_iter().zip(self.changes) {
-            batch.extend(changes.into_iter().filter_map(|(key, change)| match change {
-                Change { value: Some(value), expires, inserts: false } => {
-                    Some(Mutation::Put { table, key, value, expires })
-                }
-                Change { value: Some(value), expires, inserts: true } => {
-                    Some(Mutation::Insert { table, key, value, expires })
-                }
-                Change { value: None, inserts: false, .. } => Some(Mutation::Delete { table, key }),
-                Change { value: None, inserts: true, .. } => None,
-            }));
+        self.finish().0
+    }
+
+    /// The last change of a key; the outer `None`: it has not changed. No value: it is deleted, or expired by `now`.
+    fn changed(&self, table: Table, key: &[u8], now: Timestamp) -> Option<Option<Bytes>> {
+        if let Some(value) = self.hot.encoded(table, key) {
+            return Some(Some(value));
         }
-        batch
+        self.index(table);
+        let index = self.indexes[table as usize].borrow();
+        index.places.get(key).map(|place| visible(&self.records[*place], now))
+    }
+
+    /// The changes of a range, in ascending order.
+    fn changes(&self, table: Table, range: KeyRange<'_>, now: Timestamp) -> Vec<(Bytes, Option<Bytes>)> {
+        self.index(table);
+        let index = self.indexes[table as usize].borrow();
+        let within = index.places.range::<[u8], _>((Bound::Included(range.from), Bound::Excluded(range.to)));
+        let mut changes: Vec<_> =
+            within.map(|(key, place)| (key.clone(), visible(&self.records[*place], now))).collect();
+        let decoded =
+            self.hot.mutations_of(table).map(|mutation| (key_of(&mutation).1, visible(&mutation, now)));
+        changes.extend(decoded.filter(|(key, _)| range.from <= &key[..] && &key[..] < range.to));
+        changes.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        changes
+    }
+
+    /// Brings a table's index up to date.
+    fn index(&self, table: Table) {
+        let mut index = self.indexes[table as usize].borrow_mut();
+        for (place, mutation) in self.records.iter().enumerate().skip(index.through) {
+            let (changed, key) = key_of(mutation);
+            if changed == table {
+                index.places.insert(key, place);
+            }
+        }
+        index.through = self.records.len();
     }
 }
 
 impl<S: State + ?Sized> State for Overlay<'_, S> {
     fn get(&self, table: Table, key: &[u8], now: Timestamp) -> Result<Option<Bytes>, EngineError> {
-        match self.changes[table as usize].get(key) {
-            Some(change) => Ok(change.visible(now).cloned()),
+        // A client message id above all of this group is not among its changes: nothing to look through.
+        let beyond = table == Table::Dedupe && self.hot.ceilings.is_above(key);
+        match if beyond { None } else { self.changed(table, key, now) } {
+            Some(value) => Ok(value),
             None => self.below.get(table, key, now),
         }
     }
@@ -101,50 +131,76 @@ impl<S: State + ?Sized> State for Overlay<'_, S> {
         now: Timestamp,
         visit: Visit<'_>,
     ) -> Result<(), EngineError> {
-        let changes = &self.changes[table as usize];
-        if changes.is_empty() {
-            return self.below.scan(table, range, direction, now, visit);
-        }
         if range.from >= range.to {
             return Ok(());
         }
-        let within = changes.range::<[u8], _>((Bound::Included(range.from), Bound::Excluded(range.to)));
-        match direction {
-            Direction::Forward => {
-                let mut merge = Merge { changes: within.peekable(), direction, now, visit, stopped: false };
-                self.below.scan(table, range, direction, now, &mut |key, value| merge.below(key, value))?;
-                merge.finish();
-            }
-            Direction::Backward => {
-                let changes = within.rev().peekable();
-                let mut merge = Merge { changes, direction, now, visit, stopped: false };
-                self.below.scan(table, range, direction, now, &mut |key, value| merge.below(key, value))?;
-                merge.finish();
-            }
+        let mut changes = self.changes(table, range, now);
+        if direction == Direction::Backward {
+            changes.reverse();
         }
+        let mut merge = Merge { changes: changes.into_iter().peekable(), direction, visit, stopped: false };
+        self.below.scan(table, range, direction, now, &mut |key, value| merge.below(key, value))?;
+        merge.finish();
         Ok(())
+    }
+
+    fn conversation(&self, id: ConversationId) -> Result<Option<Conversation>, EngineError> {
+        match self.hot.conversations.get(&id) {
+            Some(conversation) => Ok(Some(conversation.clone())),
+            None => self.below.conversation(id),
+        }
+    }
+
+    fn member(&self, id: ConversationId, user: UserId) -> Result<Option<Member>, EngineError> {
+        match self.hot.members.get(&(id, user)) {
+            Some(member) => Ok(Some(member.clone())),
+            None => self.below.member(id, user),
+        }
+    }
+
+    fn cursor(&self, id: ConversationId, user: UserId) -> Result<Option<Cursor>, EngineError> {
+        match self.hot.cursors.get(&(id, user)) {
+            Some(cursor) => Ok(Some(cursor.clone())),
+            None => self.below.cursor(id, user),
+        }
+    }
+}
+
+fn key_of(mutation: &Mutation) -> (Table, Bytes) {
+    match mutation {
+        Mutation::Put { table, key, .. }
+        | Mutation::Insert { table, key, .. }
+        | Mutation::Delete { table, key } => (*table, key.clone()),
+    }
+}
+
+fn visible(mutation: &Mutation, now: Timestamp) -> Option<Bytes> {
+    match mutation {
+        Mutation::Put { value, expires, .. } | Mutation::Insert { value, expires, .. } => {
+            (now < *expires).then(|| value.clone())
+        }
+        Mutation::Delete { .. } => None,
     }
 }
 
 /// Merges the changes of a range into the visit of the records below, in order.
-struct Merge<'v, 'c, I: Iterator<Item = (&'c Bytes, &'c Change)>> {
+struct Merge<'v, I: Iterator<Item = (Bytes, Option<Bytes>)>> {
     changes: Peekable<I>,
     direction: Direction,
-    now: Timestamp,
     visit: Visit<'v>,
     stopped: bool,
 }
 
-impl<'c, I: Iterator<Item = (&'c Bytes, &'c Change)>> Merge<'_, 'c, I> {
+impl<I: Iterator<Item = (Bytes, Option<Bytes>)>> Merge<'_, I> {
     /// Takes the next record from below: first come the changes that stand before it, and one of its key hides it.
     fn below(&mut self, key: &[u8], value: &[u8]) -> ControlFlow<()> {
         let mut hidden = false;
-        while let Some((changed, change)) = self.changes.next_if(|(changed, _)| match self.direction {
+        while let Some((changed, value)) = self.changes.next_if(|(changed, _)| match self.direction {
             Direction::Forward => changed.as_ref() <= key,
             Direction::Backward => changed.as_ref() >= key,
         }) {
             hidden = changed.as_ref() == key;
-            self.change(changed, change)?;
+            self.change(&changed, value)?;
         }
         if hidden { ControlFlow::Continue(()) } else { self.tell(key, value) }
     }
@@ -152,16 +208,16 @@ impl<'c, I: Iterator<Item = (&'c Bytes, &'c Change)>> Merge<'_, 'c, I> {
     /// Visits what stands beyond the last record from below.
     fn finish(&mut self) {
         while !self.stopped
-            && let Some((key, change)) = self.changes.next()
+            && let Some((key, value)) = self.changes.next()
         {
             // `stopped` remembers a break.
-            let _ = self.change(key, change);
+            let _ = self.change(&key, value);
         }
     }
 
-    fn change(&mut self, key: &[u8], change: &Change) -> ControlFlow<()> {
-        match change.visible(self.now) {
-            Some(value) => self.tell(key, value),
+    fn change(&mut self, key: &[u8], value: Option<Bytes>) -> ControlFlow<()> {
+        match value {
+            Some(value) => self.tell(key, &value),
             None => ControlFlow::Continue(()),
         }
     }

@@ -1,44 +1,62 @@
-//! What the committer read or wrote lately, so that a busy conversation costs no look-up in the engine.
+//! What the committer read or wrote lately, decoded, so that a busy conversation costs no look-up in the engine.
 //!
 //! A state between the overlay and the engine, for one reader that is also the only writer: what it holds is what the
-//! engine holds, because every committed batch goes through [`Recent::committed`]. It keeps records of tables that
-//! do not expire, since presence then depends on nobody's clock. Bounded in bytes by two generations: when the young
-//! one is full it becomes the old one, and what is not used again goes with that.
+//! engine holds, because what every committed batch changed is told to [`Recent::committed`]. Bounded in records by two
+//! generations: when the young one is full it becomes the old one, and what is not used again goes with that.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::hash::Hash;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::engine::{Direction, Engine, EngineError, KeyRange, Mutation, Table, Visit};
-use crate::id::Timestamp;
+use crate::engine::{Direction, Engine, EngineError, KeyRange, Table, Visit};
+use crate::hot::{self, Hot};
+use crate::id::{ConversationId, Timestamp, UserId};
+use crate::key;
 use crate::machine::State;
-
-/// What a record costs beside its key and value, roughly.
-const RECORD_BYTES: usize = 128;
+use crate::model::{Conversation, Cursor, Member};
 
 /// An engine, and what was read from it or written to it lately.
 pub(crate) struct Recent {
     engine: Arc<dyn Engine>,
-    tables: RefCell<[Generations; KEPT.len()]>,
-    bytes_max: usize,
+    kept: RefCell<Kept>,
 }
 
-/// Read for nearly every command, and small.
-const KEPT: [Table; 3] = [Table::Conversation, Table::Member, Table::Cursor];
+struct Kept {
+    conversations: Generations<ConversationId, Conversation>,
+    members: Generations<(ConversationId, UserId), Member>,
+    cursors: Generations<(ConversationId, UserId), Cursor>,
+    ceilings: Generations<[u8; key::PAIR_BYTES], Ceiling>,
+}
 
-#[derive(Default)]
-struct Generations {
-    young: HashMap<Bytes, Bytes>,
-    old: HashMap<Bytes, Bytes>,
-    young_bytes: usize,
+/// The highest client message id of somebody in a conversation.
+#[derive(Clone, Copy)]
+enum Ceiling {
+    /// Looking one id up costs less than finding the highest, and most people do not publish twice soon.
+    AskedOnce,
+    /// No record has a higher one.
+    At([u8; 16]),
+}
+
+struct Generations<K, V> {
+    young: HashMap<K, V>,
+    old: HashMap<K, V>,
+    young_max: usize,
 }
 
 impl Recent {
-    /// Over an engine, with nothing kept yet. Holds about `bytes_max` bytes at most, in each of its tables.
-    pub(crate) fn new(engine: Arc<dyn Engine>, bytes_max: usize) -> Self {
-        Self { engine, tables: RefCell::default(), bytes_max }
+    /// Over an engine, with nothing kept yet. Holds at most `records_max` records of each kind.
+    pub(crate) fn new(engine: Arc<dyn Engine>, records_max: usize) -> Self {
+        let kept = Kept {
+            conversations: Generations::new(records_max),
+            members: Generations::new(records_max),
+            cursors: Generations::new(records_max),
+            ceilings: Generations::new(records_max),
+        };
+        Self { engine, kept: RefCell::new(kept) }
     }
 
     /// The engine below.
@@ -46,38 +64,59 @@ impl Recent {
         &*self.engine
     }
 
-    /// Takes note of a batch that was committed.
-    pub(crate) fn committed(&mut self, batch: Vec<Mutation>) {
-        let tables = self.tables.get_mut();
-        for mutation in batch {
-            match mutation {
-                Mutation::Put { table, key, value, .. } | Mutation::Insert { table, key, value, .. } => {
-                    if let Some(place) = place(table) {
-                        tables[place].put(key, value, self.bytes_max);
-                    }
-                }
-                Mutation::Delete { table, key } => {
-                    if let Some(place) = place(table) {
-                        tables[place].forget(&key);
-                    }
-                }
+    /// Takes note of what was committed.
+    pub(crate) fn committed(&mut self, changed: Hot) {
+        let kept = self.kept.get_mut();
+        changed.conversations.into_iter().for_each(|(id, record)| kept.conversations.put(id, record));
+        changed.members.into_iter().for_each(|(id, record)| kept.members.put(id, record));
+        changed.cursors.into_iter().for_each(|(id, record)| kept.cursors.put(id, record));
+        for (sender, id) in changed.ceilings {
+            if let Some(Ceiling::At(highest)) = kept.ceilings.find(&sender) {
+                *highest = id.max(*highest);
             }
         }
+    }
+
+    /// Whether the engine cannot have this key of the `dedupe` table, since it is above all of its sender's.
+    fn is_beyond(&self, dedupe_key: &[u8]) -> Result<bool, EngineError> {
+        let Some((sender, id)) = hot::split(dedupe_key) else { return Ok(false) };
+        let ceilings = &mut self.kept.borrow_mut().ceilings;
+        let highest = match ceilings.find(sender) {
+            Some(Ceiling::At(highest)) => *highest,
+            Some(Ceiling::AskedOnce) => {
+                let highest = self.highest(sender)?;
+                ceilings.put(*sender, Ceiling::At(highest));
+                highest
+            }
+            None => {
+                ceilings.put(*sender, Ceiling::AskedOnce);
+                return Ok(false);
+            }
+        };
+        Ok(*id > highest)
+    }
+
+    /// The highest client message id that the engine has of a sender, expired or not; zero, if none.
+    fn highest(&self, sender: &[u8; key::PAIR_BYTES]) -> Result<[u8; 16], EngineError> {
+        let mut highest = [0; 16];
+        let span = key::dedupes(sender);
+        let since_ever = Timestamp(0);
+        self.engine.scan(Table::Dedupe, span.range(), Direction::Backward, since_ever, &mut |key, _| {
+            if let Some((_, id)) = hot::split(key) {
+                highest = *id;
+            }
+            ControlFlow::Break(())
+        })?;
+        Ok(highest)
     }
 }
 
 impl State for Recent {
     fn get(&self, table: Table, key: &[u8], now: Timestamp) -> Result<Option<Bytes>, EngineError> {
-        let Some(place) = place(table) else { return self.engine.get(table, key, now) };
-        if let Some(value) = self.tables.borrow_mut()[place].find(key, self.bytes_max) {
-            return Ok(Some(value));
+        if table == Table::Dedupe && self.is_beyond(key)? {
+            return Ok(None);
         }
-        let found = self.engine.get(table, key, now)?;
-        if let Some(value) = &found {
-            let key = Bytes::copy_from_slice(key);
-            self.tables.borrow_mut()[place].put(key, value.clone(), self.bytes_max);
-        }
-        Ok(found)
+        self.engine.get(table, key, now)
     }
 
     fn scan(
@@ -90,43 +129,55 @@ impl State for Recent {
     ) -> Result<(), EngineError> {
         self.engine.scan(table, range, direction, now, visit)
     }
-}
 
-impl Generations {
-    fn find(&mut self, key: &[u8], bytes_max: usize) -> Option<Bytes> {
-        if let Some(value) = self.young.get(key) {
-            return Some(value.clone());
-        }
-        let (key, value) = self.old.remove_entry(key)?;
-        self.put(key, value.clone(), bytes_max);
-        Some(value)
+    fn conversation(&self, id: ConversationId) -> Result<Option<Conversation>, EngineError> {
+        self.kept.borrow_mut().conversations.find_or(id, || self.engine.conversation(id))
     }
 
-    fn put(&mut self, key: Bytes, value: Bytes, bytes_max: usize) {
-        self.forget(&key);
-        let bytes = cost(&key, &value);
-        if self.young_bytes + bytes > bytes_max / 2 {
-            self.old = std::mem::take(&mut self.young);
-            self.young_bytes = 0;
+    fn member(&self, id: ConversationId, user: UserId) -> Result<Option<Member>, EngineError> {
+        self.kept.borrow_mut().members.find_or((id, user), || self.engine.member(id, user))
+    }
+
+    fn cursor(&self, id: ConversationId, user: UserId) -> Result<Option<Cursor>, EngineError> {
+        self.kept.borrow_mut().cursors.find_or((id, user), || self.engine.cursor(id, user))
+    }
+}
+
+impl<K: Eq + Hash + Copy, V: Clone> Generations<K, V> {
+    fn new(records_max: usize) -> Self {
+        Self { young: HashMap::new(), old: HashMap::new(), young_max: records_max / 2 }
+    }
+
+    fn find(&mut self, key: &K) -> Option<&mut V> {
+        if let Some(value) = self.old.remove(key)
+            && !self.young.contains_key(key)
+        {
+            self.put(*key, value);
         }
+        self.young.get_mut(key).or_else(|| self.old.get_mut(key))
+    }
+
+    fn find_or(
+        &mut self,
+        key: K,
+        read: impl FnOnce() -> Result<Option<V>, EngineError>,
+    ) -> Result<Option<V>, EngineError> {
+        if let Some(value) = self.find(&key) {
+            return Ok(Some(value.clone()));
+        }
+        let found = read()?;
+        if let Some(value) = &found {
+            self.put(key, value.clone());
+        }
+        Ok(found)
+    }
+
+    fn put(&mut self, key: K, value: V) {
         self.young.insert(key, value);
-        self.young_bytes += bytes;
-    }
-
-    fn forget(&mut self, key: &[u8]) {
-        self.old.remove(key);
-        if let Some((key, value)) = self.young.remove_entry(key) {
-            self.young_bytes -= cost(&key, &value);
+        if self.young.len() > self.young_max {
+            self.old = std::mem::take(&mut self.young);
         }
     }
-}
-
-fn cost(key: &Bytes, value: &Bytes) -> usize {
-    key.len() + value.len() + RECORD_BYTES
-}
-
-fn place(table: Table) -> Option<usize> {
-    KEPT.iter().position(|kept| *kept == table)
 }
 
 #[cfg(test)]
@@ -134,45 +185,87 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::engine::Durability;
+    use crate::engine::{Durability, Mutation};
     use crate::memory::MemoryEngine;
+    use crate::record::Record;
 
     const NOW: Timestamp = Timestamp(1);
 
-    fn mutation() -> impl Strategy<Value = Mutation> {
-        let table = prop::sample::select(vec![Table::Conversation, Table::Member, Table::Device]);
-        (table, 0_u8..12, prop::option::of(0_usize..60)).prop_map(|(table, key, length)| {
-            let key = Bytes::copy_from_slice(&[key]);
-            match length {
-                Some(length) => {
-                    Mutation::Put { table, key, value: vec![7; length].into(), expires: Timestamp::NEVER }
+    fn person(number: u8) -> (ConversationId, UserId) {
+        (ConversationId::new([number / 4; 16]), UserId::new([number % 4; 16]))
+    }
+
+    /// A committed batch of one kind.
+    #[derive(Clone, Debug)]
+    enum Batch {
+        Cursors(Vec<(u8, u64)>),
+        Ids(Vec<(u8, u8, u64)>),
+    }
+
+    fn batch() -> impl Strategy<Value = Batch> {
+        prop_oneof![
+            prop::collection::vec((0_u8..12, 0_u64..9), 0..5).prop_map(Batch::Cursors),
+            prop::collection::vec((0_u8..4, 0_u8..40, 0_u64..4), 0..5).prop_map(Batch::Ids),
+        ]
+    }
+
+    fn dedupe(sender: u8, id: u8) -> [u8; key::DEDUPE_BYTES] {
+        let (conversation, user) = person(sender);
+        key::dedupe(conversation, user, crate::id::ClientMessageId::new([id; 16]))
+    }
+
+    fn commit(engine: &MemoryEngine, recent: &mut Recent, batch: Batch) {
+        let mut hot = Hot::default();
+        let mut mutations = Vec::new();
+        match batch {
+            Batch::Cursors(cursors) => {
+                for (number, delivered) in cursors {
+                    let cursor = Cursor { delivered: crate::id::Seq(delivered), ..Cursor::default() };
+                    hot.cursors.insert(person(number), cursor);
                 }
-                None => Mutation::Delete { table, key },
+                mutations.extend(hot.mutations());
             }
-        })
+            Batch::Ids(ids) => {
+                for (sender, id, expires) in ids {
+                    let key = Bytes::copy_from_slice(&dedupe(sender, id));
+                    hot.ceilings.raise(&key);
+                    let value = crate::id::Seq(1).encode();
+                    mutations.push(Mutation::Put {
+                        table: Table::Dedupe,
+                        key,
+                        value,
+                        expires: Timestamp(expires),
+                    });
+                }
+            }
+        }
+        engine.commit(&mutations, Durability::Synced).expect("memory does not fail");
+        recent.committed(hot);
     }
 
     proptest! {
-        /// Whatever was committed or read before, and however little is kept.
+        /// Whatever was committed, read, expired or reclaimed before, and however little is kept.
         #[test]
         fn holds_what_the_engine_holds(
-            steps in prop::collection::vec((prop::collection::vec(mutation(), 0..5), 0_u8..12), 1..60),
-            bytes_max in 0_usize..2_000,
+            steps in prop::collection::vec((batch(), 0_u8..12, 0_u8..4, 0_u8..40), 1..80),
+            records_max in 0_usize..20,
         ) {
             let engine = Arc::new(MemoryEngine::default());
-            let mut recent = Recent::new(engine.clone(), bytes_max);
-            for (batch, key) in steps {
-                engine.commit(&batch, Durability::Synced).expect("memory does not fail");
-                recent.committed(batch);
-                for table in [Table::Conversation, Table::Member, Table::Device] {
-                    let expected = Engine::get(&*engine, table, &[key], NOW).expect("memory does not fail");
-                    prop_assert_eq!(recent.get(table, &[key], NOW).expect("memory does not fail"), expected);
+            let mut recent = Recent::new(engine.clone(), records_max);
+            for (step, (batch, number, sender, id)) in steps.into_iter().enumerate() {
+                commit(&engine, &mut recent, batch);
+                if step % 7 == 6 {
+                    engine.reclaim(NOW).expect("memory does not fail");
                 }
-                for kept in recent.tables.borrow().iter() {
-                    let counted: usize = kept.young.iter().map(|(key, value)| cost(key, value)).sum();
-                    prop_assert_eq!(counted, kept.young_bytes);
-                    prop_assert!(kept.young.len() <= 1 || kept.young_bytes <= bytes_max / 2);
-                }
+                let (conversation, user) = person(number);
+                let expected = State::cursor(&*engine, conversation, user).expect("memory does not fail");
+                prop_assert_eq!(recent.cursor(conversation, user).expect("memory does not fail"), expected);
+                let key = dedupe(sender, id);
+                let expected = Engine::get(&*engine, Table::Dedupe, &key, NOW).expect("memory does not fail");
+                prop_assert_eq!(recent.get(Table::Dedupe, &key, NOW).expect("memory does not fail"), expected);
+                let kept = recent.kept.borrow();
+                prop_assert!(kept.cursors.young.len() + kept.cursors.old.len() <= records_max + 1);
+                prop_assert!(kept.ceilings.young.len() + kept.ceilings.old.len() <= records_max + 1);
             }
         }
     }

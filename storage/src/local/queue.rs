@@ -35,10 +35,11 @@ struct State {
     phase: Phase,
 }
 
+/// A submission, and where its verdict goes.
 #[derive(Debug)]
-struct Waiting {
-    submission: Submission,
-    reply: Reply,
+pub(super) struct Waiting {
+    pub(super) submission: Submission,
+    pub(super) reply: Reply,
     weight: usize,
 }
 
@@ -55,14 +56,8 @@ enum Phase {
     Finished,
 }
 
-/// What the committer commits together. Its buffers are used again and again.
-#[derive(Debug, Default)]
-pub(super) struct Group {
-    /// In order.
-    pub(super) submissions: Vec<Submission>,
-    /// Where the verdicts go, in the same order.
-    pub(super) replies: Vec<Reply>,
-}
+/// What the committer commits together, in order. Its memory is used again and again.
+pub(super) type Group = VecDeque<Waiting>;
 
 impl Queue {
     pub(super) fn new(bounds: Bounds) -> Self {
@@ -102,18 +97,24 @@ impl Queue {
                 Phase::Open => self.changed.wait(&mut state),
             }
         }
-        let mut bytes = 0;
-        while group.submissions.len() < self.bounds.group_commands_max.max(1) {
-            let lane = if state.urgent.is_empty() { &mut state.routine } else { &mut state.urgent };
-            let Some(next) = lane.front() else { break };
-            bytes += next.weight;
-            if bytes > self.bounds.group_bytes_max && !group.submissions.is_empty() {
+        let (commands_max, bytes_max) = (self.bounds.group_commands_max.max(1), self.bounds.group_bytes_max);
+        let State { urgent, routine, bytes, .. } = &mut *state;
+        if urgent.len() + routine.len() <= commands_max && *bytes <= bytes_max {
+            group.append(urgent);
+            group.append(routine);
+            *bytes = 0;
+            return true;
+        }
+        let mut taken = 0;
+        while group.len() < commands_max {
+            let lane = if urgent.is_empty() { &mut *routine } else { &mut *urgent };
+            let Some(weight) = lane.front().map(|next| next.weight) else { break };
+            if !group.is_empty() && taken + weight > bytes_max {
                 break;
             }
-            let Some(next) = lane.pop_front() else { break };
-            state.bytes -= next.weight;
-            group.submissions.push(next.submission);
-            group.replies.push(next.reply);
+            group.extend(lane.pop_front());
+            taken += weight;
+            *bytes -= weight;
         }
         true
     }

@@ -21,7 +21,7 @@ use super::{Scene, Step, Stepped, Stop};
 impl Step<'_> {
     pub(super) fn create(&mut self, create: &Create) -> Stepped {
         let id = create.conversation;
-        if self.conversation(id)?.is_some() {
+        if self.state.conversation(id)?.is_some() {
             return self.enter(id).map(|_| Outcome::Created { conversation: id, existed: true });
         }
         let mut seen = BTreeSet::from([self.actor()]);
@@ -43,9 +43,9 @@ impl Step<'_> {
             left_after: None,
             has_published: false,
         };
-        self.join(id, actor.user, &fresh(&actor.name, role));
+        self.join(id, actor.user, fresh(&actor.name, role));
         for person in others {
-            self.join(id, person.user, &fresh(&person.name, Role::Member));
+            self.join(id, person.user, fresh(&person.name, Role::Member));
         }
         let conversation = Conversation {
             tenant: actor.tenant,
@@ -59,7 +59,7 @@ impl Step<'_> {
             admins: u32::from(!direct),
             shortenings: Vec::new(),
         };
-        self.put(Table::Conversation, &key::conversation(id), &conversation);
+        self.put_conversation(id, conversation);
         Ok(Outcome::Created { conversation: id, existed: false })
     }
 
@@ -79,7 +79,7 @@ impl Step<'_> {
             if !seen.insert(person.user) {
                 continue;
             }
-            let former = self.member(id, person.user)?;
+            let former = self.state.member(id, person.user)?;
             if former.as_ref().is_some_and(Member::is_active) {
                 continue;
             }
@@ -91,7 +91,7 @@ impl Step<'_> {
                 left_after: None,
                 has_published: former.is_some_and(|former| former.has_published),
             };
-            self.join(id, person.user, &member);
+            self.join(id, person.user, member);
             added.push(person.user);
         }
         if added.is_empty() {
@@ -111,17 +111,18 @@ impl Step<'_> {
         if scene.conversation.kind == Kind::Direct || (user != self.actor() && !scene.is_admin()) {
             return Err(Rejection::Forbidden.into());
         }
-        let Some(mut leaver) = self.member(id, user)?.filter(Member::is_active) else {
+        let Some(mut leaver) = self.state.member(id, user)?.filter(Member::is_active) else {
             return Ok(Outcome::Changed(None));
         };
         leaver.left_after = Some(scene.conversation.head);
-        self.put_member(id, user, &leaver);
+        let was_admin = leaver.role == Role::Admin;
+        self.put_member(id, user, leaver);
         self.delete(Table::Membership, &key::membership(user, id));
         // First, so that their sessions detach before the notice, which is not theirs to see.
-        self.events.push(Event::Left { conversation: id, user });
+        self.tell(Event::Left { conversation: id, user });
 
         scene.conversation.members -= 1;
-        if leaver.role == Role::Admin {
+        if was_admin {
             scene.conversation.admins -= 1;
             if scene.conversation.admins == 0 && scene.conversation.members > 0 {
                 self.promote(&mut scene, user)?;
@@ -156,15 +157,15 @@ impl Step<'_> {
         }
     }
 
-    fn join(&mut self, id: ConversationId, user: UserId, member: &Member) {
+    fn join(&mut self, id: ConversationId, user: UserId, member: Member) {
         self.put_member(id, user, member);
-        self.mutations.push(Mutation::Put {
+        self.change(Mutation::Put {
             table: Table::Membership,
             key: Bytes::copy_from_slice(&key::membership(user, id)),
             value: Bytes::new(),
             expires: Timestamp::NEVER,
         });
-        self.events.push(Event::Joined { conversation: id, user });
+        self.tell(Event::Joined { conversation: id, user });
     }
 
     /// Makes the longest-standing member an admin, now that the last one leaves. Reads every membership there ever
@@ -182,7 +183,7 @@ impl Step<'_> {
         })?;
         if let Some((_, user, mut member)) = eldest {
             member.role = Role::Admin;
-            self.put_member(scene.id, user, &member);
+            self.put_member(scene.id, user, member);
             scene.conversation.admins = 1;
         }
         Ok(())

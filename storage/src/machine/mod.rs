@@ -1,6 +1,6 @@
 //! The pure, deterministic core: what a submission changes, and what comes of it.
 //!
-//! [`apply`] reads state, takes one [`Submission`] with its time and policy, and returns a verdict, mutations and
+//! [`apply`] reads state, takes one [`Submission`] with its time and policy, and gives a verdict, changes and
 //! events. It has no clock, no randomness, no I/O of its own and no configuration: the same submissions in the
 //! same order give the same state, on every replica and in every grouping. A rejection changes nothing.
 //!
@@ -16,16 +16,17 @@ mod retention;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::command::{Command, Event, Outcome, Rejection, Submission, Verdict};
 use crate::engine::{Direction, Engine, EngineError, KeyRange, Mutation, Table, Visit};
 use crate::id::{ConversationId, Seq, Timestamp, UserId};
 use crate::key;
-use crate::model::{Body, Conversation, Entry, Member, Notice, Role};
+use crate::model::{Body, Conversation, Cursor, Entry, Member, Notice, Role};
 use crate::record::{EntryHeader, Record};
 
-/// What the machine reads from: an engine, or changes over one.
+/// What the machine reads from: an engine, or changes over one. The records that nearly every command reads are asked
+/// for as what they are, so that a state may keep them decoded; they do not expire.
 pub trait State {
     /// Reads one record, unless it is deleted or expired at `now`.
     ///
@@ -45,6 +46,42 @@ pub trait State {
         now: Timestamp,
         visit: Visit<'_>,
     ) -> Result<(), EngineError>;
+
+    /// Reads a conversation.
+    ///
+    /// # Errors
+    /// [`EngineError`] if the storage could not be read.
+    fn conversation(&self, id: ConversationId) -> Result<Option<Conversation>, EngineError> {
+        record(self, Table::Conversation, &key::conversation(id), ANY_TIME)
+    }
+
+    /// Reads a membership, active or not.
+    ///
+    /// # Errors
+    /// [`EngineError`] if the storage could not be read.
+    fn member(&self, id: ConversationId, user: UserId) -> Result<Option<Member>, EngineError> {
+        record(self, Table::Member, &key::member(id, user), ANY_TIME)
+    }
+
+    /// Reads somebody's watermarks.
+    ///
+    /// # Errors
+    /// [`EngineError`] if the storage could not be read.
+    fn cursor(&self, id: ConversationId, user: UserId) -> Result<Option<Cursor>, EngineError> {
+        record(self, Table::Cursor, &key::cursor(id, user), ANY_TIME)
+    }
+}
+
+/// For records that do not expire.
+const ANY_TIME: Timestamp = Timestamp(0);
+
+fn record<R: Record>(
+    state: &(impl State + ?Sized),
+    table: Table,
+    key: &[u8],
+    now: Timestamp,
+) -> Result<Option<R>, EngineError> {
+    state.get(table, key, now)?.map(|bytes| R::decode(&bytes)).transpose()
 }
 
 impl<E: Engine + ?Sized> State for E {
@@ -64,23 +101,62 @@ impl<E: Engine + ?Sized> State for E {
     }
 }
 
-/// What a submission comes to.
-#[derive(Debug)]
-pub struct Applied {
-    /// For its author.
-    pub verdict: Verdict,
-    /// For the engine; of several changes to one key the last holds. Empty after a rejection.
-    pub mutations: Vec<Mutation>,
-    /// For others, in order. Empty after a rejection.
-    pub events: Vec<Event>,
+/// One change of state. Of several to one record the last holds.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// Writes a conversation.
+    Conversation(ConversationId, Conversation),
+    /// Writes a membership.
+    Member(ConversationId, UserId, Member),
+    /// Writes somebody's watermarks.
+    Cursor(ConversationId, UserId, Cursor),
+    /// Changes a record of another table.
+    Record(Mutation),
 }
 
-/// Decides what a submission changes, given the state that all before it have left.
+/// What submissions come to, beside their verdicts. Filled by [`apply`], emptied by its caller, used again and again.
+#[derive(Debug)]
+pub struct Effects {
+    /// For the state, in order.
+    pub changes: Vec<Change>,
+    /// For others, in order.
+    pub events: Vec<Event>,
+    /// Where the bytes of records are put together: records of a group lie side by side.
+    buffer: BytesMut,
+}
+
+impl Default for Effects {
+    fn default() -> Self {
+        Self { changes: Vec::new(), events: Vec::new(), buffer: BytesMut::with_capacity(BUFFER_BYTES) }
+    }
+}
+
+/// Memory for the bytes of records, set aside at a time.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+impl Effects {
+    /// Puts a record together.
+    fn record<R: Record>(&mut self, key: &[u8], record: &R) -> (Bytes, Bytes) {
+        self.buffer.extend_from_slice(key);
+        record.encode_into(&mut self.buffer);
+        let mut key_bytes = self.buffer.split().freeze();
+        let value = key_bytes.split_off(key.len());
+        (key_bytes, value)
+    }
+}
+
+/// Decides what a submission changes, given the state that all before it have left. A rejection adds nothing to the
+/// effects.
 ///
 /// # Errors
 /// [`EngineError`] if the state could not be read. Nothing is decided then.
-pub fn apply(state: &dyn State, submission: &Submission) -> Result<Applied, EngineError> {
-    let mut step = Step { state, submission, mutations: Vec::new(), events: Vec::new() };
+pub fn apply(
+    state: &dyn State,
+    submission: &Submission,
+    effects: &mut Effects,
+) -> Result<Verdict, EngineError> {
+    let before = (effects.changes.len(), effects.events.len());
+    let mut step = Step { state, submission, effects };
     let outcome = match &submission.command {
         Command::Create(create) => step.create(create),
         Command::AddMembers { conversation, people, role, share_history } => {
@@ -96,11 +172,15 @@ pub fn apply(state: &dyn State, submission: &Submission) -> Result<Applied, Engi
         Command::Reexpire { conversation } => step.reexpire(*conversation),
     };
     match outcome {
-        Ok(outcome) => Ok(Applied { verdict: Ok(outcome), mutations: step.mutations, events: step.events }),
-        Err(Stop::Rejected(rejection)) => {
-            Ok(Applied { verdict: Err(rejection), mutations: Vec::new(), events: Vec::new() })
+        Ok(outcome) => Ok(Ok(outcome)),
+        Err(stop) => {
+            effects.changes.truncate(before.0);
+            effects.events.truncate(before.1);
+            match stop {
+                Stop::Rejected(rejection) => Ok(Err(rejection)),
+                Stop::Failed(error) => Err(error),
+            }
         }
-        Err(Stop::Failed(error)) => Err(error),
     }
 }
 
@@ -124,12 +204,11 @@ impl From<EngineError> for Stop {
 
 type Stepped = Result<Outcome, Stop>;
 
-/// One submission on its way. Writes gather here and are dropped by a rejection.
+/// One submission on its way. What it writes is dropped by a rejection.
 struct Step<'a> {
     state: &'a dyn State,
     submission: &'a Submission,
-    mutations: Vec<Mutation>,
-    events: Vec<Event>,
+    effects: &'a mut Effects,
 }
 
 /// A conversation that the actor is an active member of, with the time that holds in it.
@@ -157,30 +236,25 @@ impl Step<'_> {
     }
 
     fn record<R: Record>(&self, table: Table, key: &[u8], now: Timestamp) -> Result<Option<R>, EngineError> {
-        self.state.get(table, key, now)?.map(|bytes| R::decode(&bytes)).transpose()
+        record(self.state, table, key, now)
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.effects.events.push(event);
     }
 
     /// The way in: the conversation, if the actor is an active member.
     fn enter(&self, id: ConversationId) -> Result<Scene, Stop> {
-        let Some(conversation) = self.conversation(id)? else {
+        let Some(conversation) = self.state.conversation(id)? else {
             return Err(Rejection::NotFound.into());
         };
         let now = self.submission.time.max(conversation.last_activity);
-        match self.member(id, self.actor())? {
+        match self.state.member(id, self.actor())? {
             Some(member) if member.is_active() && conversation.tenant == self.submission.actor.tenant => {
                 Ok(Scene { id, conversation, member, now })
             }
             _ => Err(Rejection::NotFound.into()),
         }
-    }
-
-    fn conversation(&self, id: ConversationId) -> Result<Option<Conversation>, EngineError> {
-        // These tables do not expire, so any time does.
-        self.record(Table::Conversation, &key::conversation(id), self.submission.time)
-    }
-
-    fn member(&self, id: ConversationId, user: UserId) -> Result<Option<Member>, EngineError> {
-        self.record(Table::Member, &key::member(id, user), self.submission.time)
     }
 
     /// An entry, if it is there, the actor may see it, and its time has not come. Its expiry is the true one.
@@ -208,22 +282,30 @@ impl Step<'_> {
     }
 
     fn put_until<R: Record>(&mut self, table: Table, key: &[u8], record: &R, expires: Timestamp) {
-        let key = Bytes::copy_from_slice(key);
-        self.mutations.push(Mutation::Put { table, key, value: record.encode(), expires });
+        let (key, value) = self.effects.record(key, record);
+        self.change(Mutation::Put { table, key, value, expires });
     }
 
     /// Writes a record under a key that has none.
     fn insert_until<R: Record>(&mut self, table: Table, key: &[u8], record: &R, expires: Timestamp) {
-        let key = Bytes::copy_from_slice(key);
-        self.mutations.push(Mutation::Insert { table, key, value: record.encode(), expires });
+        let (key, value) = self.effects.record(key, record);
+        self.change(Mutation::Insert { table, key, value, expires });
     }
 
-    fn put_member(&mut self, id: ConversationId, user: UserId, member: &Member) {
-        self.put(Table::Member, &key::member(id, user), member);
+    fn put_conversation(&mut self, id: ConversationId, conversation: Conversation) {
+        self.effects.changes.push(Change::Conversation(id, conversation));
+    }
+
+    fn put_member(&mut self, id: ConversationId, user: UserId, member: Member) {
+        self.effects.changes.push(Change::Member(id, user, member));
     }
 
     fn delete(&mut self, table: Table, key: &[u8]) {
-        self.mutations.push(Mutation::Delete { table, key: Bytes::copy_from_slice(key) });
+        self.change(Mutation::Delete { table, key: Bytes::copy_from_slice(key) });
+    }
+
+    fn change(&mut self, mutation: Mutation) {
+        self.effects.changes.push(Change::Record(mutation));
     }
 
     /// Appends an entry by the actor and writes the conversation. The last thing that a step does with it.
@@ -233,9 +315,9 @@ impl Step<'_> {
         scene.conversation.last_activity = scene.now;
         let entry = Arc::new(Entry { sender: self.actor(), time: scene.now, expires, body });
         self.insert_until(Table::Message, &scene.message(seq), &*entry, expires);
-        self.put(Table::Conversation, &key::conversation(scene.id), &scene.conversation);
+        self.put_conversation(scene.id, scene.conversation.clone());
         let sender = self.submission.actor.name.clone();
-        self.events.push(Event::Appended { conversation: scene.id, seq, entry, sender });
+        self.tell(Event::Appended { conversation: scene.id, seq, entry, sender });
         seq
     }
 

@@ -43,8 +43,8 @@ impl Step<'_> {
 
         if !scene.member.has_published {
             scene.member.has_published = true;
-            self.put_member(scene.id, self.actor(), &scene.member);
-            self.events.push(Event::FirstPublish { conversation: scene.id, user: self.actor() });
+            self.put_member(scene.id, self.actor(), scene.member);
+            self.tell(Event::FirstPublish { conversation: scene.id, user: self.actor() });
         }
         Ok(Outcome::Published { seq, time: scene.now })
     }
@@ -74,7 +74,7 @@ impl Step<'_> {
         }
         entry.body = Body::Tombstone { by: self.actor(), at: scene.now };
         self.put_until(Table::Message, &scene.message(seq), &entry, entry.expires);
-        self.events.push(Event::Erased { conversation: scene.id, seq });
+        self.tell(Event::Erased { conversation: scene.id, seq });
         Ok(self.notify(&mut scene, Notice::Deleted(seq)))
     }
 }

@@ -13,7 +13,7 @@ use crate::model::{Body, Cursor, Device, Person, Priority, ReceiptKind};
 use crate::record::Record;
 use crate::scan;
 
-use super::{Scene, Step, Stepped, Stop};
+use super::{Change, Scene, Step, Stepped, Stop};
 
 /// `last_seen` is written at most so often, to save writes when devices come and go.
 const SEEN_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
@@ -21,8 +21,7 @@ const SEEN_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
 impl Step<'_> {
     pub(super) fn acknowledge(&mut self, acknowledge: &Acknowledge) -> Stepped {
         let scene = self.enter(acknowledge.conversation)?;
-        let at = key::cursor(scene.id, self.actor());
-        let before: Cursor = self.record(Table::Cursor, &at, scene.now)?.unwrap_or_default();
+        let before = self.state.cursor(scene.id, self.actor())?.unwrap_or_default();
         self.check_watermarks(&scene, &before, acknowledge)?;
 
         let read = acknowledge.read.unwrap_or(Seq::ZERO);
@@ -33,7 +32,7 @@ impl Step<'_> {
         cursor.read = cursor.read.max(read);
         self.advance_device(&mut cursor, delivered);
         if cursor != before {
-            self.put(Table::Cursor, &at, &cursor);
+            self.effects.changes.push(Change::Cursor(scene.id, self.actor(), cursor.clone()));
         }
 
         // Every entry that a watermark covers is older than now, so it is gone when the receipt goes.
@@ -119,7 +118,7 @@ impl Step<'_> {
         let at = key::receipt(scene.id, actor.user, kind, seq);
         // New: a watermark that advanced was never certified before, and single ones were looked up.
         self.insert_until(Table::Receipt, &at, &scene.now, expires);
-        self.events.push(Event::Receipt {
+        self.tell(Event::Receipt {
             conversation: scene.id,
             person: Person { user: actor.user, name: actor.name.clone() },
             kind,

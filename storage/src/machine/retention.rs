@@ -37,7 +37,7 @@ impl Step<'_> {
         if kept < before && scene.conversation.head > Seq::ZERO {
             shorten(&mut scene.conversation, kept)?;
             self.put(Table::Meta, &key::reexpire(id), &Seq(1));
-            self.events.push(Event::RetentionShortened { conversation: id });
+            self.tell(Event::RetentionShortened { conversation: id });
         }
         Ok(self.notify(&mut scene, Notice::Retention(kept)))
     }
@@ -47,7 +47,7 @@ impl Step<'_> {
         let Some(from) = self.record::<Seq>(Table::Meta, &mark, self.submission.time)? else {
             return Ok(Outcome::Reexpired { more: false });
         };
-        let Some(mut conversation) = self.conversation(id)? else {
+        let Some(mut conversation) = self.state.conversation(id)? else {
             self.delete(Table::Meta, &mark);
             return Ok(Outcome::Reexpired { more: false });
         };
@@ -59,7 +59,7 @@ impl Step<'_> {
             None => {
                 self.delete(Table::Meta, &mark);
                 conversation.shortenings.clear();
-                self.put(Table::Conversation, &key::conversation(id), &conversation);
+                self.put_conversation(id, conversation);
             }
         }
         Ok(Outcome::Reexpired { more: next.is_some() })

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use bytes::{BufMut, BytesMut};
+
 use crate::id::{Seq, Timestamp};
 use crate::model::Text;
 
@@ -14,23 +16,23 @@ pub struct Damage(pub(super) &'static str);
 
 const SHORT: Damage = Damage("the record ends early");
 
-/// Collects the bytes of a record.
-#[derive(Debug, Default)]
-pub struct Writer {
-    pub(super) bytes: Vec<u8>,
+/// Appends the bytes of a record.
+#[derive(Debug)]
+pub struct Writer<'a> {
+    pub(super) bytes: &'a mut BytesMut,
 }
 
-impl Writer {
+impl Writer<'_> {
     pub(super) fn u8(&mut self, value: u8) {
-        self.bytes.push(value);
+        self.bytes.put_u8(value);
     }
 
     pub(super) fn varint(&mut self, mut value: u64) {
         while value >= 0x80 {
-            self.bytes.push((value as u8 & 0x7f) | 0x80);
+            self.bytes.put_u8((value as u8 & 0x7f) | 0x80);
             value >>= 7;
         }
-        self.bytes.push(value as u8);
+        self.bytes.put_u8(value as u8);
     }
 
     pub(super) fn id(&mut self, id: &[u8; 16]) {

@@ -7,7 +7,7 @@
 
 mod codec;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::engine::EngineError;
 use crate::id::{ClientMessageId, DeviceId, Seq, TenantId, Timestamp, UserId};
@@ -27,7 +27,7 @@ pub trait Record: Sized {
     const NAME: &'static str;
 
     /// Writes the fields.
-    fn write(&self, out: &mut Writer);
+    fn write(&self, out: &mut Writer<'_>);
 
     /// Reads the fields.
     ///
@@ -37,10 +37,16 @@ pub trait Record: Sized {
 
     /// The record's bytes.
     fn encode(&self) -> Bytes {
-        let mut out = Writer { bytes: Vec::with_capacity(64) };
+        let mut bytes = BytesMut::with_capacity(64);
+        self.encode_into(&mut bytes);
+        bytes.freeze()
+    }
+
+    /// Appends the record's bytes.
+    fn encode_into(&self, bytes: &mut BytesMut) {
+        let mut out = Writer { bytes };
         out.u8(VERSION);
         self.write(&mut out);
-        Bytes::from(out.bytes)
     }
 
     /// The record that these bytes are.
@@ -59,7 +65,7 @@ pub trait Record: Sized {
 impl Record for Conversation {
     const NAME: &'static str = "decoding a conversation";
 
-    fn write(&self, out: &mut Writer) {
+    fn write(&self, out: &mut Writer<'_>) {
         out.id(self.tenant.as_bytes());
         out.u8(match self.kind {
             Kind::Direct => 1,
@@ -119,7 +125,7 @@ impl Record for Conversation {
 impl Record for Member {
     const NAME: &'static str = "decoding a member";
 
-    fn write(&self, out: &mut Writer) {
+    fn write(&self, out: &mut Writer<'_>) {
         out.blob(self.name.as_str().as_bytes());
         out.u8(role_byte(self.role));
         out.time(self.joined);
@@ -183,7 +189,7 @@ const NOTICE: u8 = 3;
 impl Record for Entry {
     const NAME: &'static str = "decoding an entry";
 
-    fn write(&self, out: &mut Writer) {
+    fn write(&self, out: &mut Writer<'_>) {
         out.id(self.sender.as_bytes());
         out.time(self.time);
         out.time(self.expires);
@@ -217,7 +223,7 @@ impl Record for Entry {
     }
 }
 
-fn write_message(message: &Message, out: &mut Writer) {
+fn write_message(message: &Message, out: &mut Writer<'_>) {
     out.id(message.client_id.as_bytes());
     out.u8(match message.priority {
         Priority::Routine => 1,
@@ -241,7 +247,7 @@ fn read_message(from: &mut Reader<'_>) -> Result<Message, Damage> {
     Ok(Message { client_id, content_type, payload, priority, reply_to })
 }
 
-fn write_notice(notice: &Notice, out: &mut Writer) {
+fn write_notice(notice: &Notice, out: &mut Writer<'_>) {
     match notice {
         Notice::Deleted(seq) => {
             out.u8(1);
@@ -291,7 +297,7 @@ fn read_notice(from: &mut Reader<'_>) -> Result<Notice, Damage> {
 impl Record for Cursor {
     const NAME: &'static str = "decoding a cursor";
 
-    fn write(&self, out: &mut Writer) {
+    fn write(&self, out: &mut Writer<'_>) {
         out.varint(self.delivered.0);
         out.varint(self.read.0);
         out.varint(self.devices.len() as u64);
@@ -315,7 +321,7 @@ impl Record for Cursor {
 impl Record for Device {
     const NAME: &'static str = "decoding a device";
 
-    fn write(&self, out: &mut Writer) {
+    fn write(&self, out: &mut Writer<'_>) {
         out.time(self.registered);
         out.time(self.last_seen);
     }
@@ -328,7 +334,7 @@ impl Record for Device {
 impl Record for Acknowledgement {
     const NAME: &'static str = "decoding a remembered acknowledgement";
 
-    fn write(&self, out: &mut Writer) {
+    fn write(&self, out: &mut Writer<'_>) {
         out.varint(self.seq.0);
         out.time(self.time);
     }
@@ -342,7 +348,7 @@ impl Record for Acknowledgement {
 impl Record for Timestamp {
     const NAME: &'static str = "decoding a receipt";
 
-    fn write(&self, out: &mut Writer) {
+    fn write(&self, out: &mut Writer<'_>) {
         out.time(*self);
     }
 
@@ -355,7 +361,7 @@ impl Record for Timestamp {
 impl Record for Seq {
     const NAME: &'static str = "decoding a mark of waiting work";
 
-    fn write(&self, out: &mut Writer) {
+    fn write(&self, out: &mut Writer<'_>) {
         out.varint(self.0);
     }
 
@@ -368,7 +374,7 @@ impl Record for Seq {
 impl Record for u64 {
     const NAME: &'static str = "decoding an applied position";
 
-    fn write(&self, out: &mut Writer) {
+    fn write(&self, out: &mut Writer<'_>) {
         out.varint(*self);
     }
 

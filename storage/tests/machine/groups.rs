@@ -9,10 +9,13 @@ use wardline_storage::command::{Command, Outcome};
 use wardline_storage::engine::{
     Direction, Durability, Engine, EngineError, Health, KeyRange, Mutation, Reclaimed, Table, Visit,
 };
-use wardline_storage::id::{PartitionId, Seq, Timestamp};
-use wardline_storage::machine::State;
+use wardline_storage::id::{PartitionId, Seq, Timestamp, UserId};
+use wardline_storage::key;
+use wardline_storage::machine::{Change, State};
 use wardline_storage::memory::MemoryEngine;
+use wardline_storage::model::{Member, Role, Text};
 use wardline_storage::overlay::Overlay;
+use wardline_storage::record::Record;
 
 use crate::driver::{ALICE, BOB, Driver, WARD};
 
@@ -120,6 +123,42 @@ fn an_applier_goes_on_where_the_last_one_stopped() {
     assert_eq!(Applier::new(driver.engine).expect("readable").position(partition), 7);
 }
 
+/// Records that are kept decoded are scanned like all others.
+#[test]
+fn an_overlay_shows_decoded_changes_in_a_scan() {
+    let user = |number: u8| UserId::new([number; 16]);
+    let member = |joined: u64| Member {
+        name: Text::new("somebody"),
+        role: Role::Member,
+        joined: Timestamp(joined),
+        visible_from: Seq(1),
+        left_after: None,
+        has_published: false,
+    };
+    let below = MemoryEngine::default();
+    let mut first = Overlay::new(&below);
+    first.absorb([1, 3, 5].map(|number| Change::Member(WARD, user(number), member(1))));
+    below.commit(&first.into_batch(), Durability::Synced).expect("memory does not fail");
+    let mut overlay = Overlay::new(&below);
+    overlay.absorb([2, 3, 9].map(|number| Change::Member(WARD, user(number), member(2))));
+    for (direction, expected) in [
+        (Direction::Forward, [(1, 1), (2, 2), (3, 2), (5, 1)]),
+        (Direction::Backward, [(5, 1), (3, 2), (2, 2), (1, 1)]),
+    ] {
+        let mut found = Vec::new();
+        let (from, to) = (key::member(WARD, user(1)), key::member(WARD, user(9)));
+        let range = KeyRange { from: &from, to: &to };
+        overlay
+            .scan(Table::Member, range, direction, Timestamp(9), &mut |key, value| {
+                let joined = Member::decode(value).expect("well-formed").joined;
+                found.push((key[16], joined.0));
+                std::ops::ControlFlow::Continue(())
+            })
+            .expect("memory does not fail");
+        assert_eq!(found, expected);
+    }
+}
+
 fn mutations() -> impl Strategy<Value = Vec<Mutation>> {
     // Few keys, so that changes meet; some have expired at the reading time, 5.
     let one = (0u8..12, prop::option::of((any::<u8>(), 3u64..8))).prop_map(|(key, put)| {
@@ -152,7 +191,7 @@ proptest! {
         }
         whole.commit(&changes, Durability::Synced).unwrap();
         let mut overlay = Overlay::new(&below);
-        overlay.absorb(changes);
+        overlay.absorb(changes.into_iter().map(Change::Record));
         let read = |state: &dyn State, direction| {
             let mut found = Vec::new();
             let range = KeyRange { from: &[from], to: &[to] };
