@@ -4,6 +4,7 @@
 //! SDK's do: in an ordered store keys that only ascend would be cheaper than what comes in practice. Nothing here
 //! measures.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -116,12 +117,12 @@ fn scattered(number: u64) -> u64 {
 fn submission(command: Command) -> Submission {
     Submission {
         time: TIME,
-        actor: Actor {
+        actor: Arc::new(Actor {
             tenant: TenantId::new([9; 16]),
             user: UserId::new([1; 16]),
             name: Text::new("publisher"),
             device: DeviceId::new([3; 16]),
-        },
+        }),
         policy: Policy {
             retention_max: Duration::from_secs(30 * 86_400),
             dedupe_window: Duration::from_secs(86_400),

@@ -149,6 +149,7 @@ impl Session {
             client_name: "bench".to_owned(),
             client_version: "1".to_owned(),
             resume: None,
+            publish_only: false,
         });
         match control.ask(hello).await? {
             Response::Welcome(_) => Ok(Self { connection, control }),

@@ -143,11 +143,11 @@ async fn rewrite(service: &Service, conversation: ConversationId) {
 }
 
 /// The broker itself: the command needs no membership.
-fn nobody() -> Actor {
-    Actor {
+fn nobody() -> Arc<Actor> {
+    Arc::new(Actor {
         tenant: TenantId::new([0; 16]),
         user: UserId::new([0; 16]),
         name: Text::new(""),
         device: DeviceId::new([0; 16]),
-    }
+    })
 }

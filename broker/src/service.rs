@@ -49,7 +49,7 @@ pub(crate) struct Service {
 
 /// Who asks.
 pub(crate) struct Caller {
-    pub(crate) actor: Actor,
+    pub(crate) actor: Arc<Actor>,
     pub(crate) tenant_name: String,
     broadcaster: AtomicBool,
 }
@@ -87,7 +87,7 @@ impl Service {
         let tenant = self.ids.tenant(&identity.tenant);
         let user = self.ids.user(tenant, &identity.user);
         Caller {
-            actor: Actor { tenant, user, name: Text::new(identity.user.as_str()), device },
+            actor: Arc::new(Actor { tenant, user, name: Text::new(identity.user.as_str()), device }),
             tenant_name: identity.tenant.clone(),
             broadcaster: AtomicBool::new(identity.broadcaster),
         }
@@ -110,7 +110,7 @@ impl Service {
 
     /// Adds the time, the author and the policy to a command.
     pub(crate) fn submission(&self, caller: &Caller, command: Command) -> Submission {
-        Submission { time: self.clock.now(), actor: caller.actor.clone(), policy: self.policy, command }
+        Submission { time: self.clock.now(), actor: Arc::clone(&caller.actor), policy: self.policy, command }
     }
 
     /// Says what a request comes to. Hello and Renew are the session's own business and are refused here.

@@ -136,6 +136,7 @@ async fn hello(
         client_name: options.client_name.clone(),
         client_version: options.client_version.clone(),
         resume: Some(Resume { positions: positions.collect() }),
+        publish_only: options.publish_only,
     };
     let mut frames = BytesMut::new();
     frame::encode(&ClientFrame { request_id: 1, request: Some(Request::Hello(hello)) }, &mut frames);

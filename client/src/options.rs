@@ -84,6 +84,8 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// Longest time that a request other than a publish waits, reconnects included.
     pub request_timeout: Duration,
+    /// Receive nothing: the inbox stays empty. For feeds that only publish and ask.
+    pub publish_only: bool,
     /// Where the application stands, if it keeps that itself: deliver what lies above.
     pub resume: Vec<(ConversationId, Sequence)>,
     /// A QUIC endpoint to share among many clients of one process; `None`: one of its own.
@@ -115,6 +117,7 @@ impl Options {
             keep_alive: Duration::from_secs(20),
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
+            publish_only: false,
             resume: Vec::new(),
             endpoint: None,
         }

@@ -19,7 +19,7 @@ pub struct Submission {
     /// When it was submitted. The machine never lets a conversation's time go back.
     pub time: Timestamp,
     /// Who asks. Authenticated by the broker; authorised by the machine.
-    pub actor: Actor,
+    pub actor: Arc<Actor>,
     /// The bounds in force.
     pub policy: Policy,
     /// What is asked.

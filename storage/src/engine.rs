@@ -113,6 +113,22 @@ pub enum Mutation {
     },
 }
 
+impl Mutation {
+    /// Where.
+    pub fn table(&self) -> Table {
+        match self {
+            Self::Put { table, .. } | Self::Insert { table, .. } | Self::Delete { table, .. } => *table,
+        }
+    }
+
+    /// Under which key.
+    pub fn key(&self) -> &Bytes {
+        match self {
+            Self::Put { key, .. } | Self::Insert { key, .. } | Self::Delete { key, .. } => key,
+        }
+    }
+}
+
 impl fmt::Debug for Mutation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = if matches!(self, Self::Insert { .. }) { "Insert" } else { "Put" };

@@ -23,8 +23,8 @@ use crate::wire::{self, Hello, Request, Response};
 pub(super) struct Opened {
     pub(super) session: Arc<Session>,
     pub(super) control: Lane,
-    /// Where the device says that it stands.
-    pub(super) resume: HashMap<ConversationId, Seq>,
+    /// Where the device says that it stands; `None`: nothing is to be pushed to it.
+    pub(super) resume: Option<HashMap<ConversationId, Seq>>,
 }
 
 /// A session that was not.
@@ -94,7 +94,7 @@ fn hello(service: &Service, read: Read) -> Result<(u64, Hello), (u64, Option<Ref
     }
 }
 
-type Admitted = (Arc<Session>, HashMap<ConversationId, Seq>);
+type Admitted = (Arc<Session>, Option<HashMap<ConversationId, Seq>>);
 
 async fn admit(service: &Arc<Service>, hello: Hello) -> Result<Admitted, Option<Refusal>> {
     let identity = service.authenticate(&hello.token).map_err(Some)?;
@@ -113,7 +113,7 @@ async fn admit(service: &Arc<Service>, hello: Hello) -> Result<Admitted, Option<
         session = %session.id, tenant = %actor.tenant, user = %actor.user, device = %actor.device,
         client = hello.client, "session opened"
     );
-    Ok((Arc::new(session), hello.resume))
+    Ok((Arc::new(session), (!hello.publish_only).then_some(hello.resume)))
 }
 
 /// Notes the device in the store. Without room on the disk the session opens all the same, to read.

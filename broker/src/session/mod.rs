@@ -158,7 +158,9 @@ async fn run(opened: hello::Opened, connection: &quinn::Connection, stop: Cancel
     service.registry.join(session.caller.actor.user, present);
     service.metrics.sessions.increment(1);
     let mut delivery = JoinSet::new();
-    delivery.spawn(deliver::run(Arc::clone(&session), connection.clone(), resume));
+    if let Some(resume) = resume {
+        delivery.spawn(deliver::run(Arc::clone(&session), connection.clone(), resume));
+    }
     let mut lanes = JoinSet::new();
     lanes.spawn(control_lane(control, Arc::clone(&session)));
     wait(&session, connection, &mut lanes, stop).await;

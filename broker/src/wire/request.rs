@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -53,6 +54,8 @@ pub(crate) struct Hello {
     pub(crate) device: DeviceId,
     pub(crate) client: String,
     pub(crate) resume: HashMap<ConversationId, Seq>,
+    /// Push nothing.
+    pub(crate) publish_only: bool,
 }
 
 /// A conversation to create.
@@ -158,7 +161,7 @@ fn hello(wire: v1::Hello, limits: &Limits) -> Result<Hello, Refusal> {
     printable("client_name", &wire.client_name, CLIENT_NAME_BYTES_MAX)?;
     printable("client_version", &wire.client_version, CLIENT_VERSION_BYTES_MAX)?;
     let client = format!("{} {}", wire.client_name, wire.client_version);
-    Ok(Hello { token: token(wire.token)?, device, client, resume })
+    Ok(Hello { token: token(wire.token)?, device, client, resume, publish_only: wire.publish_only })
 }
 
 fn token(token: String) -> Result<Token, Refusal> {
@@ -181,8 +184,9 @@ fn publish(wire: v1::Publish, limits: &Limits) -> Result<Publish, Refusal> {
         ));
     }
     printable("content_type", &wire.content_type, CONTENT_TYPE_BYTES_MAX)?;
+    static OCTETS: LazyLock<Text> = LazyLock::new(|| Text::new("application/octet-stream"));
     let content_type =
-        if wire.content_type.is_empty() { "application/octet-stream".to_owned() } else { wire.content_type };
+        if wire.content_type.is_empty() { OCTETS.clone() } else { Text::new(wire.content_type) };
     let priority = match v1::Priority::try_from(wire.priority) {
         Ok(v1::Priority::Unspecified | v1::Priority::Routine) => Priority::Routine,
         Ok(v1::Priority::Urgent) => Priority::Urgent,
@@ -191,7 +195,7 @@ fn publish(wire: v1::Publish, limits: &Limits) -> Result<Publish, Refusal> {
     Ok(Publish {
         conversation: conversation(&wire.conversation_id)?,
         client_id: ClientMessageId::new(sixteen("client_message_id", &wire.client_message_id)?),
-        content_type: Text::new(content_type),
+        content_type,
         payload: unshared(wire.payload),
         priority,
         reply_to: (wire.reply_to_sequence > 0).then_some(Seq(wire.reply_to_sequence)),

@@ -174,5 +174,6 @@ pub(crate) fn hello(token: String, user: &str, device: u8) -> Hello {
         client_name: "raw".into(),
         client_version: "1".into(),
         resume: None,
+        publish_only: false,
     }
 }

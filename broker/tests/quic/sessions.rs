@@ -24,6 +24,7 @@ on_both_engines![
     a_stop_says_goodbye_and_loses_nothing,
     resume_overrides_the_record,
     the_sdk_renews_by_itself,
+    a_session_that_only_publishes_is_told_nothing,
 ];
 
 async fn welcome_tells_the_limits(site: Site) {
@@ -165,6 +166,28 @@ async fn resume_overrides_the_record(site: Site) {
         raw.control.send(1, Request::Hello(hello)).await;
         raw.closed(Code::InvalidArgument).await;
     }
+}
+
+async fn a_session_that_only_publishes_is_told_nothing(site: Site) {
+    let (mut bob, ann) = (site.person("bob").await, site.person("ann").await);
+    let group = ann.group(&["bob", "feed"]).await;
+    let mut options = site.options("feed", 1);
+    options.publish_only = true;
+    let mut feed = Person::connect(options).await;
+    for payload in ["one", "two"] {
+        within("an ack", feed.client.publish(Outgoing::new(group, "", payload))).await.unwrap();
+        bob.entry().await;
+    }
+    let other = ann.group(&["bob", "feed"]).await;
+    // Bob's receipts, the new group and the messages have all been told to whoever is told anything.
+    let mut options = site.options("feed", 2);
+    options.resume = vec![(group, 0)];
+    let mut second = Person::connect(options).await;
+    assert_eq!(second.backlog().await.len(), 2);
+    assert_eq!(feed.history(group).await.len(), 2, "what it asks for it gets");
+    feed.listed(other).await;
+    feed.client.close().await;
+    assert!(within("the end", feed.inbox.next()).await.is_none());
 }
 
 /// Tokens that last for three seconds.

@@ -175,6 +175,7 @@ pub(crate) fn hello(token: String, device: u8, positions: Vec<v1::Position>) -> 
         client_name: "raw".to_owned(),
         client_version: "1".to_owned(),
         resume: Some(v1::Resume { positions }),
+        publish_only: false,
     })
 }
 

@@ -64,7 +64,8 @@ impl Peer for Wardline {
         let members: Vec<String> = (0..readers.max(1)).map(|number| format!("reader-{number}")).collect();
         let mut writing = Vec::with_capacity(publishers);
         for number in 0..publishers {
-            let (client, mut inbox) = dial.dial(&format!("publisher-{number}"), number).await?;
+            // Without readers it is told nothing, as a publisher of the peers is.
+            let (client, mut inbox) = dial.dial(&format!("publisher-{number}"), number, readers == 0).await?;
             let new = NewConversation { members: members.clone(), ..NewConversation::default() };
             let conversation = client.create_group(new).await?.id;
             // Its own messages and the receipts.
@@ -73,7 +74,8 @@ impl Peer for Wardline {
         }
         let reading = stream::iter(0..readers)
             .map(|number| async move {
-                let (client, inbox) = dial.dial(&format!("reader-{number}"), publishers + number).await?;
+                let (client, inbox) =
+                    dial.dial(&format!("reader-{number}"), publishers + number, false).await?;
                 anyhow::Ok(Reader { _client: client, inbox })
             })
             .buffered(HANDSHAKES)
@@ -134,11 +136,12 @@ impl<'a> Dial<'a> {
         Ok(Self { broker, authority, signer, endpoints: endpoints.collect::<anyhow::Result<_>>()? })
     }
 
-    async fn dial(&self, user: &str, number: usize) -> anyhow::Result<(Client, Inbox)> {
+    async fn dial(&self, user: &str, number: usize, publish_only: bool) -> anyhow::Result<(Client, Inbox)> {
         let token = self.signer.sign(user)?;
         let trust = Trust::Pem(self.authority.clone());
         let mut options = Options::new(self.broker.address, "localhost", trust, token, DeviceId::random());
         options.publish_window = self.broker.in_flight_max;
+        options.publish_only = publish_only;
         options.endpoint = Some(self.endpoints[number % self.endpoints.len()].clone());
         Ok(connect(options).await?)
     }

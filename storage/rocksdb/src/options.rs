@@ -109,6 +109,8 @@ pub(crate) fn table(table: Table, chosen: &Options, cache: &Cache) -> rocksdb::O
     options.set_level_compaction_dynamic_level_bytes(true);
     options.set_target_file_size_base(64 * MIB as u64);
     options.set_max_bytes_for_level_base(256 * MIB as u64);
+    // As much gathers before the base level as that may hold: each merge into it rewrites less of what is there.
+    options.set_level_zero_file_num_compaction_trigger(8);
     // With a filter RocksDB would rewrite everything every 30 days by the wall clock; `reclaim` decides instead.
     options.set_periodic_compaction_seconds(0);
     options.set_ttl(0);
@@ -123,10 +125,12 @@ fn blocks(table: Table, cache: &Cache) -> BlockBasedOptions {
     // Entries are read in runs, other records one by one.
     blocks.set_block_size(if table == Table::Message { 16 * KIB } else { 4 * KIB });
     // Most look-ups of a client message id, a device or a membership find nothing; 10 bits a key answer 99 % of
-    // them from memory.
-    blocks.set_bloom_filter(10.0, false);
-    blocks.set_whole_key_filtering(true);
-    blocks.set_optimize_filters_for_memory(true);
+    // them from memory. Messages and receipts are scanned: a filter would only cost.
+    if !matches!(table, Table::Message | Table::Receipt) {
+        blocks.set_bloom_filter(10.0, false);
+        blocks.set_whole_key_filtering(true);
+        blocks.set_optimize_filters_for_memory(true);
+    }
     // Filters and indexes count against the cache's bound, and are the last to leave it.
     blocks.set_cache_index_and_filter_blocks(true);
     blocks.set_cache_index_and_filter_blocks_with_high_priority(true);

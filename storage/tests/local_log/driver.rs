@@ -248,12 +248,12 @@ pub(crate) fn wide() -> Bounds {
 fn submission(command: Command) -> Submission {
     Submission {
         time: Timestamp(1_700_000_000_000),
-        actor: Actor {
+        actor: Arc::new(Actor {
             tenant: TenantId::new([1; 16]),
             user: UserId::new([2; 16]),
             name: Text::new("a"),
             device: DeviceId::new([3; 16]),
-        },
+        }),
         policy: Policy {
             retention_max: Duration::from_secs(86_400),
             dedupe_window: Duration::from_secs(3_600),

@@ -42,12 +42,12 @@ impl Driver {
     }
 
     pub(crate) fn submission(&self, user: UserId, command: Command) -> Submission {
-        let actor = Actor {
+        let actor = Arc::new(Actor {
             tenant: TenantId::new([1; 16]),
             user,
             name: Text::new(if user == ALICE { "alice" } else { "bob" }),
             device: DeviceId::new([0xd1; 16]),
-        };
+        });
         let policy = Policy {
             retention_max: Duration::from_secs(3600),
             dedupe_window: Duration::from_secs(60),

@@ -3,6 +3,7 @@
 //! Half of what is drawn looks at the model, to hit heads, watermarks and the very milliseconds of expiry; the rest
 //! is blind. The seed decides everything.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -119,7 +120,7 @@ impl Draw {
         let device = device(self.below(3) as u8);
         Submission {
             time: self.time,
-            actor: Actor { tenant, user, name, device },
+            actor: Arc::new(Actor { tenant, user, name, device }),
             policy: self.policy(),
             command,
         }

@@ -246,12 +246,12 @@ impl Trial {
         self.drain(life, WINDOW - 1)?;
         self.now += 1;
         let person = person(who);
-        let actor = Actor {
+        let actor = Arc::new(Actor {
             tenant: TenantId::new([1; 16]),
             user: person.user,
             name: person.name,
             device: DeviceId::new(*person.user.as_bytes()),
-        };
+        });
         let day = Duration::from_secs(24 * 3600);
         let policy = Policy { retention_max: 30 * day, dedupe_window: day, members_max: 100, devices_max: 4 };
         let submission = Submission { time: Timestamp(self.now), actor, policy, command };
