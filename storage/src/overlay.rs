@@ -2,9 +2,8 @@
 //!
 //! Commands of a group see one another through it. It decides nothing. A change hides what the state below has under
 //! its key, even if the change is a deletion or has expired by the reader's time. Records that are kept decoded reach
-//! the batch once, with their last value. The others are indexed only if somebody looks, and publishing does not; they
-//! reach the batch sorted by their keys, since engines take neighbours in more cheaply, and the changes of one key in
-//! their order.
+//! the batch once, with their last value. The others reach it in the order of their changes, and are indexed only if
+//! somebody looks: publishing does not.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -75,8 +74,6 @@ impl<'a, S: State + ?Sized> Overlay<'a, S> {
     pub(crate) fn finish(self) -> (Vec<Mutation>, Hot) {
         let mut batch = Vec::with_capacity(self.tables.iter().map(|table| table.mutations.len()).sum());
         for mut table in self.tables {
-            // Stable: of several changes to one key the last holds.
-            table.mutations.sort_by(|one, other| one.key().cmp(other.key()));
             batch.append(&mut table.mutations);
         }
         batch.extend(self.hot.mutations());

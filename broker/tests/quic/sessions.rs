@@ -186,7 +186,7 @@ async fn a_session_that_only_publishes_is_told_nothing(site: Site) {
     assert_eq!(second.backlog().await.len(), 2);
     assert_eq!(feed.history(group).await.len(), 2, "what it asks for it gets");
     feed.listed(other).await;
-    feed.client.close().await;
+    feed.client.close(Duration::from_secs(5)).await;
     assert!(within("the end", feed.inbox.next()).await.is_none());
 }
 

@@ -61,7 +61,7 @@ impl RocksEngine {
             }
             ColumnFamilyDescriptor::new(table.name(), tuned)
         });
-        let db = open::open(path, &options::database(&options), tables.into())?;
+        let db = open::open(path, options::database(&options), tables.into())?;
         let engine = Self {
             db,
             path: path.to_owned(),

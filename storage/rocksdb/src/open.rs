@@ -9,6 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rocksdb::{ColumnFamilyDescriptor, DB, ErrorKind};
+use rustix::fs::{Mode, OFlags};
 use thiserror::Error;
 use wardline_storage::engine::Table;
 
@@ -64,14 +65,30 @@ pub enum OpenError {
 /// Makes the folder if it is missing, checks its tables, opens it.
 pub(crate) fn open(
     path: &Path,
-    database: &rocksdb::Options,
+    mut database: rocksdb::Options,
     tables: Vec<ColumnFamilyDescriptor>,
 ) -> Result<DB, OpenError> {
     prepare_folder(path).map_err(|source| OpenError::Folder { path: path.to_owned(), source })?;
     if path.join("CURRENT").exists() {
-        refuse_unknown_tables(path, database)?;
+        refuse_unknown_tables(path, &database)?;
     }
-    DB::open_cf_descriptors(database, path, tables).map_err(|error| classify(path, &error))
+    options::set_direct_io(&mut database, takes_direct_io(path));
+    DB::open_cf_descriptors(&database, path, tables).map_err(|error| classify(path, &error))
+}
+
+/// A file that is made and removed, to see what the folder can do.
+const PROBE: &str = ".writable";
+
+/// Whether files of the folder can be written around the page cache.
+fn takes_direct_io(path: &Path) -> bool {
+    let (probe, flags) = (path.join(PROBE), OFlags::WRONLY | OFlags::CREATE | OFlags::DIRECT);
+    let opened = rustix::fs::open(&probe, flags, Mode::RUSR | Mode::WUSR);
+    // If it is left behind, the next start removes it.
+    let _ = std::fs::remove_file(&probe);
+    if let Err(error) = &opened {
+        tracing::info!(%error, "the file system takes no direct writes: table files go through the page cache");
+    }
+    opened.is_ok()
 }
 
 fn prepare_folder(path: &Path) -> io::Result<()> {
@@ -85,7 +102,7 @@ fn prepare_folder(path: &Path) -> io::Result<()> {
         }
     }
     // Fails here, with the system's own words, if it is no folder or not ours.
-    let probe = path.join(".writable");
+    let probe = path.join(PROBE);
     std::fs::write(&probe, [])?;
     std::fs::remove_file(&probe)
 }

@@ -1,5 +1,6 @@
 //! No read goes on without end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use wardline_storage::command::Command;
@@ -62,7 +63,7 @@ fn a_new_device_goes_on_where_it_is_owed_something() {
     driver.publish(100);
     driver.now = driver.now.after(Duration::from_secs(1));
     let mut register = driver.submission(BOB, Command::RegisterDevice);
-    register.actor.device = DeviceId::new([0xd2; 16]);
+    Arc::make_mut(&mut register.actor).device = DeviceId::new([0xd2; 16]);
     driver.applier.apply_group(&[register]).expect("the engine works");
     driver.publish(100);
     let position = |driver: &Driver, device| {
