@@ -30,6 +30,7 @@ use crate::metrics::Metrics;
 use crate::refusal::Code;
 use crate::registry::Registry;
 use crate::retention;
+use crate::rota::Rota;
 use crate::service::Service;
 use crate::settings::Settings;
 use crate::topic::Topics;
@@ -145,6 +146,7 @@ impl Broker {
             Acceptor::new(endpoint.clone(), Arc::clone(&service), connections.clone(), stop.clone());
         tasks.spawn(acceptor.run());
         tasks.spawn(admission.watch(settings.disk, metrics, stop.clone()));
+        tasks.spawn(deliver_in_turn(service.registry.rota(), stop.clone()));
         tasks.spawn(retention::reclaim(Arc::clone(&service), settings.reclaim_every, stop.clone()));
         tasks.spawn(retention::publish(Arc::clone(&service), stop.clone()));
         tasks.spawn(retention::reexpire(service, told, stop.clone()));
@@ -207,6 +209,11 @@ impl Broker {
         tracing::info!(took = ?begun.elapsed(), "stopped");
         failed.map_or(Ended::Stopped, Ended::StorageFailed)
     }
+}
+
+/// Sessions end with the same token, so nobody is left waiting for a turn.
+async fn deliver_in_turn(rota: Arc<Rota>, stop: CancellationToken) {
+    stop.run_until_cancelled(rota.run()).await;
 }
 
 fn bounds(limits: &Limits, stop_deadline: Duration) -> Bounds {

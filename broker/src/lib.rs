@@ -19,6 +19,7 @@ mod receipts;
 mod refusal;
 mod registry;
 mod retention;
+mod rota;
 mod service;
 mod session;
 pub mod settings;
