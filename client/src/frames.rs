@@ -1,14 +1,17 @@
 //! Reads and writes whole frames on QUIC streams.
 //!
 //! Owns the bytes between a stream and its frames. It never looks into a frame.
-//! Invariants: an idle stream holds no buffer; at most one batch of frames waits to be written, flattened into one
-//! buffer, since the cost is per packet; every wait is cancel-safe.
+//! Invariants: what arrives is cut up where it lies, and only a frame that lies across packets is copied; an idle stream
+//! holds no buffer; nothing is reserved for what has not arrived; at most one batch of frames waits to be written,
+//! flattened into one buffer, since the cost is per packet; every wait is cancel-safe.
 
-use bytes::{Bytes, BytesMut};
+use std::ops::Range;
+
+use bytes::{Buf, Bytes, BytesMut};
 use prost::Message;
 use quinn::{RecvStream, SendStream};
 use thiserror::Error;
-use wardline_proto::frame::{self, FrameError};
+use wardline_proto::frame::{self, Announced, FrameError};
 use wardline_proto::v1::ServerFrame;
 
 /// How much is gathered before it is written at once.
@@ -43,36 +46,171 @@ pub(crate) enum StreamError {
 /// The frames that arrive on a stream.
 pub(crate) struct FrameReader {
     stream: RecvStream,
-    buffer: BytesMut,
+    /// What was read; `chunks[next..count]` is not cut into frames yet.
+    chunks: [Bytes; CHUNKS],
+    next: usize,
+    count: usize,
+    /// How much of the next chunk was taken.
+    cut: usize,
+    /// The beginning of a frame whose end did not arrive yet, or lies in another chunk.
+    partial: BytesMut,
+    /// The content of the last frame that was put together from several chunks.
+    joined: Bytes,
     frame_bytes_max: usize,
+}
+
+/// A whole frame, where it lies.
+pub(crate) struct Frame<'a> {
+    owner: &'a Bytes,
+    content: &'a [u8],
+}
+
+/// Where the next frame lies.
+enum Place {
+    /// Within the next chunk.
+    Chunk(Range<usize>),
+    /// In `joined`.
+    Joined,
+}
+
+impl<'a> Frame<'a> {
+    /// Gives the content.
+    pub(crate) fn content(&self) -> &'a [u8] {
+        self.content
+    }
+
+    /// Gives a part of the content that lives on; it keeps the packets alive that it came in.
+    pub(crate) fn share(&self, part: &[u8]) -> Bytes {
+        self.owner.slice_ref(part)
+    }
+
+    /// Decodes the content.
+    ///
+    /// # Errors
+    /// [`FrameError::Content`] if it is malformed.
+    pub(crate) fn decode<M: Message + Default>(&self) -> Result<M, FrameError> {
+        frame::decode(self.share(self.content))
+    }
 }
 
 impl FrameReader {
     pub(crate) fn new(stream: RecvStream, frame_bytes_max: usize) -> Self {
-        Self { stream, buffer: BytesMut::new(), frame_bytes_max }
+        Self {
+            stream,
+            chunks: [const { Bytes::new() }; CHUNKS],
+            next: 0,
+            count: 0,
+            cut: 0,
+            partial: BytesMut::new(),
+            joined: Bytes::new(),
+            frame_bytes_max,
+        }
     }
 
     /// Reads the next frame; `None` at the stream's end.
     ///
     /// # Cancellation
-    /// Safe: what was read stays in the buffer.
+    /// Safe: what was read stays here.
     pub(crate) async fn next<M: Message + Default>(&mut self) -> Result<Option<M>, StreamError> {
         loop {
-            if let Some(content) = frame::split(&mut self.buffer, self.frame_bytes_max)? {
-                return Ok(Some(frame::decode(content)?));
+            if let Some(frame) = self.take()? {
+                return Ok(Some(frame.decode()?));
             }
-            if self.buffer.is_empty() {
-                self.buffer = BytesMut::new();
-            }
-            let mut chunks = [const { Bytes::new() }; CHUNKS];
-            let Some(count) = self.stream.read_chunks(&mut chunks).await? else {
-                return if self.buffer.is_empty() { Ok(None) } else { Err(StreamError::Truncated) };
-            };
-            self.buffer.reserve(chunks[..count].iter().map(Bytes::len).sum());
-            for chunk in &chunks[..count] {
-                self.buffer.extend_from_slice(chunk);
+            if !self.read().await? {
+                return Ok(None);
             }
         }
+    }
+
+    /// Takes the next whole frame of what was read; `None`: all that was read is taken, [`FrameReader::read`] more.
+    ///
+    /// # Errors
+    /// As [`frame::split`].
+    pub(crate) fn take(&mut self) -> Result<Option<Frame<'_>>, FrameError> {
+        self.joined = Bytes::new();
+        Ok(match self.find()? {
+            Some(Place::Chunk(range)) => {
+                let owner = &self.chunks[self.next];
+                Some(Frame { owner, content: &owner[range] })
+            }
+            Some(Place::Joined) => Some(Frame { owner: &self.joined, content: &self.joined }),
+            None => None,
+        })
+    }
+
+    /// Reads on, once everything was taken; whether there was something to read, or the stream has ended.
+    ///
+    /// # Cancellation
+    /// Safe: what was read stays here.
+    pub(crate) async fn read(&mut self) -> Result<bool, StreamError> {
+        debug_assert!(self.next == self.count, "what was read is taken first");
+        match self.stream.read_chunks(&mut self.chunks).await? {
+            Some(count) => {
+                (self.next, self.count, self.cut) = (0, count, 0);
+                Ok(true)
+            }
+            None if self.partial.is_empty() => Ok(false),
+            None => Err(StreamError::Truncated),
+        }
+    }
+
+    /// Finds the next whole frame, and passes it.
+    fn find(&mut self) -> Result<Option<Place>, FrameError> {
+        if self.partial.is_empty() {
+            let frame_bytes_max = self.frame_bytes_max;
+            let rest = self.rest();
+            let Some(Announced { prefix_bytes, content_bytes }) = frame::announced(rest, frame_bytes_max)?
+            else {
+                return self.join();
+            };
+            if rest.len() - prefix_bytes >= content_bytes {
+                let from = self.cut + prefix_bytes;
+                self.cut = from + content_bytes;
+                return Ok(Some(Place::Chunk(from..self.cut)));
+            }
+            // No more than has arrived, whatever is announced.
+            let unread: usize = self.chunks[self.next..self.count].iter().map(Bytes::len).sum();
+            self.partial.reserve((prefix_bytes + content_bytes).min(unread - self.cut));
+        }
+        self.join()
+    }
+
+    /// Puts together a frame that lies across chunks, as far as it was read.
+    fn join(&mut self) -> Result<Option<Place>, FrameError> {
+        loop {
+            let lacking = match frame::announced(&self.partial, self.frame_bytes_max)? {
+                Some(Announced { prefix_bytes, content_bytes }) => {
+                    let lacking = prefix_bytes + content_bytes - self.partial.len();
+                    if lacking == 0 {
+                        self.joined = std::mem::take(&mut self.partial).freeze();
+                        self.joined.advance(prefix_bytes);
+                        return Ok(Some(Place::Joined));
+                    }
+                    lacking
+                }
+                None => 1,
+            };
+            let rest = self.rest();
+            if rest.is_empty() {
+                return Ok(None);
+            }
+            let bytes = lacking.min(rest.len());
+            self.partial.extend_from_slice(&self.chunks[self.next][self.cut..self.cut + bytes]);
+            self.cut += bytes;
+        }
+    }
+
+    /// Gives what is left of the first chunk that has something left, and lets go of those before it.
+    fn rest(&mut self) -> &[u8] {
+        while self.next < self.count {
+            if self.cut < self.chunks[self.next].len() {
+                return &self.chunks[self.next][self.cut..];
+            }
+            self.chunks[self.next] = Bytes::new();
+            self.next += 1;
+            self.cut = 0;
+        }
+        &[]
     }
 }
 

@@ -11,7 +11,7 @@ use wardline_proto::v1::push_frame::Push;
 use wardline_proto::v1::{LaneClass, PushFrame};
 
 use crate::frames::{FrameReader, StreamError};
-use crate::inbox::{Class, Mailbox};
+use crate::mailbox::{Class, Filled, Mailbox};
 use crate::session::{End, FAREWELL};
 use crate::wire::Malformed;
 
@@ -60,11 +60,10 @@ async fn read_frames(stream: RecvStream, mailbox: &Mailbox, frame_bytes_max: usi
         _ => return Err(Malformed("lane: no header").into()),
     };
     loop {
-        mailbox.has_room(class).await;
-        let Some(frame) = frames.next::<PushFrame>().await? else { return Ok(()) };
-        // A push of a kind that this version does not know is skipped.
-        if let Some(push) = frame.push {
-            mailbox.put(class, push)?;
+        match mailbox.take_in(class, &mut frames)? {
+            Filled::AllTaken if frames.read().await? => {}
+            Filled::AllTaken => return Ok(()),
+            Filled::Full => mailbox.has_room(class).await,
         }
     }
 }

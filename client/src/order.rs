@@ -6,8 +6,9 @@
 //! `CONVERSATIONS_MAX` the least recently active conversations are forgotten, beyond `AHEAD_MAX` urgent messages
 //! wait for their turn.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
+use crate::hash::ByConversation;
 use crate::types::{ConversationId, Sequence};
 
 /// Most conversations that are remembered; a broker lets a user have far fewer.
@@ -30,7 +31,7 @@ pub(crate) enum Verdict {
 /// What was handed over, per conversation.
 #[derive(Default)]
 pub(crate) struct Order {
-    places: HashMap<ConversationId, Place>,
+    places: ByConversation<Place>,
     clock: u64,
 }
 

@@ -10,6 +10,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use wardline_proto::v1::Acknowledge;
 
 use crate::error::Code;
+use crate::hash::ByConversation;
 use crate::outbox::is_passing;
 use crate::types::{ConversationId, Sequence};
 
@@ -41,7 +42,7 @@ pub(crate) enum Mark {
 /// Receipts of all conversations.
 #[derive(Default)]
 pub(crate) struct Receipts {
-    conversations: HashMap<ConversationId, State>,
+    conversations: ByConversation<State>,
     /// Conversations that have something to send and nothing in flight.
     ready: VecDeque<ConversationId>,
     /// Which conversation a request is about.
@@ -87,7 +88,11 @@ impl Receipts {
         let was_settled = state.is_settled();
         state.wanted.add(mark, self.stamp);
         self.unsettled += usize::from(was_settled);
-        self.queue(conversation)
+        let is_ready = state.becomes_ready();
+        if is_ready {
+            self.ready.push_back(conversation);
+        }
+        is_ready
     }
 
     /// Whether something could be sent.
@@ -163,12 +168,11 @@ impl Receipts {
 
     fn queue(&mut self, conversation: ConversationId) -> bool {
         let Some(state) = self.conversations.get_mut(&conversation) else { return false };
-        let ready = !state.queued && state.in_flight.is_none() && state.wanted.parts() > 0;
-        if ready {
-            state.queued = true;
+        let is_ready = state.becomes_ready();
+        if is_ready {
             self.ready.push_back(conversation);
         }
-        ready
+        is_ready
     }
 
     fn forget_settled(&mut self) {
@@ -181,6 +185,13 @@ impl Receipts {
 impl State {
     fn is_settled(&self) -> bool {
         self.in_flight.is_none() && self.wanted.parts() == 0
+    }
+
+    /// Whether it has something to send that is in no line yet; from now on it is in one.
+    fn becomes_ready(&mut self) -> bool {
+        let becomes = !self.queued && self.in_flight.is_none() && self.wanted.parts() > 0;
+        self.queued |= becomes;
+        becomes
     }
 
     /// Whether a mark says something that is not said yet.
@@ -268,8 +279,13 @@ impl Marks {
 
     /// Drops single marks that a watermark says as well.
     fn drop_covered(&mut self) {
-        self.delivered_only.retain(|sequence| *sequence > self.delivered);
-        self.read_only.retain(|sequence| *sequence > self.read);
+        // Nearly always there are none, and this is done for each entry.
+        if !self.delivered_only.is_empty() {
+            self.delivered_only.retain(|sequence| *sequence > self.delivered);
+        }
+        if !self.read_only.is_empty() {
+            self.read_only.retain(|sequence| *sequence > self.read);
+        }
     }
 
     fn to_wire(&self, conversation: ConversationId) -> Acknowledge {

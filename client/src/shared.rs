@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use wardline_proto::v1::Publish;
 
 use crate::error::RequestError;
-use crate::inbox::Mailbox;
+use crate::mailbox::Mailbox;
 use crate::options::{Acknowledging, Options};
 use crate::outbox::Outbox;
 use crate::receipts::{Mark, Receipts};

@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
+use crate::text::Text;
+
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -177,7 +179,7 @@ pub struct Entry {
     /// Its place.
     pub sequence: Sequence,
     /// Who caused it.
-    pub sender: String,
+    pub sender: Text,
     /// When.
     pub time_ms: TimeMs,
     /// When it will be gone.
@@ -194,8 +196,9 @@ pub enum Body {
         /// The publisher's idempotency key.
         id: MessageId,
         /// Media type.
-        content_type: String,
-        /// Content.
+        content_type: Text,
+        /// Content. It may share memory with what arrived beside it: an application that keeps a few of many for long
+        /// copies those.
         payload: Bytes,
         /// Which lane.
         priority: Priority,

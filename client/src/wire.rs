@@ -6,9 +6,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use wardline_proto::message_entry::MessageEntry;
 use wardline_proto::v1;
 
 use crate::error::{Code, Refusal};
+use crate::text::Text;
 use crate::types::*;
 
 /// The broker left something out that the protocol demands.
@@ -99,21 +101,12 @@ fn role_from(role: i32) -> Role {
 pub(crate) fn body(body: Option<v1::entry::Body>) -> Result<Option<Body>, Malformed> {
     Ok(Some(match body {
         Some(v1::entry::Body::Message(message)) => Body::Message {
-            id: message
-                .client_message_id
-                .as_ref()
-                .try_into()
-                .map(MessageId)
-                .map_err(|_| Malformed("message id"))?,
-            content_type: message.content_type,
-            // A copy, so that an application that keeps a message does not keep the read buffer around it.
+            id: message_id(&message.client_message_id)?,
+            content_type: message.content_type.into(),
+            // A copy, so that an application that keeps a message does not keep a page of history around it.
             payload: Bytes::copy_from_slice(&message.payload),
-            priority: if message.priority == v1::Priority::Urgent as i32 {
-                Priority::Urgent
-            } else {
-                Priority::Routine
-            },
-            reply_to: (message.reply_to_sequence > 0).then_some(message.reply_to_sequence),
+            priority: priority_from(message.priority),
+            reply_to: reply_to_from(message.reply_to_sequence),
         },
         Some(v1::entry::Body::Tombstone(tombstone)) => {
             Body::Tombstone { by: tombstone.deleted_by, at_ms: tombstone.deleted_at_ms }
@@ -139,11 +132,47 @@ pub(crate) fn entry(conversation: ConversationId, entry: v1::Entry) -> Result<Op
     Ok(body(entry.body)?.map(|body| Entry {
         conversation,
         sequence: entry.sequence,
-        sender: entry.sender,
+        sender: entry.sender.into(),
         time_ms: entry.time_ms,
         expires_at_ms: entry.expires_at_ms,
         body,
     }))
+}
+
+/// Translates an entry with a message that was read in place. `payload` is its payload.
+pub(crate) fn message_entry(
+    conversation: ConversationId,
+    read: &MessageEntry<'_>,
+    sender: Text,
+    content_type: Text,
+    payload: Bytes,
+) -> Result<Entry, Malformed> {
+    Ok(Entry {
+        conversation,
+        sequence: read.sequence,
+        sender,
+        time_ms: read.time_ms,
+        expires_at_ms: read.expires_at_ms,
+        body: Body::Message {
+            id: message_id(read.client_message_id)?,
+            content_type,
+            payload,
+            priority: priority_from(read.priority),
+            reply_to: reply_to_from(read.reply_to_sequence),
+        },
+    })
+}
+
+fn message_id(bytes: &[u8]) -> Result<MessageId, Malformed> {
+    bytes.try_into().map(MessageId).map_err(|_| Malformed("message id"))
+}
+
+fn priority_from(priority: i32) -> Priority {
+    if priority == v1::Priority::Urgent as i32 { Priority::Urgent } else { Priority::Routine }
+}
+
+fn reply_to_from(sequence: u64) -> Option<Sequence> {
+    (sequence > 0).then_some(sequence)
 }
 
 /// Translates a receipt; `None`: of a kind that this version does not know.

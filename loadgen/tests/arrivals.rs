@@ -25,7 +25,7 @@ fn entry(message: usize, sequence: u64) -> Entry {
     Entry {
         conversation: ConversationId([1; 16]),
         sequence,
-        sender: sent.sender.to_string(),
+        sender: sent.sender.to_string().into(),
         time_ms: sequence,
         expires_at_ms: u64::MAX,
         body: Body::Message {
@@ -56,8 +56,8 @@ fn faults_are_told_apart() {
     assert_eq!(arrivals.entry(&entry(0, 3)), Arrival::Reordered(0), "after a later one of the same sender");
     assert_eq!(arrivals.entry(&entry(4, 2)), Arrival::Reordered(4), "a sequence that goes back");
     assert_eq!(arrivals.entry(&entry(3, 9)), Arrival::Foreign, "to somebody else");
-    let forged = Entry { sender: Person(1).to_string(), ..entry(2, 9) };
-    assert_eq!(arrivals.entry(&Entry { sender: Person(2).to_string(), ..forged }), Arrival::Foreign);
+    let forged = Entry { sender: Person(1).to_string().into(), ..entry(2, 9) };
+    assert_eq!(arrivals.entry(&Entry { sender: Person(2).to_string().into(), ..forged }), Arrival::Foreign);
     let tombstone = Body::Tombstone { by: Person(2).to_string(), at_ms: 1 };
     assert_eq!(arrivals.entry(&Entry { body: tombstone, ..entry(2, 9) }), Arrival::Foreign);
 }

@@ -49,18 +49,39 @@ pub fn encode(message: &impl Message, out: &mut BytesMut) {
 /// [`FrameError`] if the bytes can never become a frame of at most `frame_bytes_max` bytes (the length prefix not
 /// counted). The buffer is as it was: calling again gives the same error.
 pub fn split(buffer: &mut BytesMut, frame_bytes_max: usize) -> Result<Option<Bytes>, FrameError> {
-    let Some((length, prefix_bytes)) = length_prefix(buffer)? else {
+    let Some(Announced { prefix_bytes, content_bytes }) = announced(buffer, frame_bytes_max)? else {
+        return Ok(None);
+    };
+    if buffer.len() - prefix_bytes < content_bytes {
+        return Ok(None);
+    }
+    buffer.advance(prefix_bytes);
+    Ok(Some(buffer.split_to(content_bytes).freeze()))
+}
+
+/// What a length prefix says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Announced {
+    /// Length of the prefix itself.
+    pub prefix_bytes: usize,
+    /// Length of the content that follows it.
+    pub content_bytes: usize,
+}
+
+/// Reads the length of the frame at the front of `bytes`, for readers that keep what arrives in several pieces; `None`
+/// if the prefix is not all there yet.
+///
+/// # Errors
+/// As [`split`].
+pub fn announced(bytes: &[u8], frame_bytes_max: usize) -> Result<Option<Announced>, FrameError> {
+    let Some((length, prefix_bytes)) = length_prefix(bytes)? else {
         return Ok(None);
     };
     let content_bytes = usize::try_from(length)
         .ok()
         .filter(|bytes| *bytes <= frame_bytes_max)
         .ok_or(FrameError::TooLarge { length, max: frame_bytes_max })?;
-    if buffer.len() - prefix_bytes < content_bytes {
-        return Ok(None);
-    }
-    buffer.advance(prefix_bytes);
-    Ok(Some(buffer.split_to(content_bytes).freeze()))
+    Ok(Some(Announced { prefix_bytes, content_bytes }))
 }
 
 /// Decodes a frame's content; its `bytes` fields are slices of it.

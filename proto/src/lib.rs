@@ -7,6 +7,7 @@ pub mod v1 {
 }
 
 pub mod frame;
+pub mod message_entry;
 mod redact;
 
 /// The ALPN protocol name (RFC 7301).

@@ -13,8 +13,13 @@ use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestRunner};
 use prost::Message;
 use wardline_proto::frame::{self, FrameError};
+use wardline_proto::message_entry::MessageEntry;
 use wardline_proto::v1::client_frame::Request;
-use wardline_proto::v1::{ClientFrame, ListConversations, Publish, PushFrame, ServerFrame};
+use wardline_proto::v1::entry::Body;
+use wardline_proto::v1::push_frame::Push;
+use wardline_proto::v1::{
+    ClientFrame, Entry, ListConversations, Message as Content, Publish, PushFrame, ServerFrame,
+};
 use wire::{Choices, Reading, Schema, Spelling, damage, framed, has_field, read};
 
 const FRAME_BYTES_MAX: usize = 1024;
@@ -206,6 +211,82 @@ fn damaged_frames_never_panic_and_what_is_accepted_round_trips() {
             read::<ClientFrame>(&stream, usize::MAX, Choices(&portions));
             damage(&mut stream, &mut Choices(&portions));
             read::<ClientFrame>(&stream, 4096, Choices(&portions));
+        }
+    });
+}
+
+/// Reads a frame in place, and checks that prost reads the same.
+fn read_in_place(content: &[u8]) -> bool {
+    let Some(read) = MessageEntry::read(content) else { return false };
+    let (Ok(sender), Ok(content_type)) = (str::from_utf8(read.sender), str::from_utf8(read.content_type))
+    else {
+        assert_eq!(frame::decode::<PushFrame>(content.to_vec().into()), Err(FrameError::Content));
+        return true;
+    };
+    let message = Content {
+        client_message_id: Bytes::copy_from_slice(read.client_message_id),
+        content_type: content_type.to_owned(),
+        payload: Bytes::copy_from_slice(read.payload),
+        priority: read.priority,
+        reply_to_sequence: read.reply_to_sequence,
+    };
+    let entry = Entry {
+        conversation_id: Bytes::copy_from_slice(read.conversation_id),
+        sequence: read.sequence,
+        sender: sender.to_owned(),
+        time_ms: read.time_ms,
+        expires_at_ms: read.expires_at_ms,
+        body: Some(Body::Message(message)),
+    };
+    let frame = PushFrame { push: Some(Push::Entry(entry)) };
+    assert!(
+        frame::decode::<PushFrame>(content.to_vec().into()) == Ok(frame),
+        "prost reads {content:x?} otherwise"
+    );
+    true
+}
+
+#[test]
+fn an_entry_as_prost_writes_it_is_read_in_place() {
+    let message = Content {
+        client_message_id: Bytes::from_static(&[7; 16]),
+        content_type: "text/plain".into(),
+        payload: Bytes::from_static(&[1; 300]),
+        priority: 1,
+        reply_to_sequence: u64::MAX >> 1,
+    };
+    let entry = Entry {
+        conversation_id: Bytes::from_static(&[9; 16]),
+        sequence: 1 << 40,
+        sender: "ann".into(),
+        time_ms: 1_700_000_000_000,
+        expires_at_ms: 1,
+        body: Some(Body::Message(message)),
+    };
+    let empty = Entry { body: Some(Body::Message(Content::default())), ..Entry::default() };
+    for entry in [entry, empty] {
+        let content = PushFrame { push: Some(Push::Entry(entry)) }.encode_to_vec();
+        assert!(read_in_place(&content), "{content:x?}");
+        for cut in 0..content.len() {
+            assert!(!read_in_place(&content[..cut]), "cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn what_is_read_in_place_prost_reads_the_same() {
+    let schema = Schema::load();
+    check(&(choices(), vec(any::<u8>(), 0..80)), |(made, damages)| {
+        for arm in schema.arms("PushFrame") {
+            for spelling in [Spelling::Canonical, Spelling::Loose] {
+                let mut content = schema.frame("PushFrame", arm, spelling, &mut Choices(&made));
+                read_in_place(&content);
+                let mut damages = Choices(&damages);
+                while !damages.0.is_empty() {
+                    damage(&mut content, &mut damages);
+                    read_in_place(&content);
+                }
+            }
         }
     });
 }

@@ -152,5 +152,10 @@ async fn read((name, client, oracle, rooms): Who, quiet: CancellationToken) {
 
 fn message(entry: &Entry) -> Option<Found> {
     let Body::Message { id, payload, .. } = &entry.body else { return None };
-    Some(Found { sequence: entry.sequence, sender: entry.sender.clone(), id: *id, payload: payload.clone() })
+    Some(Found {
+        sequence: entry.sequence,
+        sender: entry.sender.to_string(),
+        id: *id,
+        payload: payload.clone(),
+    })
 }

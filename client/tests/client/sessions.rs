@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::support::*;
+use prost::Message as _;
 use wardline_client::{
-    Acknowledging, Code, ConnectError, ConversationId, Incoming, RequestError, Status, TokenSource,
+    Acknowledging, Body, Code, ConnectError, ConversationId, Incoming, RequestError, Status, TokenSource,
 };
 use wardline_proto::v1::client_frame::Request;
 use wardline_proto::v1::push_frame::Push;
@@ -150,6 +151,58 @@ async fn a_slow_application_stops_the_broker() {
     let mut urgent = session.delivery_lane(LaneClass::Urgent).await;
     urgent.entry(C, 9_999).await;
     assert_eq!(next_sequence(&mut inbox).await, 9_999);
+}
+
+#[tokio::test]
+async fn entries_of_all_sizes_arrive_whole() {
+    let broker = Broker::start();
+    let options = broker.options("token".to_owned());
+    let (connected, session) = tokio::join!(wardline_client::connect(options), broker.welcome());
+    let (_client, mut inbox) = connected.unwrap();
+    let mut ordered = session.delivery_lane(LaneClass::Ordered).await;
+    // However they lie in packets: many in one, across two, across many.
+    let sizes = (0..400).chain((0..12).map(|power| (1 << power) * 30)).chain([60_000, 1, 60_000]);
+    let payloads: Vec<Vec<u8>> = sizes
+        .enumerate()
+        .map(|(place, size)| (0..size).map(|at| (place * 31 + at) as u8).collect())
+        .collect();
+    let sending = async {
+        for (place, payload) in payloads.iter().enumerate() {
+            ordered.push(entry(C, place as u64 + 1, payload)).await;
+        }
+    };
+    let taking = async {
+        for (place, payload) in payloads.iter().enumerate() {
+            let Some(Incoming::Entry(entry)) = soon("an entry", inbox.next()).await else {
+                panic!("no entry")
+            };
+            let Body::Message { payload: arrived, content_type, .. } = &entry.body else {
+                panic!("no message")
+            };
+            assert_eq!((entry.sequence, &entry.sender), (place as u64 + 1, &"somebody".into()));
+            assert_eq!(*content_type, "text/plain");
+            assert!(arrived == payload, "{} bytes arrived otherwise", payload.len());
+        }
+    };
+    tokio::join!(sending, taking);
+}
+
+#[tokio::test]
+async fn an_entry_in_another_spelling_arrives() {
+    let broker = Broker::start();
+    let options = broker.options("token".to_owned());
+    let (connected, session) = tokio::join!(wardline_client::connect(options), broker.welcome());
+    let (_client, mut inbox) = connected.unwrap();
+    let mut ordered = session.delivery_lane(LaneClass::Ordered).await;
+    let Push::Entry(plain) = entry(C, 1, b"payload") else { panic!("no entry") };
+    // The sequence comes again, behind the body, with another value: the last one holds.
+    let mut content = plain.encode_to_vec();
+    content.extend([2 << 3, 5]);
+    let mut frame = vec![2 << 3 | 2];
+    prost::encoding::encode_varint(content.len() as u64, &mut frame);
+    frame.extend(content);
+    ordered.raw(&frame).await;
+    assert_eq!(next_sequence(&mut inbox).await, 5);
 }
 
 #[tokio::test]

@@ -218,6 +218,14 @@ impl Delivery {
         self.stream.write_all(&frames).await
     }
 
+    /// Pushes a frame of this content.
+    pub(crate) async fn raw(&mut self, content: &[u8]) {
+        let mut frame = Vec::new();
+        prost::encoding::encode_varint(content.len() as u64, &mut frame);
+        frame.extend_from_slice(content);
+        self.stream.write_all(&frame).await.unwrap();
+    }
+
     pub(crate) async fn entry(&mut self, conversation: ConversationId, sequence: u64) {
         self.push(entry(conversation, sequence, b"text")).await;
     }
