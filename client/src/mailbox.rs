@@ -159,6 +159,7 @@ impl Mailbox {
     }
 
     /// Takes the next arrival, urgent ones first.
+    #[inline]
     pub(crate) fn take(&self, hand: &mut Hand) -> Taken {
         if !self.urgent_waits.load(Ordering::Acquire)
             && hand.taken < TAKEN_MAX
@@ -248,25 +249,30 @@ impl Queues {
 
     fn put(&mut self, class: Class, frame: &Frame<'_>) -> Result<(), End> {
         let read = MessageEntry::read(frame.content());
-        let arrival = match read.and_then(|read| {
+        let shared = read.and_then(|read| {
             Some((read, self.texts.share(read.sender)?, self.texts.share(read.content_type)?))
-        }) {
-            Some((read, sender, content_type)) => {
-                let conversation = wire::conversation_id(read.conversation_id)?;
-                self.judge(class, conversation, read.sequence, || {
-                    let payload = frame.share(read.payload);
-                    wire::message_entry(conversation, &read, sender, content_type, payload).map(Some)
-                })?
+        });
+        let Some((read, sender, content_type)) = shared else {
+            let push: PushFrame = frame.decode().map_err(StreamError::from)?;
+            // A push of a kind that this version does not know is skipped.
+            if let Some(push) = push.push
+                && let Some(arrival) = self.translate(class, push)?
+            {
+                self.queue(class).push(arrival);
             }
-            None => {
-                let push: PushFrame = frame.decode().map_err(StreamError::from)?;
-                // A push of a kind that this version does not know is skipped.
-                push.push.map_or(Ok(None), |push| self.translate(class, push))?
-            }
+            return Ok(());
         };
-        if let Some(arrival) = arrival {
-            self.queue(class).push(arrival);
-        }
+        let conversation = wire::conversation_id(read.conversation_id)?;
+        let arrival = match self.judge(class, conversation, read.sequence) {
+            Verdict::New => {
+                let payload = frame.share(read.payload);
+                let entry = wire::message_entry(conversation, &read, sender, content_type, payload)?;
+                Arrival::Entry(entry, class)
+            }
+            Verdict::HadAhead => Arrival::Passed(conversation, class.mark(read.sequence)),
+            Verdict::Duplicate => return Ok(()),
+        };
+        self.queue(class).push(arrival);
         Ok(())
     }
 
@@ -275,7 +281,14 @@ impl Queues {
         Ok(match push {
             Push::Entry(entry) => {
                 let conversation = wire::conversation_id(&entry.conversation_id)?;
-                self.judge(class, conversation, entry.sequence, || wire::entry(conversation, entry))?
+                let sequence = entry.sequence;
+                let entry = match self.judge(class, conversation, sequence) {
+                    Verdict::New => wire::entry(conversation, entry)?,
+                    Verdict::HadAhead => None,
+                    Verdict::Duplicate => return Ok(None),
+                };
+                let passed = Arrival::Passed(conversation, class.mark(sequence));
+                Some(entry.map_or(passed, |entry| Arrival::Entry(entry, class)))
             }
             Push::Receipt(receipt) => wire::receipt(receipt)?.map(|it| Arrival::Other(Incoming::Receipt(it))),
             Push::Joined(joined) => {
@@ -296,27 +309,12 @@ impl Queues {
         })
     }
 
-    /// Judges an entry by what the application had already; `None`: drop it.
-    fn judge(
-        &mut self,
-        class: Class,
-        conversation: ConversationId,
-        sequence: Sequence,
-        translate: impl FnOnce() -> Result<Option<Entry>, Malformed>,
-    ) -> Result<Option<Arrival>, Malformed> {
-        let verdict = match class {
+    /// Judges an entry by what the application had already.
+    fn judge(&mut self, class: Class, conversation: ConversationId, sequence: Sequence) -> Verdict {
+        match class {
             Class::Ordered => self.order.in_turn(conversation, sequence),
             Class::Urgent => self.order.ahead(conversation, sequence),
-        };
-        let entry = match verdict {
-            Verdict::New => translate()?,
-            Verdict::HadAhead => None,
-            Verdict::Duplicate => return Ok(None),
-        };
-        Ok(Some(match entry {
-            Some(entry) => Arrival::Entry(entry, class),
-            None => Arrival::Passed(conversation, class.mark(sequence)),
-        }))
+        }
     }
 
     fn are_full(&self, entries_max: usize) -> [bool; 2] {
@@ -364,6 +362,7 @@ impl Queue {
 }
 
 impl Hand {
+    #[inline]
     fn pop(&mut self) -> Option<Arrival> {
         let arrival = self.arrivals.pop_front()?;
         self.taken += 1;

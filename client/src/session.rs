@@ -4,10 +4,10 @@
 //! client's one task, so that nothing can outlive it. It never connects. Invariant: the connection is closed when
 //! [`run`] returns; after Goodbye the answers that are still on their way are awaited, for a while.
 
-use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use quinn::{Connection, ConnectionError, VarInt};
 use wardline_proto::v1::Welcome;
 
@@ -116,22 +116,29 @@ async fn watch(connection: &Connection, keep_alive: Duration) -> End {
     }
 }
 
+/// Gives a part of the task a waker of its own.
+fn apart<F: Future>(part: F) -> FuturesUnordered<F> {
+    FuturesUnordered::from_iter([part])
+}
+
 /// Runs a session to its end.
 pub(crate) async fn run(session: Established, shared: &Shared, options: &Options) -> End {
     let Established { connection, control, welcome, token } = session;
     let limits = welcome.limits.unwrap_or_default();
-    let mut control = pin!(Control::new(control, token, &welcome, shared, options).run().fuse());
-    let mut publishing = pin!(publishing::run(&connection, shared, limits.lane_requests_max as usize).fuse());
-    let mut delivering =
-        pin!(lanes::run(&connection, &shared.mailbox, limits.payload_bytes_max as usize).fuse());
+    // Each is polled only when it was itself woken: the lanes wake the task for every few packets.
+    let mut control = apart(Control::new(control, token, &welcome, shared, options).run());
+    let mut publishing = apart(publishing::run(&connection, shared, limits.lane_requests_max as usize));
+    let mut delivering = apart(lanes::run(&connection, &shared.mailbox, limits.payload_bytes_max as usize));
+    let mut stopped = apart(shared.stop.cancelled());
+    let mut watching = apart(watch(&connection, options.keep_alive));
     // In this order, so that a Goodbye is heard before the loss that follows it.
     let mut end = tokio::select! {
         biased;
-        () = shared.stop.cancelled() => End::Stopped,
-        end = &mut control => end,
-        end = &mut publishing => end,
-        end = &mut delivering => end,
-        end = watch(&connection, options.keep_alive) => end,
+        () = stopped.select_next_some() => End::Stopped,
+        end = control.select_next_some() => end,
+        end = publishing.select_next_some() => end,
+        end = delivering.select_next_some() => end,
+        end = watching.select_next_some() => end,
     };
     if let End::Cut(_) = end {
         // The streams of a session end in any order; whoever took the first one's end for the reason would fight for a
@@ -139,7 +146,7 @@ pub(crate) async fn run(session: Established, shared: &Shared, options: &Options
         let reason = async {
             tokio::select! {
                 biased;
-                end = &mut control => end,
+                Some(end) = control.next() => end,
                 error = connection.closed() => error.into(),
                 () = shared.stop.cancelled() => End::Stopped,
             }
@@ -149,8 +156,8 @@ pub(crate) async fn run(session: Established, shared: &Shared, options: &Options
     if let End::Goodbye(_) = end {
         let rest = async {
             tokio::select! {
-                _ = &mut publishing => {}
-                _ = &mut delivering => {}
+                Some(_) = publishing.next() => {}
+                Some(_) = delivering.next() => {}
                 _ = connection.closed() => {}
                 () = shared.stop.cancelled() => {}
             }

@@ -140,6 +140,7 @@ pub(crate) fn entry(conversation: ConversationId, entry: v1::Entry) -> Result<Op
 }
 
 /// Translates an entry with a message that was read in place. `payload` is its payload.
+#[inline]
 pub(crate) fn message_entry(
     conversation: ConversationId,
     read: &MessageEntry<'_>,
