@@ -104,9 +104,10 @@ impl Texts {
 
 /// Where a text has its place: told from its ends, where names differ.
 fn place(bytes: &[u8]) -> usize {
-    let word = |part: &[u8]| part.iter().fold(0, |word, byte| (word << 8) | u64::from(*byte));
-    let first = word(&bytes[..bytes.len().min(8)]);
-    let last = word(&bytes[bytes.len().saturating_sub(8)..]);
+    let (first, last) = match (bytes.first_chunk(), bytes.last_chunk()) {
+        (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+        _ => (bytes.iter().fold(0, |word, byte| (word << 8) | u64::from(*byte)), 0),
+    };
     let mixed = (first ^ last.rotate_left(29) ^ bytes.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed >> (u64::BITS - PLACES.ilog2())) as usize
 }

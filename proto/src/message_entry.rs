@@ -91,6 +91,16 @@ impl<'a> Fields<'a> {
 
 #[inline]
 fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    match bytes {
+        [byte, rest @ ..] if byte & 0x80 == 0 => Some((u64::from(*byte), rest)),
+        [low, high, rest @ ..] if high & 0x80 == 0 => {
+            Some((u64::from(low & 0x7f) | u64::from(*high) << 7, rest))
+        }
+        _ => long_varint(bytes),
+    }
+}
+
+fn long_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let mut value = 0;
     for (index, byte) in bytes.iter().take(VARINT_BYTES_MAX).enumerate() {
         value |= u64::from(byte & 0x7f) << (7 * index);
