@@ -67,6 +67,9 @@ pub struct Repeat {
     /// By name: `publish_ack`, `publish_ack_service`, `deliver`, `deliver_service`, `receipt`, the same with
     /// `urgent_` before them, `catch_up`, `reconnect`, and others that a workload may add.
     pub latencies: BTreeMap<String, Latency>,
+    /// The same of what was offered alone before the rest of the load began, where the workload asks for that.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub alone: BTreeMap<String, Latency>,
     /// Second by second, warm-up not included.
     pub series: Vec<Second>,
     /// What the two sides used while it was measured.
@@ -82,7 +85,7 @@ pub struct Repeat {
     pub others_cores: f64,
     /// Why the generator was the bottleneck, if it was.
     pub bottleneck: Option<String>,
-    /// With `--rate max`: the rates that were tried, and whether they were sustained.
+    /// With `--rate max` or a part of it: the rates that were tried, and whether they were sustained.
     pub search: Vec<Trial>,
 }
 

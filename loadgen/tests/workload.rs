@@ -58,6 +58,10 @@ fn bounds_are_checked() {
     assert!(error("conversations = 4", "conversations = 40").contains("too few pairs"));
     assert!(error("{ pairs = 1.0 }", "{ teams = 1.0 }").contains("there is no audience `teams`"));
     assert!(error("share = 1.0", "share = 1.5").contains("at most 1"));
+    assert!(
+        error("rate = 50", "rate = 50\nalone = \"5s\"")
+            .contains("`alone` needs traffic with a rate of its own")
+    );
     assert!(error("share = 1.0", "").contains("needs either a `share`"));
     assert!(error("kind = \"direct\"", "kind = \"pair\"").contains("line 10"));
 }
@@ -72,6 +76,10 @@ fn an_unknown_workload_names_the_nearest() {
 fn rates_are_numbers_or_words() {
     assert_eq!("250".parse::<Rate>(), Ok(Rate::PerSecond(250.0)));
     assert_eq!("max".parse::<Rate>(), Ok(Rate::Max));
+    assert_eq!("80%".parse::<Rate>(), Ok(Rate::Part(0.8)));
+    for nonsense in ["0%", "101%", "-5%", "%", "NaN%"] {
+        assert!(nonsense.parse::<Rate>().is_err_and(|error| error.contains("no part of the highest rate")));
+    }
     for wrong in ["0", "-1", "NaN", "inf", "1e300", "soon"] {
         assert!(wrong.parse::<Rate>().is_err(), "{wrong}");
     }

@@ -34,8 +34,8 @@ pub struct Arguments {
     workload: String,
     #[command(flatten)]
     target: Target,
-    /// Messages a second; `max`: the highest that is sustained; `window`: a fixed number in flight. [default: the workload's]
-    #[arg(long, value_name = "N|max|window")]
+    /// Messages a second; `max`: the highest that is sustained; `80%`: that part of it; `window`: a fixed number in flight. [default: the workload's]
+    #[arg(long, value_name = "N|max|N%|window")]
     rate: Option<Rate>,
     /// With `--rate window`: how many in flight. [default: the workload's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -183,6 +183,7 @@ fn summarise(result: &RunResult) -> anyhow::Result<()> {
     for (number, repeat) in result.repeats.iter().enumerate() {
         writeln!(out, "{} {}: {}", result.workload, number + 1, repeat.loop_kind)?;
         tell(&mut out, repeat)?;
+        tell_urgent(&mut out, repeat)?;
     }
     let verdict = &result.verdict;
     writeln!(out, "passed: {}, valid: {}", verdict.passed, verdict.valid)?;
@@ -190,6 +191,23 @@ fn summarise(result: &RunResult) -> anyhow::Result<()> {
         writeln!(out, "  {reason}")?;
     }
     Ok(())
+}
+
+/// Urgent messages alone, and beside the load: whether they stay ahead of it.
+fn tell_urgent(out: &mut impl std::io::Write, repeat: &Repeat) -> std::io::Result<()> {
+    let (alone, loaded) = (repeat.alone.get("urgent_deliver"), repeat.latencies.get("urgent_deliver"));
+    let (Some(alone), Some(loaded), Some(routine)) = (alone, loaded, repeat.latencies.get("deliver")) else {
+        return Ok(());
+    };
+    let millis = |us: u64| us as f64 / 1e3;
+    writeln!(
+        out,
+        "  urgent alone p99 {:.3} ms; under load p99 {:.3} ms, {:.2} times that; routine p50 {:.3} ms",
+        millis(alone.p99_us),
+        millis(loaded.p99_us),
+        loaded.p99_us as f64 / alone.p99_us.max(1) as f64,
+        millis(routine.p50_us)
+    )
 }
 
 fn tell(out: &mut impl std::io::Write, repeat: &Repeat) -> std::io::Result<()> {

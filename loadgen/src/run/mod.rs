@@ -41,6 +41,8 @@ const STEAL_MAX: f64 = 0.05;
 /// Late sends beyond this (99th percentile) make the generator the bottleneck.
 const LATE_SEND_P99_MAX: Duration = Duration::from_millis(5);
 
+/// Sets the messages that are offered alone apart from the others.
+const ALONE_STREAM: u64 = 1 << 31;
 /// What is offered next, of a rate that was found and then not sustained.
 const STEP_DOWN: f64 = 0.9;
 
@@ -89,8 +91,8 @@ impl Run {
         progress: &Progress,
         stop: &CancellationToken,
     ) -> anyhow::Result<Found> {
-        if self.rate == Rate::Max && self.workload.reconnect.is_some() {
-            bail!("`--rate max` cannot be looked for while devices reconnect: name a rate");
+        if self.rate.needs_search() && self.workload.reconnect.is_some() {
+            bail!("the highest rate cannot be looked for while devices reconnect: name a rate");
         }
         let mut found = Found {
             repeats: Vec::new(),
@@ -139,13 +141,20 @@ impl Run {
         let broker = self.broker_pid.map(Process::with_id);
         let watch = Watch { stage: &stage, broker, progress, stop };
         let mut repeat = Repeat::default();
-        let Some(load) = self.load(&watch, seed, number, &mut repeat).await? else {
+        let stream = u64::from(number) << 32;
+        let load = match self.alone(&watch, seed, stream, &mut repeat).await? {
+            Ending::Complete => self.load(&watch, seed, number, &mut repeat).await?,
+            ending => {
+                ending.trouble().into_iter().for_each(|trouble| stage.trouble(trouble));
+                None
+            }
+        };
+        let Some(load) = load else {
             scene.clear().await;
             found.conclude(number, Repeat { is_partial: true, ..repeat }, Vec::new(), stage.troubles());
             return Ok(if stop.is_cancelled() { Ending::Stopped } else { Ending::Silent });
         };
         repeat.loop_kind = offer::describe(load);
-        let stream = u64::from(number) << 32;
         let phase = Phase::measured(load, self.warmup, self.duration, seed, stream);
         let mut played = watch.play(phase, |from_ns| self.begin(&mut scene, dialler, from_ns)).await?;
         let mut load = load;
@@ -169,6 +178,21 @@ impl Run {
         Ok(played.ending)
     }
 
+    /// Measures what has a rate of its own without the rest, if the workload asks for it.
+    async fn alone(
+        &self,
+        watch: &Watch<'_>,
+        seed: u64,
+        stream: u64,
+        repeat: &mut Repeat,
+    ) -> anyhow::Result<Ending> {
+        let Some(duration) = self.workload.alone else { return Ok(Ending::Complete) };
+        let phase = Phase::measured(Load::Open(0.0), self.warmup, duration, seed, stream | ALONE_STREAM);
+        let played = watch.play(phase, |_| {}).await?;
+        repeat.alone = watch.stage.recorder.borrow().latencies();
+        Ok(played.ending)
+    }
+
     /// What to offer; `None`: no rate was sustained.
     async fn load(
         &self,
@@ -181,14 +205,17 @@ impl Run {
             (Rate::PerSecond(per_s), _) => Load::Open(per_s),
             (Rate::Window, Some(window)) => Load::Closed(window),
             (Rate::Window, None) => bail!("{} has no [window]: name a rate", self.workload.name),
-            (Rate::Max, _) => {
+            (Rate::Max | Rate::Part(_), _) => {
                 let found = search::search(watch, seed, u64::from(number) + 1, watch.progress).await?;
                 repeat.search = found.trials;
                 if let Some(trouble) = found.ending.and_then(Ending::trouble) {
                     watch.stage.trouble(trouble);
                 }
                 let Some(sustained_per_s) = found.sustained_per_s else { return Ok(None) };
-                Load::Open(sustained_per_s)
+                match self.rate {
+                    Rate::Part(part) => Load::Open(sustained_per_s * part),
+                    _ => Load::Open(sustained_per_s),
+                }
             }
         };
         if let Load::Open(per_s) = load {

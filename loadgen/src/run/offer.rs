@@ -21,7 +21,7 @@ const SLEEP_MIN: Duration = Duration::from_micros(50);
 /// How much is offered.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Load {
-    /// So many messages a second, shared among the traffics that scale.
+    /// So many messages a second, shared among the traffics that scale; 0: those are silent.
     Open(f64),
     /// So many in flight.
     Closed(Window),
@@ -49,7 +49,7 @@ impl Offer {
         for (number, traffic) in stage.workload.traffics.iter().enumerate() {
             let rate_per_s = match (load, traffic.share, traffic.per_s) {
                 (_, None, Some(per_s)) => per_s,
-                (Load::Open(rate_per_s), Some(share), _) => rate_per_s * share,
+                (Load::Open(rate_per_s), Some(share), _) if rate_per_s > 0.0 => rate_per_s * share,
                 _ => continue,
             };
             let stream = (stream << 8) + number as u64;

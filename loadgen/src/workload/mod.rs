@@ -49,6 +49,9 @@ pub struct Workload {
     /// How long is measured, unless told otherwise.
     #[serde(with = "humantime_serde")]
     pub duration: Duration,
+    /// For how long, before that, traffic with a rate of its own is offered and measured alone: what it is then set beside.
+    #[serde(default, with = "humantime_serde")]
+    pub alone: Option<Duration>,
     /// Groups of conversations that are alike.
     #[serde(rename = "audience")]
     pub audiences: Vec<Audience>,
@@ -74,6 +77,8 @@ pub enum Rate {
     PerSecond(f64),
     /// The highest rate that can be sustained, open loop.
     Max,
+    /// This part of it: how things go near saturation, not at it.
+    Part(f64),
     /// A fixed number in flight, closed loop.
     Window,
 }
@@ -103,15 +108,29 @@ impl FromStr for Rate {
         match text {
             "max" => Ok(Self::Max),
             "window" => Ok(Self::Window),
-            number => number
-                .parse()
-                .map_err(|_| format!("the rate is messages a second, `max` or `window`, not `{number}`"))
-                .and_then(Self::per_second),
+            _ => match text.strip_suffix('%').map(str::parse::<f64>) {
+                Some(Ok(percent)) if percent > 0.0 && percent <= 100.0 => Ok(Self::Part(percent / 100.0)),
+                Some(_) => {
+                    Err(format!("`{text}` is no part of the highest rate: more than 0%, at most 100%"))
+                }
+                None => text.parse().map_err(|_| unknown(text)).and_then(Self::per_second),
+            },
         }
     }
 }
 
+fn unknown(text: &str) -> String {
+    format!(
+        "the rate is messages a second, a part of the highest like `80%`, `max` or `window`, not `{text}`"
+    )
+}
+
 impl Rate {
+    /// Whether the highest rate has to be looked for.
+    pub fn needs_search(self) -> bool {
+        matches!(self, Self::Max | Self::Part(_))
+    }
+
     fn per_second(number: f64) -> Result<Self, String> {
         if number > 0.0 && number <= RATE_PER_S_MAX {
             Ok(Self::PerSecond(number))
@@ -317,6 +336,12 @@ impl Workload {
         within("people", self.people, 1, MANY)?;
         if self.duration.is_zero() {
             return Err("`duration` must be longer than 0s".into());
+        }
+        if self.alone.is_some_and(|alone| alone.is_zero()) {
+            return Err("`alone` must be longer than 0s".into());
+        }
+        if self.alone.is_some() && !self.traffics.iter().any(|traffic| traffic.per_s.is_some()) {
+            return Err("`alone` needs traffic with a rate of its own (`per_s`)".into());
         }
         if self.audiences.is_empty() || self.traffics.is_empty() {
             return Err("a workload has at least one [[audience]] and one [[traffic]]".into());
