@@ -58,9 +58,8 @@ pub const DEFECTS: &[Defect] = &[
         edits: &[
             Edit {
                 path: "storage/src/applier.rs",
-                from: "pub fn apply_group(&mut self, group: &[Submission]) -> Result<GroupResult, EngineError> {",
-                to: "pub fn apply_group(&mut self, group: &[Submission], acknowledge: impl FnOnce(&[Verdict])) \
-                     -> Result<GroupResult, EngineError> {",
+                from: "group: impl IntoIterator<Item = &'s Submission>,",
+                to: "group: impl IntoIterator<Item = &'s Submission>, acknowledge: impl FnOnce(&[Verdict]),",
             },
             Edit {
                 path: "storage/src/applier.rs",
@@ -69,14 +68,15 @@ pub const DEFECTS: &[Defect] = &[
             },
             Edit {
                 path: "storage/src/local.rs",
-                from: "let result = self.applier.apply_group(&self.group.submissions)?;",
-                to: "let replies = &mut self.group.replies; \
-                     let result = self.applier.apply_group(&self.group.submissions, |verdicts| { \
-                     for (reply, verdict) in replies.drain(..).zip(verdicts) { reply.send(Ok(*verdict)); } })?;",
+                from: "let result = self.applier.apply_group(self.group.iter().map(|waiting| &waiting.submission))?;",
+                to: "let (replies, submissions): (Vec<_>, Vec<_>) = \
+                     self.group.drain(..).map(|waiting| (waiting.reply, waiting.submission)).unzip(); \
+                     let result = self.applier.apply_group(&submissions, |verdicts| { \
+                     for (reply, verdict) in replies.into_iter().zip(verdicts) { reply.send(Ok(*verdict)); } })?;",
             },
             Edit {
                 path: "storage/src/local.rs",
-                from: "assert_eq!(result.verdicts.len(), self.group.replies.len(), \"a verdict for each submission\");",
+                from: "assert_eq!(result.verdicts.len(), self.group.len(), \"a verdict for each submission\");",
                 to: "",
             },
         ],
