@@ -63,6 +63,7 @@ impl Topics {
         let Some(topic) = shard.get(&conversation) else { return };
         let mut state = topic.state.write();
         state.subscriptions.retain(|other| !Arc::ptr_eq(other, subscription));
+        state.publishers.retain(|other| !Arc::ptr_eq(other, subscription));
         let empty = state.subscriptions.is_empty();
         drop(state);
         if empty {
@@ -115,6 +116,11 @@ impl Attachment {
         &self.subscription
     }
 
+    /// Notes that the session's user has published here: it wants receipts.
+    pub(crate) fn set_publishes(&self) {
+        self.topic.state.write().note_publisher(&self.subscription);
+    }
+
     /// The version of the receipts when it attached: only newer ones are pushed.
     pub(crate) fn attached_at(&self) -> Version {
         self.attached_at
@@ -154,11 +160,26 @@ struct State {
     head: Seq,
     receipts: Receipts,
     subscriptions: Vec<Arc<Subscription>>,
+    /// Those of them whose user has published here: they are told of receipts, which are many.
+    publishers: Vec<Arc<Subscription>>,
 }
 
 impl State {
     fn new(ring: Ring) -> Self {
-        Self { ring, head: Seq::ZERO, receipts: Receipts::default(), subscriptions: Vec::new() }
+        Self {
+            ring,
+            head: Seq::ZERO,
+            receipts: Receipts::default(),
+            subscriptions: Vec::new(),
+            publishers: Vec::new(),
+        }
+    }
+
+    fn note_publisher(&mut self, subscription: &Arc<Subscription>) {
+        if subscription.is_active() && !subscription.publishes() {
+            subscription.set_publishes();
+            self.publishers.push(Arc::clone(subscription));
+        }
     }
 
     fn ring_all(&self, news: News) {
@@ -202,30 +223,28 @@ impl Topic {
             }
             subscription.user() != user
         });
+        state.publishers.retain(|subscription| subscription.user() != user);
         state.receipts.forget(user);
     }
 
     /// Notes that a user published here: their sessions want receipts from now on.
     pub(crate) fn published(&self, user: UserId) {
-        let state = self.state.read();
-        for subscription in state.subscriptions.iter().filter(|subscription| subscription.user() == user) {
-            subscription.set_publishes();
-        }
+        let mut state = self.state.write();
+        let theirs: Vec<_> = state.subscriptions.iter().filter(|one| one.user() == user).cloned().collect();
+        theirs.iter().for_each(|subscription| state.note_publisher(subscription));
     }
 
     /// Whether any session would be told of a receipt of `user`.
     pub(crate) fn wants_receipts_of(&self, user: UserId) -> bool {
-        self.state.read().subscriptions.iter().any(|one| one.publishes() && one.user() != user)
+        self.state.read().publishers.iter().any(|one| one.user() != user)
     }
 
     /// Tells of a receipt.
     pub(crate) fn receipt(&self, user: UserId, kind: ReceiptKind, frame: Bytes) {
         let mut state = self.state.write();
         state.receipts.record(user, kind, frame);
-        for subscription in &state.subscriptions {
-            if subscription.publishes() && subscription.user() != user {
-                subscription.ring(News::RECEIPTS);
-            }
+        for subscription in state.publishers.iter().filter(|one| one.user() != user) {
+            subscription.ring(News::RECEIPTS);
         }
     }
 

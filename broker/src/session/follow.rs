@@ -92,7 +92,7 @@ pub(super) fn follow(
 ) -> Result<Option<Followed>, EngineError> {
     let subscription = Arc::new(Subscription::new(follower.user, slot, Arc::clone(&follower.bell)));
     let attachment = service.topics.attach(conversation, subscription);
-    let place = place(service, follower, conversation, resume, attachment.subscription())?;
+    let place = place(service, follower, conversation, resume, &attachment)?;
     Ok(place.map(|(cursor, head)| Followed { attachment, slot, cursor, head }))
 }
 
@@ -101,7 +101,7 @@ fn place(
     follower: &Follower,
     conversation: ConversationId,
     resume: Option<Seq>,
-    subscription: &Subscription,
+    attachment: &Attachment,
 ) -> Result<Option<(Seq, Seq)>, EngineError> {
     let view = View::new(service.engine.as_ref(), service.clock.now());
     let Some(access) = view.access(follower.user, conversation)? else { return Ok(None) };
@@ -112,7 +112,7 @@ fn place(
     // Still a member after the head was read: so what is up to that head was theirs to see.
     let Some(again) = view.access(follower.user, conversation)? else { return Ok(None) };
     if access.member.has_published || again.member.has_published {
-        subscription.set_publishes();
+        attachment.set_publishes();
     }
     let head = access.conversation.head;
     let cursor = position.max(again.member.visible_from.previous()).min(head);
