@@ -43,21 +43,30 @@ pub struct GroupResult {
     pub stats: GroupStats,
 }
 
+/// How many submissions of each partition have been applied to a store.
+///
+/// # Errors
+/// [`EngineError`] if the engine could not be read.
+pub fn positions(engine: &dyn Engine) -> Result<[u64; PARTITIONS as usize], EngineError> {
+    let mut positions = [0; PARTITIONS as usize];
+    // Positions do not expire, so any time does.
+    let (span, now) = (key::all_applied(), Timestamp::default());
+    scan::each(engine, Table::Meta, &span, Direction::Forward, now, |key, value| {
+        if let Some(position) = positions.get_mut(usize::from(key::applied_partition(key)?)) {
+            *position = u64::decode(value)?;
+        }
+        Ok(std::ops::ControlFlow::Continue(()))
+    })?;
+    Ok(positions)
+}
+
 impl Applier {
     /// Goes on where the engine's state stands.
     ///
     /// # Errors
     /// [`EngineError`] if the engine could not be read.
     pub fn new(engine: Arc<dyn Engine>) -> Result<Self, EngineError> {
-        let mut positions = [0; PARTITIONS as usize];
-        // Positions do not expire, so any time does.
-        let (span, now) = (key::all_applied(), Timestamp::default());
-        scan::each(&*engine, Table::Meta, &span, Direction::Forward, now, |key, value| {
-            if let Some(position) = positions.get_mut(usize::from(key::applied_partition(key)?)) {
-                *position = u64::decode(value)?;
-            }
-            Ok(std::ops::ControlFlow::Continue(()))
-        })?;
+        let positions = positions(&*engine)?;
         Ok(Self { state: Recent::new(engine, RECENT_RECORDS_MAX), positions, effects: Effects::default() })
     }
 

@@ -1,7 +1,7 @@
 //! The engine seam: where state lies.
 //!
 //! An engine keeps ordered keys and values in a fixed set of tables, changes them in atomic batches, and forgets
-//! records whose time has come. Six methods; object-safe. To write one, implement [`Engine`], then run
+//! records whose time has come. Seven methods; object-safe. To write one, implement [`Engine`], then run
 //! `conformance` on it (feature `conformance`): what passes there works in the broker.
 //!
 //! The rules that matter:
@@ -13,6 +13,7 @@
 
 use std::fmt;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -205,6 +206,14 @@ pub enum EngineError {
         /// The engine's words.
         detail: String,
     },
+    /// This engine cannot do it at all.
+    #[error("the {engine} engine cannot do this: {doing}")]
+    Unsupported {
+        /// Which engine.
+        engine: &'static str,
+        /// What was asked for.
+        doing: &'static str,
+    },
 }
 
 /// What a run of [`Engine::reclaim`] did.
@@ -259,6 +268,18 @@ pub trait Engine: Send + Sync + 'static {
     /// # Errors
     /// [`EngineError`] if it could not be finished; it may be tried again.
     fn reclaim(&self, now: Timestamp) -> Result<Reclaimed, EngineError>;
+
+    /// Makes a copy of the whole store in the folder `into`, which must not be there yet, unlike its parent. What was
+    /// committed before the call is in it; of what is committed meanwhile, each batch is whole or missing. The copy opens like
+    /// the store itself. It may share files with the store, so it keeps bytes alive that [`Engine::reclaim`] would free:
+    /// remove it soon. Engines that keep no files need not have it.
+    ///
+    /// # Errors
+    /// [`EngineError`] if it could not be made; what is in `into` then is of no use.
+    fn checkpoint(&self, into: &Path) -> Result<(), EngineError> {
+        let _ = into;
+        Err(EngineError::Unsupported { engine: self.name(), doing: "copying the store into a folder" })
+    }
 
     /// Tells how it is.
     fn health(&self, now: Timestamp) -> Health;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{Cache, ColumnFamily, ColumnFamilyDescriptor, DB, ErrorKind, WriteBatch, properties};
 use wardline_storage::engine::{
     Direction, Durability, Engine, EngineError, Health, KeyRange, Mutation, Reclaimed, Table, Visit,
@@ -178,6 +179,18 @@ impl Engine for RocksEngine {
 
     fn reclaim(&self, now: Timestamp) -> Result<Reclaimed, EngineError> {
         self.reclaim_tables(now)
+    }
+
+    fn checkpoint(&self, into: &Path) -> Result<(), EngineError> {
+        const DOING: &str = "making a checkpoint";
+        if self.writer.lock().failed {
+            return Err(EngineError::Io { doing: DOING, detail: "an earlier commit failed".to_owned() });
+        }
+        // Flushes all tables first, so that nearly everything lies in table files, which never change and are shared by
+        // hard links; the log written meanwhile is copied.
+        Checkpoint::new(&self.db)
+            .and_then(|checkpoint| checkpoint.create_checkpoint(into))
+            .map_err(|error| failure(DOING, error))
     }
 
     fn health(&self, now: Timestamp) -> Health {
