@@ -1,6 +1,6 @@
 //! The broker as a whole: starts its parts, stops them in order.
 //!
-//! Stopping: no new connection, then every lane stops reading and every client is told on its control stream, then the log
+//! Stopping: first the word that no more clients should come, then no new connection, then every lane stops reading and every client is told on its control stream, then the log
 //! finishes what it took in and the answers go out, then connections are closed. All tasks have left when
 //! [`Broker::stop`] returns, or the deadline has passed and they are cut off.
 
@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use parking_lot::RwLock;
 use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wardline_storage::engine::{Engine, EngineError};
@@ -22,13 +23,14 @@ use wardline_storage::log::Log;
 
 use crate::admission::Admission;
 use crate::clock::Clock;
-use crate::endpoint::{self, Acceptor};
+use crate::endpoint::{self, Acceptor, Secrets};
 use crate::fanout::Fanout;
+use crate::farewell::Farewell;
 use crate::ids::Ids;
 use crate::limits::{Contradiction, Limits};
 use crate::metrics::Metrics;
-use crate::refusal::Code;
 use crate::registry::Registry;
+use crate::reload::Reloader;
 use crate::retention;
 use crate::rota::Rota;
 use crate::service::Service;
@@ -47,10 +49,14 @@ pub struct Broker {
     log: Arc<LocalLog>,
     connections: TaskTracker,
     tasks: JoinSet<()>,
+    /// Says that new clients should go elsewhere. Before `stop`.
+    draining: CancellationToken,
     /// Ends sessions and the taking in of new ones.
     stop: CancellationToken,
     failed: watch::Receiver<Option<String>>,
     deadline: Duration,
+    service: Arc<Service>,
+    reloader: Reloader,
 }
 
 /// The broker could not start. The operator must act.
@@ -101,12 +107,13 @@ impl Broker {
     /// Not to be cancelled: it does not wait for anything but the store.
     pub async fn start(settings: Settings, engine: Arc<dyn Engine>) -> Result<Self, StartError> {
         settings.limits.check()?;
-        let config = endpoint::server_config(&settings.tls, &settings.limits)?;
         let listen = |source| StartError::Listen { address: settings.listen, source };
         let socket = endpoint::bind(settings.listen).map_err(listen)?;
         let mut fresh = [0; 32];
         getrandom::fill(&mut fresh).map_err(StartError::Randomness)?;
         let secret = format::id_secret(engine.as_ref(), fresh)?;
+        let secrets = Secrets::new(&secret);
+        let config = endpoint::server_config(&settings.tls, &settings.limits, &secrets)?;
 
         let (reexpire, told) = mpsc::channel(REEXPIRE_MAX);
         let (failed_sender, failed) = watch::channel(None);
@@ -133,13 +140,14 @@ impl Broker {
             clock: Arc::new(Clock::default()),
             policy: settings.policy,
             ids: Ids::new(&secret),
-            verifier: settings.verifier,
+            verifier: RwLock::new(settings.verifier),
+            farewell: Farewell::default(),
             request_reads: Semaphore::new(settings.limits.catch_up_reads_max),
             catch_up_reads: Semaphore::new(settings.limits.catch_up_reads_max),
             limits: settings.limits,
         });
 
-        let endpoint = endpoint::open(socket, config, &settings.tls).map_err(listen)?;
+        let endpoint = endpoint::open(socket, config, &secrets).map_err(listen)?;
         let address = endpoint.local_addr().map_err(listen)?;
         let (stop, connections, mut tasks) = (CancellationToken::new(), TaskTracker::new(), JoinSet::new());
         let acceptor =
@@ -149,15 +157,50 @@ impl Broker {
         tasks.spawn(deliver_in_turn(service.registry.rota(), stop.clone()));
         tasks.spawn(retention::reclaim(Arc::clone(&service), settings.reclaim_every, stop.clone()));
         tasks.spawn(retention::publish(Arc::clone(&service), stop.clone()));
-        tasks.spawn(retention::reexpire(service, told, stop.clone()));
+        tasks.spawn(retention::reexpire(Arc::clone(&service), told, stop.clone()));
         tracing::info!(%address, "listening");
-        let deadline = settings.stop_deadline;
-        Ok(Self { endpoint, address, log, connections, tasks, stop, failed, deadline })
+        let reloader = Reloader::new(endpoint.clone(), Arc::clone(&service), secrets, stop.clone());
+        let (deadline, draining) = (settings.stop_deadline, CancellationToken::new());
+        Ok(Self {
+            endpoint,
+            address,
+            log,
+            connections,
+            tasks,
+            draining,
+            stop,
+            failed,
+            deadline,
+            service,
+            reloader,
+        })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Replaces certificate and token keys while it runs.
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
+    }
+
+    /// Cancelled once new clients should go elsewhere: the broker is about to stop.
+    pub fn draining(&self) -> CancellationToken {
+        self.draining.clone()
+    }
+
+    /// Says that new clients should go elsewhere, and serves for `notice` as before, so that whoever sends clients
+    /// here can hear of it. Ends early if the store fails. To be called before [`Broker::stop`], or not at all.
+    ///
+    /// # Cancellation
+    /// It stays said.
+    pub async fn drain(&self, notice: Duration) {
+        self.draining.cancel();
+        tracing::info!(code = "draining", ?notice, "no more clients should come");
+        // Whichever comes first.
+        let _ = timeout(notice, self.failed()).await;
     }
 
     /// Waits until the store fails; pends for ever otherwise.
@@ -181,6 +224,8 @@ impl Broker {
         let begun = Instant::now();
         let deadline = begun + self.deadline;
         tracing::info!(connections = self.endpoint.open_connections(), "stopping");
+        self.draining.cancel();
+        self.service.farewell.decide(self.failed.borrow().is_some(), self.connections.len());
         self.endpoint.set_server_config(None);
         self.stop.cancel();
         self.connections.close();
@@ -192,7 +237,7 @@ impl Broker {
                 "some sessions did not end in time and are cut off"
             );
         }
-        self.endpoint.close(Code::ShuttingDown.quic(), b"the broker is stopping");
+        self.endpoint.close(self.service.farewell.code().quic(), b"the broker is stopping");
         let log = Arc::clone(&self.log);
         let closing = tokio::task::spawn_blocking(move || log.close());
         let left = async {

@@ -1,10 +1,13 @@
 //! The command line: what can be typed, and who carries it out.
 //!
-//! `serve` and `check-config` are the operator's; `token` signs with the development key; everything else is a
+//! `serve`, `check-config`, `backup`, `verify`, `restore` and `doctor` are the operator's; `token` signs with the development key; everything else is a
 //! client of a running broker, through the SDK like any other program. Results go to stdout, everything else to
 //! stderr. Nothing here names an engine.
 
+mod backup;
 mod conversation;
+mod doctor;
+mod generate;
 mod message;
 mod serve;
 mod session;
@@ -47,8 +50,19 @@ enum Command {
     History(message::History),
     /// Shows who received and read a message, and when.
     Receipts(message::Receipts),
+    /// Backs up the store, beside a running broker or without one.
+    Backup(backup::Backup),
+    /// Reads backups whole and says whether they could be restored.
+    Verify(backup::Verify),
+    /// Makes a data folder out of a backup.
+    Restore(backup::Restore),
+    /// Checks this host and the data folder, and says what to change.
+    Doctor(doctor::Arguments),
     /// Says whether the broker could start with this configuration.
     CheckConfig(serve::CheckConfig),
+    /// Writes man pages and shell completions.
+    #[command(hide = true)]
+    Generate(generate::Arguments),
 }
 
 /// Failures that have an exit code of their own.
@@ -75,6 +89,11 @@ impl Arguments {
         match self.command {
             Command::Serve(arguments) => serve::serve(arguments, open_engine),
             Command::CheckConfig(arguments) => serve::check_config(&arguments),
+            Command::Backup(arguments) => backup::backup(&arguments, open_engine),
+            Command::Verify(arguments) => backup::verify(&arguments),
+            Command::Restore(arguments) => backup::restore(&arguments, open_engine),
+            Command::Doctor(arguments) => doctor::run(&arguments, open_engine),
+            Command::Generate(arguments) => generate::run(&arguments),
             Command::Token(arguments) => token::print(&arguments),
             Command::Conversation(command) => client(command.run()),
             Command::Send(send) => client(send.run()),

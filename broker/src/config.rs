@@ -62,6 +62,8 @@ pub struct Config {
     pub policy: Policy,
     /// `retention.reclaim_every`.
     pub reclaim_every: Duration,
+    /// `stop.notice`.
+    pub stop_notice: Duration,
     /// `stop.deadline`.
     pub stop_deadline: Duration,
     /// `metrics.listen` (TCP); `None`: off.
@@ -90,6 +92,7 @@ impl Default for Config {
                 devices_max: 16,
             },
             reclaim_every: HOUR,
+            stop_notice: Duration::from_millis(200),
             stop_deadline: Duration::from_secs(10),
             metrics_listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9433))),
             limits: Limits::default(),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use aws_lc_rs::hmac;
+use aws_lc_rs::{hkdf, hmac};
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{AckFrequencyConfig, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
 use tokio::time::timeout;
@@ -59,18 +59,35 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
 ///
 /// # Errors
 /// [`io::Error`] if the runtime does not take the socket.
-pub(crate) fn open(socket: UdpSocket, config: ServerConfig, tls: &Tls) -> io::Result<quinn::Endpoint> {
+pub(crate) fn open(
+    socket: UdpSocket,
+    config: ServerConfig,
+    secrets: &Secrets,
+) -> io::Result<quinn::Endpoint> {
     let runtime = Arc::new(quinn::TokioRuntime);
-    quinn::Endpoint::new(endpoint_config(tls), Some(config), socket, runtime)
+    quinn::Endpoint::new(endpoint_config(secrets), Some(config), socket, runtime)
+}
+
+/// What of the endpoint must outlive restarts and reloads, derived from the secret of the store, which does. The TLS key does
+/// not: it changes with each certificate.
+pub(crate) struct Secrets(hmac::Key);
+
+impl Secrets {
+    /// Derives them from the store's secret. Ids are made of the same secret, from texts that begin with a length.
+    pub(crate) fn new(store: &[u8; 32]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, store))
+    }
+
+    fn derive(&self, label: &[u8]) -> hmac::Tag {
+        hmac::sign(&self.0, label)
+    }
 }
 
 /// What lets a restarted broker tell the clients of the one before that their connections are gone (stateless reset,
-/// RFC 9000, section 10.3): secrets that are the same after the restart, so they are derived from the TLS key.
-fn endpoint_config(tls: &Tls) -> EndpointConfig {
-    let secret = hmac::Key::new(hmac::HMAC_SHA256, tls.key.secret_der());
-    let derive = |label: &[u8]| hmac::sign(&secret, label);
-    let reset = hmac::Key::new(hmac::HMAC_SHA256, derive(b"wardline stateless reset").as_ref());
-    let tag = derive(b"wardline connection id");
+/// RFC 9000, section 10.3): secrets that are the same after the restart.
+fn endpoint_config(secrets: &Secrets) -> EndpointConfig {
+    let reset = hmac::Key::new(hmac::HMAC_SHA256, secrets.derive(b"wardline stateless reset").as_ref());
+    let tag = secrets.derive(b"wardline connection id");
     let ids = tag.as_ref().iter().take(8).fold(0, |ids, byte| ids << 8 | u64::from(*byte));
     let mut config = EndpointConfig::new(Arc::new(reset));
     config
@@ -83,7 +100,11 @@ fn endpoint_config(tls: &Tls) -> EndpointConfig {
 ///
 /// # Errors
 /// [`rustls::Error`] if key and certificate do not go together.
-pub(crate) fn server_config(tls: &Tls, limits: &Limits) -> Result<ServerConfig, rustls::Error> {
+pub(crate) fn server_config(
+    tls: &Tls,
+    limits: &Limits,
+    secrets: &Secrets,
+) -> Result<ServerConfig, rustls::Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut crypto = rustls::ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
@@ -93,7 +114,9 @@ pub(crate) fn server_config(tls: &Tls, limits: &Limits) -> Result<ServerConfig, 
     crypto.max_early_data_size = 0;
     let crypto = QuicServerConfig::try_from(crypto)
         .map_err(|_| rustls::Error::General("no TLS 1.3 cipher suite for QUIC initial packets".to_owned()))?;
-    let mut config = ServerConfig::with_crypto(Arc::new(crypto));
+    // A client that was sent a Retry just before a reload comes back with its token just after it.
+    let retry = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(secrets.derive(b"wardline retry").as_ref());
+    let mut config = ServerConfig::new(Arc::new(crypto), Arc::new(retry));
     config.transport_config(Arc::new(transport(limits)));
     Ok(config)
 }
@@ -247,8 +270,9 @@ mod tests {
     fn serve(address: SocketAddr, tls: &Tls) -> (tokio::runtime::Runtime, SocketAddr) {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let entered = runtime.enter();
-        let config = server_config(tls, &Limits::default()).expect("a configuration");
-        let endpoint = open(bind(address).expect("a socket"), config, tls).expect("an endpoint");
+        let secrets = Secrets::new(&[7; 32]);
+        let config = server_config(tls, &Limits::default(), &secrets).expect("a configuration");
+        let endpoint = open(bind(address).expect("a socket"), config, &secrets).expect("an endpoint");
         let address = endpoint.local_addr().expect("an address");
         runtime.spawn(async move {
             let mut connections = Vec::new();
@@ -279,9 +303,9 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_restarted_broker_resets_the_connections_of_the_one_before() {
-        let tls = tls();
-        let (killed, address) = serve(([127, 0, 0, 1], 0).into(), &tls);
-        let client = client(&tls);
+        let first = tls();
+        let (killed, address) = serve(([127, 0, 0, 1], 0).into(), &first);
+        let client = client(&first);
         let connection =
             client.connect(address, "localhost").expect("a connection").await.expect("a handshake");
         killed.shutdown_background();
@@ -292,7 +316,8 @@ mod tests {
                 assert!(std::time::Instant::now() < deadline, "the port is still taken");
                 std::thread::yield_now();
             }
-            serve(address, &tls)
+            // With another certificate, as after a renewal.
+            serve(address, &tls())
         })
         .await
         .expect("a restart");

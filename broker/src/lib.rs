@@ -3,8 +3,10 @@
 //! [`Broker::start`](broker::Broker::start) takes [`Settings`](settings::Settings) and an engine. The command line
 //! (`main.rs`, `cli`) reads configuration and names the engine; everything else is behind it.
 
+pub mod admin;
 mod admission;
 pub mod auth;
+pub mod backup;
 mod bell;
 pub mod broker;
 mod clock;
@@ -12,12 +14,14 @@ pub mod config;
 pub mod dev;
 pub mod endpoint;
 mod fanout;
+mod farewell;
 mod ids;
 pub mod limits;
 mod metrics;
 mod receipts;
 mod refusal;
 mod registry;
+pub mod reload;
 mod retention;
 mod rota;
 mod service;

@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::RwLock;
 use tokio::sync::Semaphore;
 use wardline_storage::command::{Actor, Command, Create, Outcome, Policy, Submission};
 use wardline_storage::engine::{Engine, EngineError};
@@ -19,6 +20,7 @@ use wardline_storage::model::{Kind, Person, Text};
 use crate::admission::Admission;
 use crate::auth::{Identity, TokenError, Verifier};
 use crate::clock::Clock;
+use crate::farewell::Farewell;
 use crate::ids::Ids;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
@@ -40,7 +42,10 @@ pub(crate) struct Service {
     pub(crate) limits: Limits,
     pub(crate) policy: Policy,
     pub(crate) ids: Ids,
-    pub(crate) verifier: Arc<Verifier>,
+    /// Checks tokens; replaced when keys are reloaded.
+    pub(crate) verifier: RwLock<Arc<Verifier>>,
+    /// How sessions are ended once the broker stops.
+    pub(crate) farewell: Farewell,
     /// Bounds the engine reads of requests.
     pub(crate) request_reads: Semaphore,
     /// Bounds the engine reads of devices that catch up.
@@ -76,7 +81,9 @@ impl Service {
     /// # Errors
     /// A refusal that says nothing of the token.
     pub(crate) fn authenticate(&self, token: &Token) -> Result<Identity, Refusal> {
-        self.verifier.verify(&token.0, self.clock.now()).map_err(|error| match error {
+        // Not held while a signature is computed.
+        let verifier = Arc::clone(&self.verifier.read());
+        verifier.verify(&token.0, self.clock.now()).map_err(|error| match error {
             TokenError::Expired => Refusal::new(Code::TokenExpired, "the token has expired"),
             error => Refusal::new(Code::Unauthenticated, error.to_string()),
         })

@@ -13,10 +13,13 @@ use clap::{Args, ValueEnum};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 use rustix::process::{getpriority_process, setpriority_process};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use wardline_broker::admin::{self, Admin};
 use wardline_broker::auth::Verifier;
 use wardline_broker::broker::{Broker, Ended};
 use wardline_broker::config::{Config, EngineChoice, Setting};
 use wardline_broker::dev::{self, Dev};
+use wardline_broker::reload;
 use wardline_broker::settings::Tls;
 use wardline_broker::tls::{self, Validity};
 use wardline_storage::engine::Engine;
@@ -53,7 +56,7 @@ enum LogFormat {
 
 /// Where the configuration comes from: file, then environment (`WARDLINE_<SECTION>_<KEY>`), then flags.
 #[derive(Debug, Args)]
-struct Configuration {
+pub(super) struct Configuration {
     /// For trying out: makes a certificate and keys of its own in the data folder, listens on this machine only.
     #[arg(long)]
     dev: bool,
@@ -72,7 +75,13 @@ struct Configuration {
 }
 
 impl Configuration {
-    fn load(&self) -> anyhow::Result<Config> {
+    /// Whether it is for trying out.
+    pub(super) fn dev(&self) -> bool {
+        self.dev
+    }
+
+    /// Everything but the keys, which not every command needs.
+    pub(super) fn layered(&self) -> anyhow::Result<Config> {
         let base = if self.dev { Config::dev() } else { Config::default() };
         let mut flags: Vec<_> = self.set.iter().cloned().map(Setting::Set).collect();
         let own = [("--data", "storage.path", &self.data), ("--listen", "listen.address", &self.listen)];
@@ -81,7 +90,11 @@ impl Configuration {
         }
         let environment = std::env::vars_os()
             .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()));
-        let mut config = base.layered(self.config.as_deref(), environment, &flags)?;
+        Ok(base.layered(self.config.as_deref(), environment, &flags)?)
+    }
+
+    fn load(&self) -> anyhow::Result<Config> {
+        let mut config = self.layered()?;
         if !self.dev {
             config.require_keys()?;
             return Ok(config);
@@ -166,10 +179,20 @@ async fn run(config: Config, tls: Tls, verifier: Verifier, engine: Arc<dyn Engin
     let mut interrupt = signal(SignalKind::interrupt())?;
     export_metrics(&config)?;
     let name = engine.name();
+    let hangup = signal(SignalKind::hangup())?;
+    let (files, notice) = (files(&config), config.stop_notice);
+    let (door, closing) = (open_door(&config), CancellationToken::new());
+    let door = door.map(|door| tokio::spawn(door.run(Arc::clone(&engine), closing.clone())));
     let broker = Broker::start(config.into_settings(tls, Arc::new(verifier)), engine).await.context(
         "the broker cannot start; if the address is in use, stop the other process or choose another with --listen",
     )?;
     let address = broker.address();
+    let reloader = broker.reloader();
+    let put = move |tls: Tls, verifier| {
+        warn_about(&tls);
+        reloader.replace(&tls, verifier)
+    };
+    tokio::spawn(reload::watch(files, hangup, reload::LOOK_EVERY, closing.clone(), put));
     tracing::info!(%address, engine = name, version = env!("CARGO_PKG_VERSION"), "ready");
     writeln!(io::stdout(), "listening on {address}")?;
     let why = tokio::select! {
@@ -178,10 +201,32 @@ async fn run(config: Config, tls: Tls, verifier: Verifier, engine: Arc<dyn Engin
         _ = interrupt.recv() => None,
     };
     if why.is_none() {
-        tracing::info!("stopping");
+        broker.drain(notice).await;
     }
     let ended = broker.stop().await;
+    closing.cancel();
+    if let Some(door) = door {
+        // A panic there is logged by whoever panics; the broker has stopped all the same.
+        let _ = door.await;
+    }
     Ok(why.map_or(ended, Ended::StorageFailed))
+}
+
+/// Opens the operator's door, if there is a data folder. Without it the broker serves all the same.
+fn open_door(config: &Config) -> Option<Admin> {
+    if config.storage_engine == EngineChoice::Memory {
+        return None;
+    }
+    let opened = Admin::open(&config.storage_path);
+    opened
+        .inspect_err(|error| {
+            let path = config.storage_path.join(admin::SOCKET);
+            tracing::error!(
+                code = "admin-closed", path = %path.display(), %error,
+                "the operator's socket cannot be opened: no backup can be made while the broker runs"
+            );
+        })
+        .ok()
 }
 
 fn open(config: &Config, open_engine: OpenEngine) -> anyhow::Result<Arc<dyn Engine>> {
@@ -193,9 +238,17 @@ fn open(config: &Config, open_engine: OpenEngine) -> anyhow::Result<Arc<dyn Engi
     Ok(engine)
 }
 
-fn credentials(config: &Config) -> anyhow::Result<(Tls, Verifier)> {
-    let tls = tls::load(&config.tls_certificate, &config.tls_key)?;
-    Ok((tls, Verifier::from_file(&config.auth_jwks, config.expected())?))
+pub(super) fn credentials(config: &Config) -> anyhow::Result<(Tls, Verifier)> {
+    Ok(files(config).load()?)
+}
+
+fn files(config: &Config) -> reload::Files {
+    reload::Files {
+        certificate: config.tls_certificate.clone(),
+        key: config.tls_key.clone(),
+        jwks: config.auth_jwks.clone(),
+        expected: config.expected(),
+    }
 }
 
 fn warn_about(tls: &Tls) {
@@ -232,7 +285,7 @@ fn export_metrics(config: &Config) -> anyhow::Result<()> {
         })
 }
 
-fn since_epoch() -> Duration {
+pub(super) fn since_epoch() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 

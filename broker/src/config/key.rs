@@ -80,6 +80,7 @@ pub(super) const KEYS: &[Key] = &[
     Key { name: "limits.keep_alive", takes: Time(100..=HOUR, |c, v| c.limits.keep_alive = v) },
     Key { name: "limits.retry_after", takes: Time(10..=MINUTE, |c, v| c.limits.retry_after = v) },
     Key { name: "limits.receipt_delay", takes: Time(0..=10 * SECOND, |c, v| c.limits.receipt_delay = v) },
+    Key { name: "stop.notice", takes: Time(0..=MINUTE, |c, v| c.stop_notice = v) },
     Key { name: "stop.deadline", takes: Time(SECOND..=10 * MINUTE, |c, v| c.stop_deadline = v) },
     Key { name: "metrics.listen", takes: AddressOrOff(|c, v| c.metrics_listen = v) },
 ];

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use wardline_storage::id::Timestamp;
 
 use crate::bell::Bell;
+use crate::farewell;
 use crate::refusal::{Code, Refusal};
 use crate::registry::Present;
 use crate::service::{Caller, Service};
@@ -124,12 +125,12 @@ impl Session {
     }
 }
 
-/// Serves a connection whose handshake is done, until it is over. `stop` ends it with SHUTTING_DOWN.
+/// Serves a connection whose handshake is done, until it is over. `stop` ends it with the broker's farewell.
 pub(crate) async fn serve(service: Arc<Service>, connection: quinn::Connection, stop: CancellationToken) {
     let opening = timeout(service.limits.hello_timeout, hello::open(&service, &connection));
     let opened = tokio::select! {
         opened = opening => opened.unwrap_or_else(|_| Err(hello::Failed::silent())),
-        () = stop.cancelled() => Err(hello::Failed::from(shutting_down(&service))),
+        () = stop.cancelled() => Err(hello::Failed::from(parting(&service))),
     };
     match opened {
         Ok(opened) => run(opened, &connection, stop).await,
@@ -195,7 +196,7 @@ async fn wait(
     loop {
         tokio::select! {
             () = session.ending.ended() => return,
-            () = stop.cancelled() => return session.ending.end(shutting_down(&session.service)),
+            () = stop.cancelled() => return session.ending.end(parting(&session.service)),
             () = &mut expired => {
                 let text = "the session's token has expired";
                 return session.ending.end(Refusal::new(Code::TokenExpired, text));
@@ -246,6 +247,6 @@ fn reader(session: &Session, stream: quinn::RecvStream) -> FrameReader {
     FrameReader::new(stream, limits.frame_bytes_max, limits.frame_timeout)
 }
 
-fn shutting_down(service: &Service) -> Refusal {
-    Refusal::new(Code::ShuttingDown, "the broker is stopping").after(service.admission.delay(10.0))
+fn parting(service: &Service) -> Refusal {
+    service.farewell.to_client(service.admission.delay(farewell::LEAST))
 }

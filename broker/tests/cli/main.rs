@@ -1,89 +1,21 @@
 //! The real binary: what it says, and with which exit code, when something is wrong.
 #![allow(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
 
+mod binary;
+mod operator;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Lines};
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, ChildStdout, Stdio};
 
 use tempfile::TempDir;
 use wardline_rocksdb::RocksEngine;
 use wardline_storage::engine::{Durability, Engine, Mutation, Table};
 use wardline_storage::id::Timestamp;
 
-/// The binary, in a folder of its own, without the variables of whoever runs the tests.
-fn wardline(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wardline"));
-    command.current_dir(folder).env("XDG_STATE_HOME", folder.join("state")).stdin(Stdio::null());
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("WARDLINE_") {
-            command.env_remove(name);
-        }
-    }
-    command
-}
-
-fn run(folder: &Path, arguments: &[&str]) -> Output {
-    wardline(folder).args(arguments).output().unwrap()
-}
-
-/// Runs to the end; gives the exit code and stderr.
-#[track_caller]
-fn fails(folder: &Path, arguments: &[&str], code: i32, says: &[&str]) {
-    let output = run(folder, arguments);
-    let text = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
-    for part in says {
-        assert!(text.contains(part), "{arguments:?} does not say {part:?}: {text}");
-    }
-    assert!(!text.contains("panicked"), "{text}");
-}
-
-/// A broker that is stopped when the test ends.
-struct Serving {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Serving {
-    fn start(folder: &Path, arguments: &[&str]) -> Self {
-        let mut child = wardline(folder)
-            .args(["serve", "--dev", "--listen", "127.0.0.1:0"])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(fs::File::create(folder.join("log")).unwrap())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let log = || fs::read_to_string(folder.join("log")).unwrap();
-        let address = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}{}", log()));
-        Self { address: address.parse().unwrap(), child }
-    }
-
-    /// Sends SIGTERM and waits for the exit code.
-    fn stop(mut self) -> Option<i32> {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while Instant::now() < deadline {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code();
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        panic!("the broker does not stop");
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use binary::{Serving, client, fails, run, wardline, with_keys};
 
 #[test]
 fn usage_errors_have_code_2() {
@@ -125,22 +57,6 @@ fn configuration_mistakes_name_source_and_nearest_key() {
         wardline(folder).args(["check-config", "--dev"]).env("WARDLINE_LIMIT_LANES", "4").output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8(output.stderr).unwrap().contains("WARDLINE_LIMITS_LANES"));
-}
-
-/// A folder with a data folder made by `serve --dev` and a configuration that uses its keys as production keys.
-fn with_keys() -> TempDir {
-    let folder = TempDir::new().unwrap();
-    let dev = wardline_broker::dev::Dev::of(&folder.path().join("keys"));
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    dev.prepare(Timestamp(now.as_millis() as u64)).unwrap();
-    let config = r#"
-        tls = { certificate = "keys/dev/server.pem", key = "keys/dev/server-key.pem" }
-        auth = { jwks = "keys/dev/jwks.json", issuer = "wardline-dev" }
-        listen.address = "127.0.0.1:0"
-        metrics.listen = ""
-    "#;
-    fs::write(folder.path().join("wardline.toml"), config).unwrap();
-    folder
 }
 
 #[test]
@@ -272,15 +188,6 @@ fn dev_warns_that_its_keys_are_not_for_production() {
         let record: serde_json::Value = serde_json::from_str(line).unwrap();
         assert!(record["timestamp"].as_str().unwrap().ends_with('Z'), "{line}");
     }
-}
-
-/// Runs a client command to its success; gives stdout.
-#[track_caller]
-fn client(folder: &Path, broker: &Serving, user: &str, arguments: &[&str]) -> String {
-    let server = broker.address.to_string();
-    let output = run(folder, &[arguments, &["--as", user, "--server", &server]].concat());
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
 }
 
 /// `tail` in the background; its lines come one by one. Ended with the test.

@@ -1,12 +1,16 @@
-//! `kill -9` at any moment: nothing acknowledged is lost, nothing doubled, nothing reordered, no receipt goes back.
+//! `kill -9` at any moment, SIGTERM, a full disk, a destroyed one: nothing acknowledged is lost, nothing doubled, nothing
+//! reordered, no receipt goes back.
 //!
-//! The real binary with RocksDB, killed again and again at random moments under people who publish and read without
+//! The real binary with RocksDB, ended again and again at random moments under people who publish and read without
 //! pause. After each restart everything is read back over QUIC and judged by the oracle. `WARDLINE_SEED` and
 //! `WARDLINE_CYCLES` are honoured; the seed is printed.
 
 // A test that cannot go on has failed.
 #![allow(clippy::unwrap_used)]
 
+mod drain;
+mod drill;
+mod failure;
 mod oracle;
 mod people;
 mod server;
@@ -46,6 +50,15 @@ async fn nothing_acknowledged_is_lost_by_kill_9() {
     }
     let messages = trial.finish().await;
     println!("{messages} messages, {cycles} kills, {:.1} s", began.elapsed().as_secs_f64());
+}
+
+/// Waits until something holds.
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited too long for {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// A broker under people who never stop, and who judges them.

@@ -73,10 +73,10 @@ impl Site {
     ) -> Self {
         format::check(&*engine).unwrap();
         let issuer = TokenIssuer::new();
-        let (ca, tls) = certificates();
+        let authority = Authority::new();
         let mut settings = Settings {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            tls,
+            tls: authority.certify(),
             verifier: Arc::new(issuer.verifier()),
             limits: Limits::default(),
             policy: Policy {
@@ -91,7 +91,7 @@ impl Site {
         };
         set(&mut settings);
         let broker = Broker::start(settings.clone(), Arc::clone(&engine)).await.unwrap();
-        Self { broker, engine, settings, ca, issuer, folder }
+        Self { broker, engine, settings, ca: authority.pem, issuer, folder }
     }
 
     /// Stops the broker and starts another one on the same engine and port.
@@ -344,7 +344,7 @@ impl TokenIssuer {
         Self { key: Ed25519KeyPair::generate().unwrap() }
     }
 
-    fn verifier(&self) -> Verifier {
+    pub(crate) fn verifier(&self) -> Verifier {
         let x = URL_SAFE_NO_PAD.encode(self.key.public_key().as_ref());
         let jwks = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "k", "x": x}]});
         let expected = Expected { issuer: ISSUER.into(), audience: AUDIENCE.into(), leeway: Duration::ZERO };
@@ -374,16 +374,27 @@ pub(crate) fn claims(tenant: &str, user: &str, roles: Value) -> Value {
     })
 }
 
-/// An authority's certificate in PEM, and what it certified for the broker.
-fn certificates() -> (Vec<u8>, Tls) {
-    let ca_key = KeyPair::generate().unwrap();
-    let mut ca = CertificateParams::default();
-    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca_pem = ca.self_signed(&ca_key).unwrap().pem();
-    let key = KeyPair::generate().unwrap();
-    let leaf = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    let leaf = leaf.signed_by(&key, &Issuer::new(ca, ca_key)).unwrap();
-    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der());
-    let tls = Tls { chain: vec![leaf.der().clone()], key: Arc::new(key.into()) };
-    (ca_pem.into_bytes(), tls)
+/// Certifies brokers.
+pub(crate) struct Authority {
+    pub(crate) pem: Vec<u8>,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut ca = CertificateParams::default();
+        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let pem = ca.self_signed(&key).unwrap().pem().into_bytes();
+        Self { pem, issuer: Issuer::new(ca, key) }
+    }
+
+    /// A new certificate and key for the broker.
+    pub(crate) fn certify(&self) -> Tls {
+        let key = KeyPair::generate().unwrap();
+        let leaf = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let leaf = leaf.signed_by(&key, &self.issuer).unwrap();
+        let key = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der());
+        Tls { chain: vec![leaf.der().clone()], key: Arc::new(key.into()) }
+    }
 }

@@ -33,5 +33,6 @@ mod messages;
 mod pressure;
 mod raw;
 mod receipts;
+mod reload;
 mod sessions;
 mod witness;

@@ -314,8 +314,8 @@ async fn a_store_that_fails() {
     settings.listen = broker.address();
     let ended = within("stopping", broker.stop()).await;
     assert!(matches!(ended, Ended::StorageFailed(why) if why.contains("planted")));
-    assert_eq!(raw.control.goodbye().await.code(), Code::ShuttingDown);
-    raw.closed(Code::ShuttingDown).await;
+    assert_eq!(raw.control.goodbye().await.code(), Code::Unavailable);
+    raw.closed(Code::Unavailable).await;
     engine.fail(false);
     let broker = start_again(&settings, Arc::clone(&engine) as _).await;
     let _site = Site { broker, engine, settings, ca, issuer, folder: None };

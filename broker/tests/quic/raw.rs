@@ -80,6 +80,12 @@ impl Raw {
         Lane::open(&self.connection).await
     }
 
+    /// The certificate that the broker showed.
+    pub(crate) fn certificate(&self) -> CertificateDer<'static> {
+        let shown = self.connection.peer_identity().unwrap().downcast::<Vec<CertificateDer>>().unwrap();
+        shown[0].clone()
+    }
+
     /// Waits until the broker closes the connection; asserts the code.
     pub(crate) async fn closed(&self, code: Code) {
         match within("the connection to be closed", self.connection.closed()).await {

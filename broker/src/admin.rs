@@ -1,0 +1,268 @@
+//! The operator's door: a Unix socket in the data folder, for what only the process that has the store open can do.
+//!
+//! One line is asked, one line of JSON is answered. `checkpoint` makes a copy of the store within the data folder and
+//! names it; the copy lives as long as the connection, at most [`HELD_MAX`], since it keeps alive what reclaiming would
+//! free. The socket belongs to the broker's user alone; there is nothing else to prove. One copy at a time, a few
+//! connections; leftovers of a crash are removed before the door is opened.
+
+use std::fs::{self, Permissions};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader as AsyncBufReader};
+use tokio::net::{UnixListener, UnixStream as AsyncUnixStream};
+use tokio::sync::Semaphore;
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use wardline_storage::applier;
+use wardline_storage::engine::{Engine, EngineError};
+
+use crate::backup::Source;
+
+/// The socket's name in the data folder.
+pub const SOCKET: &str = "admin.sock";
+/// Longest time that a copy of the store is kept for somebody.
+pub const HELD_MAX: Duration = Duration::from_secs(3600);
+
+/// How the folders of copies begin.
+const CHECKPOINT: &str = "checkpoint-";
+const CONNECTIONS_MAX: usize = 4;
+const REQUEST_BYTES_MAX: u64 = 64;
+const ANSWER_BYTES_MAX: u64 = 64 * 1024;
+/// Longest time to ask.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest time until a copy is made: all tables are flushed for it.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// What was asked of the broker was not done. The operator must act.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum AdminError {
+    /// The socket is there and cannot be used.
+    #[error("cannot talk to the broker through {}: {source}; run this as the broker's user, on its machine", path.display())]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The broker refused.
+    #[error("the broker refused: {0}")]
+    Refused(String),
+    /// A copy could not be made.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// Leftovers could not be removed.
+    #[error("cannot clear the data folder {}: {source}", path.display())]
+    Folder {
+        /// The data folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Answer {
+    Checkpoint { folder: PathBuf, engine: String, applied: Vec<u64> },
+    Error(String),
+}
+
+/// A copy of the store. Removed when dropped.
+#[derive(Debug)]
+pub struct Checkpoint {
+    source: Source,
+    /// The broker keeps the copy as long as this is open; `None`: it is ours.
+    held: Option<UnixStream>,
+}
+
+impl Checkpoint {
+    /// Asks the broker that has this data folder open for a copy; `None`: there is no broker. Blocks.
+    ///
+    /// # Errors
+    /// [`AdminError`] if there is one and it cannot be asked, or refuses.
+    pub fn ask(data: &Path) -> Result<Option<Self>, AdminError> {
+        let path = data.join(SOCKET);
+        let failed = |source| AdminError::Socket { path: path.clone(), source };
+        let mut stream = match UnixStream::connect(&path) {
+            Ok(stream) => stream,
+            Err(error) if is_nobody(&error) => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        stream.set_read_timeout(Some(ANSWER_TIMEOUT)).map_err(failed)?;
+        stream.write_all(b"checkpoint\n").map_err(failed)?;
+        let mut line = String::new();
+        BufReader::new((&stream).take(ANSWER_BYTES_MAX)).read_line(&mut line).map_err(failed)?;
+        match serde_json::from_str(&line) {
+            Ok(Answer::Checkpoint { folder, engine, applied }) => {
+                // The broker's working folder need not be ours; the copy lies in the data folder.
+                let checkpoint = data.join(folder.file_name().unwrap_or_default());
+                Ok(Some(Self { source: Source { checkpoint, engine, applied }, held: Some(stream) }))
+            }
+            Ok(Answer::Error(why)) => Err(AdminError::Refused(why)),
+            Err(error) => Err(failed(error.into())),
+        }
+    }
+
+    /// Makes a copy in the data folder of an engine that this process has open. Blocks.
+    ///
+    /// # Errors
+    /// [`AdminError`] if it could not be made.
+    pub fn make(engine: &dyn Engine, data: &Path) -> Result<Self, AdminError> {
+        clear(data).map_err(|source| AdminError::Folder { path: data.to_owned(), source })?;
+        Ok(Self::fresh(engine, data)?)
+    }
+
+    /// What is to be backed up.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    fn fresh(engine: &dyn Engine, data: &Path) -> Result<Self, EngineError> {
+        // Before the copy: the positions then are in it.
+        let applied = applier::positions(engine)?.to_vec();
+        let checkpoint = data.join(format!("{CHECKPOINT}{:016x}", rand::random::<u64>()));
+        let source = Source { checkpoint, engine: engine.name().to_owned(), applied };
+        // Dropped on failure, with what there is of it.
+        let made = Self { source, held: None };
+        engine.checkpoint(&made.source.checkpoint)?;
+        Ok(made)
+    }
+}
+
+impl Drop for Checkpoint {
+    fn drop(&mut self) {
+        if self.held.is_none()
+            && let Err(error) = fs::remove_dir_all(&self.source.checkpoint)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(code = "checkpoint-left", %error, "a copy of the store could not be removed; the next start does it");
+        }
+    }
+}
+
+fn is_nobody(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}
+
+/// Removes copies that a crash left behind. Only for whoever has the store open.
+fn clear(data: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(data)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(CHECKPOINT) && path.is_dir() {
+            fs::remove_dir_all(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// The open door.
+pub struct Admin {
+    listener: UnixListener,
+    data: PathBuf,
+}
+
+impl Admin {
+    /// Opens the door in the data folder of a store that this process has open. In a runtime.
+    ///
+    /// # Errors
+    /// [`io::Error`] if leftovers cannot be removed, or the socket not be made (its path has at most 107 bytes).
+    pub fn open(data: &Path) -> io::Result<Self> {
+        clear(data)?;
+        let path = data.join(SOCKET);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&path)?;
+        fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+        Ok(Self { listener, data: data.to_owned() })
+    }
+
+    /// Answers until stopped; then all copies are gone.
+    ///
+    /// # Cancellation
+    /// Copies are removed at the next start.
+    pub async fn run(self, engine: Arc<dyn Engine>, stop: CancellationToken) {
+        let (one, mut talks) = (Arc::new(Semaphore::new(1)), JoinSet::new());
+        while let Some(accepted) = stop.run_until_cancelled(self.listener.accept()).await {
+            while talks.try_join_next().is_some() {}
+            match accepted {
+                Ok((stream, _)) if talks.len() < CONNECTIONS_MAX => {
+                    let (engine, one, stop) = (Arc::clone(&engine), Arc::clone(&one), stop.clone());
+                    talks.spawn(talk(stream, engine, self.data.clone(), one, stop));
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(code = "admin-accept", %error, "the operator's socket could not be answered");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+        while talks.join_next().await.is_some() {}
+        // The next one to come finds nobody, not a socket that does not answer.
+        let _ = fs::remove_file(self.data.join(SOCKET));
+    }
+}
+
+async fn talk(
+    stream: AsyncUnixStream,
+    engine: Arc<dyn Engine>,
+    data: PathBuf,
+    one: Arc<Semaphore>,
+    stop: CancellationToken,
+) {
+    let (reader, mut writer) = stream.into_split();
+    let mut reader = AsyncBufReader::new(reader);
+    let mut line = String::new();
+    let asked = timeout(REQUEST_TIMEOUT, (&mut reader).take(REQUEST_BYTES_MAX).read_line(&mut line)).await;
+    if !matches!(asked, Ok(Ok(1..))) {
+        return;
+    }
+    let made = match (line.trim_end(), one.try_acquire()) {
+        ("checkpoint", Ok(permit)) => {
+            let made = spawn_blocking(move || Checkpoint::fresh(&*engine, &data)).await;
+            made.map_err(|error| error.to_string())
+                .and_then(|made| made.map_err(|error| error.to_string()))
+                .map(|made| (made, permit))
+        }
+        ("checkpoint", Err(_)) => Err("another backup is under way; wait for it".to_owned()),
+        _ => Err("it was asked for something that it does not know: wardline's versions differ".to_owned()),
+    };
+    let answer = match &made {
+        Ok((Checkpoint { source, .. }, _)) => Answer::Checkpoint {
+            folder: source.checkpoint.clone(),
+            engine: source.engine.clone(),
+            applied: source.applied.clone(),
+        },
+        Err(why) => Answer::Error(why.clone()),
+    };
+    let answer = serde_json::to_string(&answer).expect("texts and numbers are JSON") + "\n";
+    let told = writer.write_all(answer.as_bytes()).await;
+    if let Ok((checkpoint, _permit)) = made {
+        tracing::info!(code = "checkpoint-made", "a copy of the store was made for a backup");
+        if told.is_ok() {
+            // Whatever is said now: the connection's end is what is waited for.
+            let mut rest = [0; 1];
+            let over = timeout(HELD_MAX, reader.read(&mut rest));
+            if let Some(Err(_)) = stop.run_until_cancelled(over).await {
+                tracing::warn!(
+                    code = "checkpoint-late",
+                    "a backup took too long: its copy of the store is removed"
+                );
+            }
+        }
+        // Removing is I/O; a panic there is logged by whoever panics.
+        let _ = spawn_blocking(move || drop(checkpoint)).await;
+        tracing::info!(code = "checkpoint-gone", "the copy of the store is removed");
+    }
+}

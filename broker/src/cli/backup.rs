@@ -1,0 +1,189 @@
+//! `backup`, `verify`, `restore`: what keeps a hospital's messages when a machine is gone.
+//!
+//! A running broker has the store to itself, so it is asked for a copy; without one the store is opened here. The copy is
+//! read and written by this process, not by the broker. What is said on stdout is what was done; damage is named file
+//! by file.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use wardline_broker::admin::Checkpoint;
+use wardline_broker::backup::{self, Manifest};
+use wardline_broker::config::{Config, EngineChoice};
+use wardline_storage::{applier, format};
+
+use super::OpenEngine;
+use super::serve::{Configuration, now};
+
+#[derive(Debug, Args)]
+pub(super) struct Backup {
+    #[command(flatten)]
+    configuration: Configuration,
+    /// The folder of backups; made if it is missing. Each backup is a folder in it, named by its time.
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+    /// Removes older backups afterwards, like 7d. No longer than retention.max: what is to be forgotten lies in backups too.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    keep: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    /// A backup, or a folder of backups.
+    #[arg(value_name = "DIR")]
+    backups: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Restore {
+    /// A backup, or a folder of backups: the newest one then.
+    #[arg(value_name = "DIR")]
+    backup: PathBuf,
+    /// The data folder that is made. Must be missing or empty.
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+}
+
+/// Backs up the store, whether a broker runs or not.
+pub(super) fn backup(arguments: &Backup, open_engine: OpenEngine) -> anyhow::Result<()> {
+    super::log(false, "warn")?;
+    let config = arguments.configuration.layered()?;
+    if config.storage_engine == EngineChoice::Memory {
+        bail!("the memory engine keeps nothing that could be backed up; set storage.engine = \"rocksdb\"");
+    }
+    let checkpoint = checkpoint(&config, open_engine)?;
+    let made = backup::make(checkpoint.source(), &arguments.to, now())?;
+    drop(checkpoint);
+    let mut out = io::stdout().lock();
+    writeln!(
+        out,
+        "{}: {} files, {} ({} files, {} written)",
+        made.folder.display(),
+        made.files,
+        size(made.bytes),
+        made.files_written,
+        size(made.bytes_written),
+    )?;
+    if let Some(keep) = arguments.keep {
+        for removed in backup::prune(&arguments.to, keep, now())? {
+            writeln!(out, "removed {}", removed.display())?;
+        }
+        if keep > config.policy.retention_max {
+            writeln!(
+                out,
+                "but backups are kept longer than messages (retention.max is {}): what was to be forgotten lies in them",
+                humantime::format_duration(config.policy.retention_max)
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn checkpoint(config: &Config, open_engine: OpenEngine) -> anyhow::Result<Checkpoint> {
+    let data = &config.storage_path;
+    if let Some(checkpoint) = Checkpoint::ask(data)? {
+        return Ok(checkpoint);
+    }
+    // Opening would make a new store.
+    if !data.join("CURRENT").exists() {
+        bail!("there is no store in {}; name the data folder with --data or --config", data.display());
+    }
+    let engine = open_engine(config).with_context(
+        || "no broker answers at the folder's admin.sock, and the store cannot be opened without one",
+    )?;
+    format::check(engine.as_ref())?;
+    Ok(Checkpoint::make(engine.as_ref(), data)?)
+}
+
+/// Reads backups whole, and names what is damaged.
+pub(super) fn verify(arguments: &Verify) -> anyhow::Result<()> {
+    let backups = find(&arguments.backups)?;
+    let mut out = io::stdout().lock();
+    let mut bad = 0;
+    for folder in &backups {
+        let shown = folder.display();
+        match backup::examine(folder) {
+            Ok((manifest, damage)) if damage.is_empty() => {
+                writeln!(out, "good    {shown}: {}", describe(&manifest))?;
+                continue;
+            }
+            Ok((_, damage)) => {
+                for damage in damage {
+                    writeln!(out, "DAMAGED {damage}")?;
+                }
+            }
+            Err(error) => writeln!(out, "DAMAGED {error}")?,
+        }
+        bad += 1;
+    }
+    if bad > 0 {
+        bail!(
+            "{bad} of {} backups cannot be restored; make a new one now, and look at the disk",
+            backups.len()
+        );
+    }
+    Ok(())
+}
+
+/// Makes a data folder out of a backup.
+pub(super) fn restore(arguments: &Restore, open_engine: OpenEngine) -> anyhow::Result<()> {
+    super::log(false, "warn")?;
+    let backup = find(&arguments.backup)?.pop().context("there is no backup")?;
+    let manifest = Manifest::read(&backup)?;
+    let open = |folder: &Path| {
+        let config = Config { storage_path: folder.to_owned(), ..Config::default() };
+        check_store(&config, &manifest, open_engine).map_err(|error| format!("{error:#}"))
+    };
+    let restored = backup::restore(&backup, &arguments.to, open)?;
+    Ok(writeln!(
+        io::stdout(),
+        "{} restored to {}: {}; keys and certificates are not in a backup; start the broker on it",
+        backup.display(),
+        restored.folder.display(),
+        describe(&restored.manifest),
+    )?)
+}
+
+/// Opens the store once, and looks whether it has come as far as its backup says.
+fn check_store(config: &Config, manifest: &Manifest, open_engine: OpenEngine) -> anyhow::Result<()> {
+    let engine = open_engine(config)?;
+    format::check(engine.as_ref())?;
+    let positions = applier::positions(engine.as_ref())?;
+    if manifest.applied.len() != positions.len()
+        || positions.iter().zip(&manifest.applied).any(|(found, noted)| found < noted)
+    {
+        bail!("it has not come as far as the backup's manifest says");
+    }
+    Ok(())
+}
+
+fn find(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let backups =
+        backup::list(folder).with_context(|| format!("cannot read the backups in {}", folder.display()))?;
+    if backups.is_empty() {
+        bail!("there is no complete backup in {}", folder.display());
+    }
+    Ok(backups)
+}
+
+fn describe(manifest: &Manifest) -> String {
+    let made = std::time::UNIX_EPOCH + Duration::from_millis(manifest.made_at_ms);
+    format!(
+        "{} files, {}, made {} by wardline {}, format {}",
+        manifest.files.len(),
+        size(manifest.bytes()),
+        humantime::format_rfc3339_seconds(made),
+        manifest.wardline,
+        manifest.format,
+    )
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_048_576 => format!("{} KiB", bytes.div_ceil(1024)),
+        _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+    }
+}

@@ -1,0 +1,324 @@
+//! `doctor`: looks at a host and a data folder as an experienced operator would, and says what to change.
+//!
+//! One line a check: ok, warn or bad, what was found, what to do. Changes nothing, but for a small file that it
+//! writes, syncs and removes to time the disk, and for opening the store once if no broker runs. Exit code 1 if
+//! anything is bad.
+
+use std::fs::{self, File, Metadata};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use clap::Args;
+use rustix::process::{Resource, geteuid, getrlimit};
+use wardline_broker::admin;
+use wardline_broker::config::{Config, EngineChoice};
+use wardline_broker::tls::{self, Validity};
+use wardline_storage::format;
+
+use super::OpenEngine;
+use super::serve::{self, Configuration};
+
+/// The engine holds up to 512 files open; the network needs one, however many connect.
+const FILES_MIN: u64 = 1_024;
+/// What the broker asks the kernel for.
+const SOCKET_BUFFER_BYTES: u64 = 4 << 20;
+/// Each commit waits for one sync.
+const SYNC_WARN: Duration = Duration::from_millis(20);
+const SYNC_BAD: Duration = Duration::from_millis(200);
+/// No disk that keeps anything is so fast.
+const SYNC_UNBELIEVABLE: Duration = Duration::from_micros(5);
+const SYNCS: usize = 100;
+/// A certificate that ends sooner is worth a warning.
+const CERTIFICATE_WARNING: Duration = Duration::from_secs(14 * 86_400);
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    configuration: Configuration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Ok,
+    Warn,
+    Bad,
+}
+
+use Verdict::{Bad, Ok as Fine, Warn};
+
+/// What one check found: how it is, what was seen, what to do.
+type Finding = (Verdict, String);
+
+/// Goes through all checks.
+pub(super) fn run(arguments: &Arguments, open_engine: OpenEngine) -> anyhow::Result<()> {
+    let config = arguments.configuration.layered()?;
+    let mut checks: Vec<(&str, Finding)> = vec![
+        ("open files", open_files()),
+        ("udp receive buffer", socket_buffer("rmem_max")),
+        ("udp send buffer", socket_buffer("wmem_max")),
+        ("clock", clock()),
+    ];
+    if !arguments.configuration.dev() {
+        checks.push(("keys", keys(&config)));
+        checks.push(("key file", key_file(&config.tls_key)));
+    }
+    if config.storage_engine == EngineChoice::Rocksdb {
+        let data = &config.storage_path;
+        checks.push(("data folder", data_folder(data)));
+        if let Some(folder) = nearest(data) {
+            checks.push(("file system", file_system(&folder)));
+            checks.push(("disk room", disk_room(&folder, config.storage_reserve_bytes)));
+            checks.push(("disk sync", disk_sync(&folder)));
+        }
+        checks.push(("store", store(&config, open_engine)));
+    }
+    let mut out = io::stdout().lock();
+    for (name, (verdict, text)) in &checks {
+        let verdict = match verdict {
+            Fine => "ok  ",
+            Warn => "warn",
+            Bad => "BAD ",
+        };
+        writeln!(out, "{verdict}  {name}: {text}")?;
+    }
+    match checks.iter().filter(|(_, (verdict, _))| *verdict == Bad).count() {
+        0 => Ok(()),
+        bad => bail!("{bad} of {} checks are bad; see above what to do", checks.len()),
+    }
+}
+
+fn open_files() -> Finding {
+    match getrlimit(Resource::Nofile).current {
+        Some(limit) if limit < FILES_MIN => (
+            Bad,
+            format!("{limit} allowed in this shell; at least {FILES_MIN}: ulimit -n, LimitNOFILE= in a unit"),
+        ),
+        limit => (Fine, limit.map_or("not limited".into(), |limit| format!("{limit} allowed in this shell"))),
+    }
+}
+
+fn socket_buffer(name: &str) -> Finding {
+    let path = format!("/proc/sys/net/core/{name}");
+    let Some(bytes) = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse::<u64>().ok()) else {
+        return (Warn, format!("{path} cannot be read; set net.core.{name} = {SOCKET_BUFFER_BYTES}"));
+    };
+    if bytes >= SOCKET_BUFFER_BYTES {
+        return (Fine, format!("net.core.{name} = {bytes}"));
+    }
+    let text = format!(
+        "net.core.{name} = {bytes}: packets are lost under bursts; sysctl -w net.core.{name}={SOCKET_BUFFER_BYTES}, \
+         and a line in /etc/sysctl.d/ for the next start"
+    );
+    (Warn, text)
+}
+
+/// The kernel knows whether a daemon keeps its clock; systemd tells.
+fn clock() -> Finding {
+    if Path::new("/run/systemd/timesync/synchronized").exists() {
+        return (Fine, "kept by systemd-timesyncd".into());
+    }
+    let asked = Command::new("timedatectl").args(["show", "--property=NTPSynchronized", "--value"]).output();
+    let said = asked.ok().filter(|output| output.status.success());
+    match said.as_ref().map(|output| output.stdout.trim_ascii()) {
+        Some(b"yes") => (Fine, "synchronised".into()),
+        Some(b"no") => {
+            (Bad, "not synchronised: tokens and retention go by it; start chrony or systemd-timesyncd".into())
+        }
+        _ => {
+            (Warn, "cannot be told here; make sure that chrony or systemd-timesyncd runs on this host".into())
+        }
+    }
+}
+
+fn keys(config: &Config) -> Finding {
+    if let Err(error) = config.require_keys() {
+        return (Bad, error.to_string());
+    }
+    let (tls, verifier) = match serve::credentials(config) {
+        Ok(credentials) => credentials,
+        Err(error) => return (Bad, format!("{error:#}")),
+    };
+    let now = serve::since_epoch();
+    match (tls::validity(&tls.chain, now), tls::validity(&tls.chain, now + CERTIFICATE_WARNING)) {
+        (Validity::Expired, _) => {
+            (Bad, "the certificate has expired: renew it; a running broker takes it by itself".into())
+        }
+        (Validity::NotYet, _) => (Bad, "the certificate is not valid yet: check it, and this clock".into()),
+        (_, Validity::Valid) => {
+            (Fine, format!("certificate good for 14 days and more, {} token keys", verifier.keys()))
+        }
+        _ => (
+            Warn,
+            "the certificate ends within 14 days: renew it; a running broker takes it by itself".into(),
+        ),
+    }
+}
+
+fn key_file(path: &Path) -> Finding {
+    match fs::metadata(path) {
+        Err(error) => (Bad, format!("{}: {error}; set tls.key to where it is", path.display())),
+        Ok(key) if key.mode() & 0o007 != 0 => {
+            let text =
+                format!("everybody may read {}: chmod 600 {0}, and get another certificate", path.display());
+            (Bad, text)
+        }
+        Ok(key) if key.mode() & 0o070 != 0 => {
+            (Warn, format!("its group may read {}: chmod 600 {0} unless that is meant", path.display()))
+        }
+        Ok(_) => (Fine, "for its owner alone".into()),
+    }
+}
+
+fn data_folder(path: &Path) -> Finding {
+    let shown = path.display();
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match path.parent() {
+            Some(parent) if parent.as_os_str().is_empty() || parent.is_dir() => {
+                (Fine, format!("{shown} is not there yet; the broker makes it"))
+            }
+            _ => (
+                Bad,
+                format!(
+                    "neither {shown} nor the folder around it is there: make that, for the broker's user"
+                ),
+            ),
+        },
+        Err(error) => (Bad, format!("{shown}: {error}; run this as the broker's user")),
+        Ok(folder) if !folder.is_dir() => {
+            (Bad, format!("{shown} is not a folder: choose another storage.path"))
+        }
+        Ok(folder) if folder.mode() & 0o077 != 0 => (
+            Bad,
+            format!("others may look into {shown} (mode {:o}): chmod 700 {shown}", folder.mode() & 0o777),
+        ),
+        Ok(folder) if !is_mine(&folder) => {
+            (Warn, format!("{shown} belongs to user {}; run this as that user to see all", folder.uid()))
+        }
+        Ok(_) => (Fine, format!("{shown}, for its owner alone")),
+    }
+}
+
+fn is_mine(folder: &Metadata) -> bool {
+    folder.uid() == geteuid().as_raw()
+}
+
+/// The folder itself, or the one that it would be made in.
+fn nearest(path: &Path) -> Option<PathBuf> {
+    let absolute = std::path::absolute(path).ok()?;
+    absolute.ancestors().find(|folder| folder.is_dir()).map(Path::to_owned)
+}
+
+fn file_system(folder: &Path) -> Finding {
+    /// Numbers of `linux/magic.h` and of the file systems' own headers.
+    const KNOWN: &[(u64, &str, Verdict)] = &[
+        (0xef53, "ext4", Fine),
+        (0x5846_5342, "xfs", Fine),
+        (0x9123_683e, "btrfs", Fine),
+        (0x2fc1_2fc1, "zfs", Fine),
+        (0x0102_1994, "tmpfs, which keeps nothing when the machine ends", Bad),
+        (0x8584_58f6, "ramfs, which keeps nothing when the machine ends", Bad),
+        (0x6969, "nfs, whose locks and syncs cannot be relied on", Bad),
+        (0xff53_4d42, "cifs, whose locks and syncs cannot be relied on", Bad),
+        (0xfe53_4d42, "smb, whose locks and syncs cannot be relied on", Bad),
+        (0x6573_5546, "fuse, whose syncs are as good as what lies under it", Warn),
+        (0x794c_7630, "overlayfs, whose syncs are as good as what lies under it", Warn),
+    ];
+    let kind = match rustix::fs::statfs(folder) {
+        Ok(status) => status.f_type as u64 & 0xffff_ffff,
+        Err(error) => return (Warn, format!("cannot be told: {error}")),
+    };
+    match KNOWN.iter().find(|(number, ..)| *number == kind) {
+        Some((_, name, Fine)) => (Fine, (*name).into()),
+        Some((_, name, verdict)) => (*verdict, format!("{name}: put storage.path on a local ext4 or xfs")),
+        None => (Warn, format!("of a kind that was never tried ({kind:#x}): prefer a local ext4 or xfs")),
+    }
+}
+
+fn disk_room(folder: &Path, reserve: u64) -> Finding {
+    let free = match rustix::fs::statvfs(folder) {
+        Ok(status) => status.f_bavail.saturating_mul(status.f_frsize),
+        Err(error) => return (Warn, format!("cannot be told: {error}")),
+    };
+    let text = format!("{} MiB free, {} MiB in reserve", free >> 20, reserve >> 20);
+    if free < reserve {
+        (Bad, format!("{text}: writes are refused; make room"))
+    } else if free / 4 < reserve {
+        (Warn, format!("{text}: writes will be refused below the reserve; make room"))
+    } else {
+        (Fine, text)
+    }
+}
+
+fn disk_sync(folder: &Path) -> Finding {
+    let times = match time_syncs(folder) {
+        Ok(times) => times,
+        Err(error) => {
+            return (
+                Warn,
+                format!("cannot be timed in {}: {error}; run this as the broker's user", folder.display()),
+            );
+        }
+    };
+    let (typical, slow) = (times[SYNCS / 2], times[SYNCS * 99 / 100]);
+    let text = format!("fdatasync takes {typical:.1?} typically, {slow:.1?} at the 99th percentile");
+    if typical < SYNC_UNBELIEVABLE {
+        (
+            Warn,
+            format!(
+                "{text}: so fast that nothing may be kept; is the cache of the disk lost with its power?"
+            ),
+        )
+    } else if slow > SYNC_BAD {
+        (Bad, format!("{text}: every message waits for one; use a disk with power-loss protection"))
+    } else if slow > SYNC_WARN {
+        (Warn, format!("{text}: every message waits for one; see what else uses the disk"))
+    } else {
+        (Fine, text)
+    }
+}
+
+/// Writes and syncs as the log does: small pieces, one after the other. Gives the times, shortest first.
+fn time_syncs(folder: &Path) -> io::Result<Vec<Duration>> {
+    let path = folder.join(format!(".wardline-doctor-{}", std::process::id()));
+    let file = File::create_new(&path)?;
+    let timed = || {
+        let mut times = Vec::with_capacity(SYNCS);
+        for piece in 0..SYNCS {
+            let began = Instant::now();
+            file.write_all_at(&[0; 4096], piece as u64 * 4096)?;
+            file.sync_data()?;
+            times.push(began.elapsed());
+        }
+        times.sort();
+        Ok(times)
+    };
+    let times = timed();
+    fs::remove_file(&path)?;
+    times
+}
+
+fn store(config: &Config, open_engine: OpenEngine) -> Finding {
+    let data = &config.storage_path;
+    if UnixStream::connect(data.join(admin::SOCKET)).is_ok() {
+        return (Fine, "a broker runs on it".into());
+    }
+    if !data.join("CURRENT").exists() {
+        return (Fine, "there is none yet, and no broker runs on it".into());
+    }
+    if !fs::metadata(data).is_ok_and(|folder| is_mine(&folder)) {
+        return (
+            Warn,
+            "not opened, since its files would then be of another user; run this as the broker's user".into(),
+        );
+    }
+    let opened = open_engine(config).and_then(|engine| Ok(format::check(engine.as_ref())?));
+    match opened {
+        Ok(()) => (Fine, format!("opens, format {}; no broker runs on it", format::FORMAT)),
+        Err(error) => (Bad, format!("{error:#}")),
+    }
+}

@@ -1,0 +1,115 @@
+//! The real binary in a folder of its own, and a broker that ends with its test.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use wardline_storage::id::Timestamp;
+
+/// The binary, in a folder of its own, without the variables of whoever runs the tests.
+pub(crate) fn wardline(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wardline"));
+    command.current_dir(folder).env("XDG_STATE_HOME", folder.join("state")).stdin(Stdio::null());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("WARDLINE_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Output {
+    wardline(folder).args(arguments).output().unwrap()
+}
+
+/// Runs to the end; gives the exit code and stderr.
+#[track_caller]
+pub(crate) fn fails(folder: &Path, arguments: &[&str], code: i32, says: &[&str]) {
+    let output = run(folder, arguments);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
+    for part in says {
+        assert!(text.contains(part), "{arguments:?} does not say {part:?}: {text}");
+    }
+    assert!(!text.contains("panicked"), "{text}");
+}
+
+/// A broker that is stopped when the test ends.
+pub(crate) struct Serving {
+    child: Child,
+    pub(crate) address: SocketAddr,
+}
+
+impl Serving {
+    pub(crate) fn start(folder: &Path, arguments: &[&str]) -> Self {
+        Self::serve(folder, &[&["--dev", "--listen", "127.0.0.1:0"], arguments].concat())
+    }
+
+    pub(crate) fn serve(folder: &Path, arguments: &[&str]) -> Self {
+        let mut child = wardline(folder)
+            .arg("serve")
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(fs::File::create(folder.join("log")).unwrap())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let log = || fs::read_to_string(folder.join("log")).unwrap();
+        let address = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}{}", log()));
+        Self { address: address.parse().unwrap(), child }
+    }
+
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Sends SIGTERM and waits for the exit code.
+    pub(crate) fn stop(mut self) -> Option<i32> {
+        self.signal(rustix::process::Signal::TERM);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("the broker does not stop");
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A folder with a data folder made by `serve --dev` and a configuration that uses its keys as production keys.
+pub(crate) fn with_keys() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let dev = wardline_broker::dev::Dev::of(&folder.path().join("keys"));
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    dev.prepare(Timestamp(now.as_millis() as u64)).unwrap();
+    let config = r#"
+        tls = { certificate = "keys/dev/server.pem", key = "keys/dev/server-key.pem" }
+        auth = { jwks = "keys/dev/jwks.json", issuer = "wardline-dev" }
+        listen.address = "127.0.0.1:0"
+        metrics.listen = ""
+    "#;
+    fs::write(folder.path().join("wardline.toml"), config).unwrap();
+    folder
+}
+
+/// Runs a client command to its success; gives stdout.
+#[track_caller]
+pub(crate) fn client(folder: &Path, broker: &Serving, user: &str, arguments: &[&str]) -> String {
+    let server = broker.address.to_string();
+    let output = run(folder, &[arguments, &["--as", user, "--server", &server]].concat());
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
