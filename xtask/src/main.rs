@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use xtask::cargo::Workspace;
 use xtask::process::Children;
-use xtask::{checks, defects, demo, idle, tidy};
+use xtask::{checks, defects, demo, drill, idle, package, tidy};
 
 /// The project's chores.
 #[derive(Parser)]
@@ -21,8 +21,12 @@ enum Chore {
     Defects,
     /// Replays a real messaging trace, kills the broker in the middle, and checks what everybody has.
     Demo(demo::Options),
+    /// Restores, drains and reloads a broker under traffic, many times, and checks that nothing is lost.
+    Drill(drill::Options),
     /// Measures the broker's memory for each idle connection.
     Idle(idle::Options),
+    /// Makes the Debian package.
+    Package,
     /// Checks everything: format, lints, tests, documentation, house rules.
     Test,
     /// Checks the house rules that no compiler keeps.
@@ -53,6 +57,8 @@ fn run(chore: Chore) -> anyhow::Result<bool> {
             children.end_on_signals()?;
             idle::run(&workspace, &options, &children)
         }
+        Chore::Drill(options) => drill::run(&workspace, &options),
+        Chore::Package => package::run(&workspace),
         Chore::Defects => defects::run(&workspace),
         Chore::Test => checks::run(&workspace),
         Chore::Tidy => {
