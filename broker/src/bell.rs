@@ -3,18 +3,17 @@
 //! Ringing never blocks and queues nothing: a conversation is marked at most once until the session looks, and the
 //! session then reads after its own cursors. So a slow session costs a bounded amount, however much happens.
 //!
-//! Urgent news and changes of membership wake the session at once, routine news when it is its turn ([`Rota`]).
-//! Invariant: a session with news that it has not taken is awake, about to be woken, or in the rota.
+//! Urgent news lets the session have its turn before all others ([`turns`](crate::turns)).
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use wardline_storage::id::{ConversationId, UserId};
 
-use crate::rota::Rota;
+use crate::turns::Task;
 
 /// A conversation's number within one session. Never used twice in a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,35 +42,34 @@ pub(crate) struct Rung {
 /// One session's bell.
 #[derive(Debug)]
 pub(crate) struct Bell {
-    state: Mutex<State>,
+    rung: Mutex<Rung>,
     notify: Notify,
-    rota: Arc<Rota>,
+    /// What it wakes, once that has begun.
+    task: OnceLock<Arc<Task>>,
     changes_max: usize,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    rung: Rung,
-    /// The session is in the rota.
-    waits: bool,
 }
 
 impl Bell {
     /// A silent bell that remembers at most `changes_max` changes of membership.
-    pub(crate) fn new(changes_max: usize, rota: Arc<Rota>) -> Self {
-        Self { state: Mutex::default(), notify: Notify::new(), rota, changes_max }
+    pub(crate) fn new(changes_max: usize) -> Self {
+        Self { rung: Mutex::default(), notify: Notify::new(), task: OnceLock::new(), changes_max }
+    }
+
+    /// Tells whose turn it is when it rings.
+    pub(crate) fn wakes(&self, task: Arc<Task>) {
+        // A session has one delivery.
+        let _ = self.task.set(task);
     }
 
     /// Tells of a change of membership.
     pub(crate) fn change(&self, conversation: ConversationId, change: Change) {
-        let mut state = self.state.lock();
-        let rung = &mut state.rung;
+        let mut rung = self.rung.lock();
         if rung.changes.len() < self.changes_max || rung.changes.contains_key(&conversation) {
             rung.changes.insert(conversation, change);
         } else {
             rung.overflow = true;
         }
-        drop(state);
+        drop(rung);
         self.notify.notify_one();
     }
 
@@ -85,31 +83,18 @@ impl Bell {
 
     /// Takes what it was rung for.
     pub(crate) fn take(&self) -> Rung {
-        std::mem::take(&mut self.state.lock().rung)
+        std::mem::take(&mut *self.rung.lock())
     }
 
-    /// Its turn has come: wakes the session, unless that has taken all its news meanwhile.
-    pub(crate) fn turn(&self) -> bool {
-        let mut state = self.state.lock();
-        state.waits = false;
-        let has_news = !state.rung.slots.is_empty();
-        drop(state);
-        if has_news {
-            self.notify.notify_one();
-        }
-        has_news
+    fn mark(&self, slot: Slot) {
+        self.rung.lock().slots.push(slot);
     }
 
-    fn mark(self: &Arc<Self>, slot: Slot, is_urgent: bool) {
-        let mut state = self.state.lock();
-        state.rung.slots.push(slot);
-        if is_urgent {
-            drop(state);
-            self.notify.notify_one();
-        } else if !std::mem::replace(&mut state.waits, true) {
-            drop(state);
-            self.rota.enter(Arc::clone(self));
+    fn wake(&self, is_urgent: bool) {
+        if is_urgent && let Some(task) = self.task.get() {
+            task.hurry();
         }
+        self.notify.notify_one();
     }
 }
 
@@ -168,12 +153,13 @@ impl Subscription {
     /// Rings for news. Cheap when the session has not looked since the last ring.
     pub(crate) fn ring(&self, news: News) {
         let before = News(self.news.fetch_or(news.0, Ordering::AcqRel));
-        let is_urgent = news.has(News::URGENT);
+        let is_urgent = news.has(News::URGENT) && !before.has(News::URGENT);
         if before.0 == 0 {
-            self.bell.mark(self.slot, is_urgent);
-        } else if is_urgent && !before.has(News::URGENT) {
-            // It is marked for routine news already, and need not wait for its turn any more.
-            self.bell.notify.notify_one();
+            self.bell.mark(self.slot);
+        }
+        // Marked for routine news already, it need not wait for its turn any more.
+        if before.0 == 0 || is_urgent {
+            self.bell.wake(is_urgent);
         }
     }
 

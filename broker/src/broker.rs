@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use parking_lot::RwLock;
 use thiserror::Error;
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -32,10 +33,10 @@ use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::reload::Reloader;
 use crate::retention;
-use crate::rota::Rota;
 use crate::service::Service;
 use crate::settings::Settings;
 use crate::topic::Topics;
+use crate::turns::Turns;
 
 /// Conversations whose expiry is to be rewritten that may wait; the store remembers them too.
 const REEXPIRE_MAX: usize = 1024;
@@ -49,6 +50,8 @@ pub struct Broker {
     log: Arc<LocalLog>,
     connections: TaskTracker,
     tasks: JoinSet<()>,
+    /// Give connections their turns, to the very end.
+    turns: JoinSet<()>,
     /// Says that new clients should go elsewhere. Before `stop`.
     draining: CancellationToken,
     /// Ends sessions and the taking in of new ones.
@@ -147,14 +150,20 @@ impl Broker {
             limits: settings.limits,
         });
 
-        let endpoint = endpoint::open(socket, config, &secrets).map_err(listen)?;
+        let turns = Turns::new();
+        let runtime = Arc::clone(&turns) as _;
+        let endpoint = endpoint::open(socket, config, &secrets, runtime).map_err(listen)?;
+        let mut giving_turns = JoinSet::new();
+        for _ in 0..Handle::current().metrics().num_workers() {
+            let turns = Arc::clone(&turns);
+            giving_turns.spawn(async move { turns.run().await });
+        }
         let address = endpoint.local_addr().map_err(listen)?;
         let (stop, connections, mut tasks) = (CancellationToken::new(), TaskTracker::new(), JoinSet::new());
         let acceptor =
-            Acceptor::new(endpoint.clone(), Arc::clone(&service), connections.clone(), stop.clone());
+            Acceptor::new(endpoint.clone(), turns, Arc::clone(&service), connections.clone(), stop.clone());
         tasks.spawn(acceptor.run());
         tasks.spawn(admission.watch(settings.disk, metrics, stop.clone()));
-        tasks.spawn(deliver_in_turn(service.registry.rota(), stop.clone()));
         tasks.spawn(retention::reclaim(Arc::clone(&service), settings.reclaim_every, stop.clone()));
         tasks.spawn(retention::publish(Arc::clone(&service), stop.clone()));
         tasks.spawn(retention::reexpire(Arc::clone(&service), told, stop.clone()));
@@ -167,6 +176,7 @@ impl Broker {
             log,
             connections,
             tasks,
+            turns: giving_turns,
             draining,
             stop,
             failed,
@@ -250,15 +260,11 @@ impl Broker {
         if timeout_at(deadline, left).await.is_err() {
             tracing::warn!("not everything ended within the stop deadline");
         }
+        self.turns.shutdown().await;
         let failed = self.failed.borrow().clone();
         tracing::info!(took = ?begun.elapsed(), "stopped");
         failed.map_or(Ended::Stopped, Ended::StorageFailed)
     }
-}
-
-/// Sessions end with the same token, so nobody is left waiting for a turn.
-async fn deliver_in_turn(rota: Arc<Rota>, stop: CancellationToken) {
-    stop.run_until_cancelled(rota.run()).await;
 }
 
 fn bounds(limits: &Limits, stop_deadline: Duration) -> Bounds {

@@ -21,6 +21,7 @@ use crate::metrics::Metrics;
 use crate::service::Service;
 use crate::session;
 use crate::settings::Tls;
+use crate::turns::{Task, Turns};
 use crate::wire::ALPN;
 
 /// What the kernel is asked for, each way; the default loses packets under a burst.
@@ -63,8 +64,8 @@ pub(crate) fn open(
     socket: UdpSocket,
     config: ServerConfig,
     secrets: &Secrets,
+    runtime: Arc<dyn quinn::Runtime>,
 ) -> io::Result<quinn::Endpoint> {
-    let runtime = Arc::new(quinn::TokioRuntime);
     quinn::Endpoint::new(endpoint_config(secrets), Some(config), socket, runtime)
 }
 
@@ -150,6 +151,7 @@ fn ack_frequency() -> AckFrequencyConfig {
 /// Takes connections in until stopped.
 pub(crate) struct Acceptor {
     endpoint: quinn::Endpoint,
+    turns: Arc<Turns>,
     service: Arc<Service>,
     connections: TaskTracker,
     counts: Arc<Counts>,
@@ -182,11 +184,12 @@ impl Acceptor {
     /// Gives each connection of `endpoint` to a task on `connections`. `stop` ends all of it.
     pub(crate) fn new(
         endpoint: quinn::Endpoint,
+        turns: Arc<Turns>,
         service: Arc<Service>,
         connections: TaskTracker,
         stop: CancellationToken,
     ) -> Self {
-        Self { endpoint, service, connections, counts: Arc::default(), stop }
+        Self { endpoint, turns, service, connections, counts: Arc::default(), stop }
     }
 
     /// Runs until stopped.
@@ -213,12 +216,14 @@ impl Acceptor {
         }
         let handshake = Counted::new(&self.counts, |counts| &counts.handshakes);
         let connection = Counted::new(&self.counts, |counts| &counts.connections);
-        let (service, stop) = (Arc::clone(&self.service), self.stop.clone());
+        let (service, turns) = (Arc::clone(&self.service), Arc::clone(&self.turns));
+        let stop = self.stop.clone();
         self.connections.spawn(async move {
             service.metrics.connections.increment(1);
-            if let Some(connected) = shake_hands(incoming, &service.limits, &service.metrics, &stop).await {
+            let connected = shake_hands(incoming, &turns, &service.limits, &service.metrics, &stop).await;
+            if let Some((connection, driver)) = connected {
                 drop(handshake);
-                session::serve(Arc::clone(&service), connected, stop).await;
+                session::serve(Arc::clone(&service), connection, driver, stop).await;
             }
             service.metrics.connections.decrement(1);
             drop(connection);
@@ -228,16 +233,17 @@ impl Acceptor {
 
 async fn shake_hands(
     incoming: quinn::Incoming,
+    turns: &Turns,
     limits: &Limits,
     metrics: &Metrics,
     stop: &CancellationToken,
-) -> Option<quinn::Connection> {
-    let connecting = incoming.accept().ok()?;
+) -> Option<(quinn::Connection, Arc<Task>)> {
+    let (connecting, driver) = turns.accept(incoming).ok()?;
     let connected = stop.run_until_cancelled(timeout(limits.hello_timeout, connecting)).await;
     match connected {
         Some(Ok(Ok(connection))) => {
             metrics.handshakes_accepted.increment(1);
-            Some(connection)
+            Some((connection, driver))
         }
         Some(failed) => {
             metrics.handshakes_failed.increment(1);
@@ -272,7 +278,9 @@ mod tests {
         let entered = runtime.enter();
         let secrets = Secrets::new(&[7; 32]);
         let config = server_config(tls, &Limits::default(), &secrets).expect("a configuration");
-        let endpoint = open(bind(address).expect("a socket"), config, &secrets).expect("an endpoint");
+        let endpoint =
+            open(bind(address).expect("a socket"), config, &secrets, Arc::new(quinn::TokioRuntime))
+                .expect("an endpoint");
         let address = endpoint.local_addr().expect("an address");
         runtime.spawn(async move {
             let mut connections = Vec::new();

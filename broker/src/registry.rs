@@ -10,7 +10,6 @@ use wardline_storage::id::{ConversationId, DeviceId, UserId};
 
 use crate::bell::{Bell, Change};
 use crate::refusal::{Code, Refusal};
-use crate::rota::Rota;
 use crate::session::Ending;
 
 /// A connected session, as others see it.
@@ -28,20 +27,9 @@ pub(crate) struct Present {
 #[derive(Default)]
 pub(crate) struct Registry {
     users: Mutex<HashMap<UserId, Vec<Present>>>,
-    rota: Arc<Rota>,
 }
 
 impl Registry {
-    /// A bell for a new session; remembers at most `changes_max` changes of membership.
-    pub(crate) fn bell(&self, changes_max: usize) -> Arc<Bell> {
-        Arc::new(Bell::new(changes_max, Arc::clone(&self.rota)))
-    }
-
-    /// In which order sessions with routine news are woken.
-    pub(crate) fn rota(&self) -> Arc<Rota> {
-        Arc::clone(&self.rota)
-    }
-
     /// Adds a session, and ends the one that the device had before.
     pub(crate) fn join(&self, user: UserId, present: Present) {
         let mut users = self.users.lock();

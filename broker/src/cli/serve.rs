@@ -153,7 +153,7 @@ pub(super) fn serve(arguments: Arguments, open_engine: OpenEngine) -> anyhow::Re
     };
     warn_about(&tls);
     let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().on_thread_start(give_way).build()?;
+        tokio::runtime::Builder::new_multi_thread().enable_all().on_thread_start(give_way()).build()?;
     let ended = runtime.block_on(run(config, tls, verifier, engine));
     // What is left by now has had its time.
     runtime.shutdown_timeout(Duration::from_millis(500));
@@ -165,11 +165,15 @@ pub(super) fn serve(arguments: Arguments, open_engine: OpenEngine) -> anyhow::Re
 
 /// Lets the committer go first where they share a core: everybody waits for it, and it waits for the disk, after which
 /// it would otherwise stand behind sessions that have more to do.
-fn give_way() {
+///
+/// The priority is told, not lowered: a thread begins with that of the one that started it, which has given way already.
+fn give_way() -> impl Fn() + Send + Sync + 'static {
     const NICER_BY: i32 = 5;
-    let nicer = getpriority_process(None).and_then(|now| setpriority_process(None, now + NICER_BY));
-    if let Err(error) = nicer {
-        tracing::debug!(%error, "the threads of sessions keep the committer's priority");
+    let own = getpriority_process(None);
+    move || {
+        if let Err(error) = own.and_then(|own| setpriority_process(None, own + NICER_BY)) {
+            tracing::debug!(%error, "the threads of sessions keep the committer's priority");
+        }
     }
 }
 

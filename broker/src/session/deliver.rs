@@ -21,6 +21,7 @@ use crate::bell::{Change, News, Slot};
 use crate::receipts::Version;
 use crate::refusal::{Code, Refusal};
 use crate::topic::{Attachment, Tail};
+use crate::turns::Task;
 use crate::wire;
 
 /// Most bytes of one conversation's tail before the next conversation has its turn.
@@ -51,9 +52,10 @@ struct Tie {
 pub(super) async fn run(
     session: Arc<Session>,
     connection: quinn::Connection,
+    driver: Arc<Task>,
     resume: HashMap<ConversationId, Seq>,
 ) {
-    let mut delivery = Delivery::new(Arc::clone(&session), resume);
+    let mut delivery = Delivery::new(Arc::clone(&session), driver, resume);
     tokio::select! {
         () = session.ending.ended() => {}
         ended = delivery.run(&connection) => match ended {
@@ -65,6 +67,7 @@ pub(super) async fn run(
 
 struct Delivery {
     session: Arc<Session>,
+    driver: Arc<Task>,
     follower: Follower,
     state: State,
     ties: HashMap<Slot, Tie>,
@@ -85,13 +88,14 @@ struct Delivery {
 }
 
 impl Delivery {
-    fn new(session: Arc<Session>, resume: HashMap<ConversationId, Seq>) -> Self {
+    fn new(session: Arc<Session>, driver: Arc<Task>, resume: HashMap<ConversationId, Seq>) -> Self {
         let actor = &session.caller.actor;
         let bell = Arc::clone(&session.bell);
         Self {
             follower: Follower { user: actor.user, device: actor.device, bell },
             state: State::new(session.service.limits.write_bytes),
             session,
+            driver,
             ties: HashMap::new(),
             slots: HashMap::new(),
             next_slot: Slot(0),
@@ -364,6 +368,9 @@ impl Delivery {
             if out.len() >= fill {
                 self.urgent_news.insert(slot);
             }
+        }
+        if self.urgent.is_pending() {
+            self.driver.hurry();
         }
     }
 

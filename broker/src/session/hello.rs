@@ -14,6 +14,7 @@ use wardline_storage::log::Reply;
 use super::lane::Lane;
 use super::reader::{self, FrameReader, Read};
 use super::{Ending, Session, SessionId};
+use crate::bell::Bell;
 use crate::refusal::{Code, Refusal};
 use crate::service::{Caller, Service};
 use crate::wire::{self, Hello, Request, Response};
@@ -103,7 +104,7 @@ async fn admit(service: &Arc<Service>, hello: Hello) -> Result<Admitted, Option<
         id: SessionId(rand::random()),
         service: Arc::clone(service),
         caller,
-        bell: service.registry.bell(service.limits.conversations_max),
+        bell: Arc::new(Bell::new(service.limits.conversations_max)),
         ending: Arc::new(Ending::default()),
         expires: watch::channel(identity.expires).0,
     };

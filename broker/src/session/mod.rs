@@ -28,6 +28,7 @@ use crate::farewell;
 use crate::refusal::{Code, Refusal};
 use crate::registry::Present;
 use crate::service::{Caller, Service};
+use crate::turns::Task;
 use crate::wire::{self, Token, Welcome};
 use lane::Lane;
 use reader::FrameReader;
@@ -126,14 +127,19 @@ impl Session {
 }
 
 /// Serves a connection whose handshake is done, until it is over. `stop` ends it with the broker's farewell.
-pub(crate) async fn serve(service: Arc<Service>, connection: quinn::Connection, stop: CancellationToken) {
+pub(crate) async fn serve(
+    service: Arc<Service>,
+    connection: quinn::Connection,
+    driver: Arc<Task>,
+    stop: CancellationToken,
+) {
     let opening = timeout(service.limits.hello_timeout, hello::open(&service, &connection));
     let opened = tokio::select! {
         opened = opening => opened.unwrap_or_else(|_| Err(hello::Failed::silent())),
         () = stop.cancelled() => Err(hello::Failed::from(parting(&service))),
     };
     match opened {
-        Ok(opened) => run(opened, &connection, stop).await,
+        Ok(opened) => run(opened, &connection, driver, stop).await,
         Err(failed) => {
             let Some(refusal) = &failed.refusal else { return };
             service.metrics.refused(refusal.code);
@@ -148,7 +154,12 @@ pub(crate) async fn serve(service: Arc<Service>, connection: quinn::Connection, 
     }
 }
 
-async fn run(opened: hello::Opened, connection: &quinn::Connection, stop: CancellationToken) {
+async fn run(
+    opened: hello::Opened,
+    connection: &quinn::Connection,
+    driver: Arc<Task>,
+    stop: CancellationToken,
+) {
     let hello::Opened { session, control, resume } = opened;
     let service = Arc::clone(&session.service);
     let present = Present {
@@ -158,10 +169,12 @@ async fn run(opened: hello::Opened, connection: &quinn::Connection, stop: Cancel
     };
     service.registry.join(session.caller.actor.user, present);
     service.metrics.sessions.increment(1);
-    let mut delivery = JoinSet::new();
-    if let Some(resume) = resume {
-        delivery.spawn(deliver::run(Arc::clone(&session), connection.clone(), resume));
-    }
+    let delivery = resume.map(|resume| {
+        let work = deliver::run(Arc::clone(&session), connection.clone(), Arc::clone(&driver), resume);
+        let (task, end) = driver.beside(work);
+        session.bell.wakes(task);
+        end
+    });
     let mut lanes = JoinSet::new();
     lanes.spawn(control_lane(control, Arc::clone(&session)));
     wait(&session, connection, &mut lanes, stop).await;
@@ -178,7 +191,10 @@ async fn run(opened: hello::Opened, connection: &quinn::Connection, stop: Cancel
     let code = session.ending.reason().map_or(Code::Internal, |reason| reason.code);
     let text = session.ending.reason().map_or("", |reason| &reason.text);
     connection.close(code.quic(), text.as_bytes());
-    while delivery.join_next().await.is_some() {}
+    if let Some(end) = delivery {
+        // Either way it is over.
+        let _ = end.await;
+    }
     // Without a reason of the broker's own, the client left or its connection was lost.
     let why = session.ending.reason().map_or("left", |reason| reason.code.label());
     tracing::info!(session = %session.id, why, "session ended");

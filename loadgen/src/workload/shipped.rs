@@ -26,6 +26,7 @@ shipped!(
     "ehr-feed",
     "code-blue",
     "code-blue-thousands",
+    "calls",
     "shift-change",
     "slow-readers",
     "max-publish",

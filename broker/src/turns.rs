@@ -1,0 +1,314 @@
+//! Turns: whose connection is served next.
+//!
+//! A connection has two tasks that may have much to do: quinn's driver, which takes in its packets and sends what it has
+//! to send, and delivery. In the runtime's queue, first come first served, those of somebody who is sent one urgent
+//! message stand behind those of a hundred who are sent all they can take. So they wait here instead, in the order of
+//! the processor time that their connections have used (start-time fair queueing: Goyal, Vin and Cheng, SIGCOMM 1996):
+//! who uses little waits for nobody, and nobody waits for ever. What has something urgent to do can be put in front.
+//!
+//! Invariants: a task waits at most once, so the queue is bounded by the number of connections; a task that was woken
+//! waits, or has another turn; a connection's time is never far behind the latest that had a turn, so idling earns little.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::UdpSocket;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use quinn::{AsyncTimer, AsyncUdpSocket, Runtime, TokioRuntime};
+use tokio::sync::{Notify, oneshot};
+use tokio::task::coop::has_budget_remaining;
+use tokio::task::yield_now;
+
+/// For how long turns are given before all else that is ready runs, and the network is looked at.
+const ROUND: Duration = Duration::from_micros(100);
+
+/// How far behind the others' time a connection may fall by idling: what it does then goes first until it has caught up.
+/// Enough for what a clinician's device does in a burst; little for the others to wait.
+const CREDIT: Duration = Duration::from_millis(1);
+
+type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The turns of an endpoint's connections; quinn's runtime, on tokio's.
+pub(crate) struct Turns {
+    queue: Mutex<Queue>,
+    entered: Notify,
+    /// Held while a connection is accepted, so that its driver is told from others.
+    accepting: Mutex<()>,
+    accepted: Mutex<Accepted>,
+    me: Weak<Self>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: BTreeMap<Place, Arc<Task>>,
+    /// The time of the latest connection that had a turn.
+    floor: Duration,
+    /// Numbers given to tasks so far.
+    numbers: u64,
+}
+
+/// What has become of the connection that is being accepted.
+enum Accepted {
+    Nobody,
+    Awaited,
+    Driver(Arc<Task>),
+}
+
+/// Where a task stands: the least is next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    /// Not in a hurry.
+    is_patient: bool,
+    /// What its connection had used.
+    time: Duration,
+    number: u64,
+}
+
+/// The processor time that a connection used, or was put forward to: it may save [`CREDIT`] by idling.
+#[derive(Debug, Default)]
+struct Account(Mutex<Duration>);
+
+/// A task that takes turns.
+pub(crate) struct Task {
+    number: u64,
+    account: Arc<Account>,
+    turns: Weak<Turns>,
+    state: Mutex<State>,
+    /// Gone when it has ended.
+    work: Mutex<Option<Work>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    stage: Stage,
+    is_hurried: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Idle,
+    Waits(Place),
+    /// Has its turn; `again`: and was woken since it began.
+    Runs {
+        again: bool,
+    },
+}
+
+impl Turns {
+    /// Nobody to serve yet.
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            queue: Mutex::default(),
+            entered: Notify::new(),
+            accepting: Mutex::default(),
+            accepted: Mutex::new(Accepted::Nobody),
+            me: Weak::clone(me),
+        })
+    }
+
+    /// Accepts a connection, and tells its driver.
+    ///
+    /// # Errors
+    /// [`quinn::ConnectionError`] if it fails at once.
+    pub(crate) fn accept(
+        &self,
+        incoming: quinn::Incoming,
+    ) -> Result<(quinn::Connecting, Arc<Task>), quinn::ConnectionError> {
+        // quinn accepts one at a time too.
+        let _accepting = self.accepting.lock();
+        *self.accepted.lock() = Accepted::Awaited;
+        let connecting = incoming.accept();
+        let accepted = std::mem::replace(&mut *self.accepted.lock(), Accepted::Nobody);
+        let connecting = connecting?;
+        match accepted {
+            Accepted::Driver(driver) => Ok((connecting, driver)),
+            _ => unreachable!("quinn spawns a connection's driver as it accepts it"),
+        }
+    }
+
+    /// Gives turns, for ever; several may do so side by side.
+    ///
+    /// # Cancellation
+    /// Whoever waits has its turn by the next call.
+    pub(crate) async fn run(&self) {
+        loop {
+            let begun = Instant::now();
+            let mut now = begun;
+            while now - begun < ROUND && has_budget_remaining() {
+                let Some(task) = self.next() else { break };
+                now = task.run(now);
+            }
+            if self.queue.lock().waiting.is_empty() {
+                self.entered.notified().await;
+            } else {
+                yield_now().await;
+            }
+        }
+    }
+
+    fn spawn(&self, work: Work, account: Arc<Account>) -> Arc<Task> {
+        let mut queue = self.queue.lock();
+        queue.numbers += 1;
+        let task = Arc::new(Task {
+            number: queue.numbers,
+            account,
+            turns: Weak::clone(&self.me),
+            state: Mutex::default(),
+            work: Mutex::new(Some(work)),
+        });
+        drop(queue);
+        self.enter(&task);
+        task
+    }
+
+    /// Lets a task wait, unless it does, or has its turn.
+    fn enter(&self, task: &Arc<Task>) {
+        let mut queue = self.queue.lock();
+        let mut state = task.state.lock();
+        match state.stage {
+            Stage::Idle => queue.insert(task, &mut state),
+            Stage::Runs { .. } => return state.stage = Stage::Runs { again: true },
+            Stage::Waits(_) => return,
+        }
+        drop(state);
+        drop(queue);
+        self.entered.notify_one();
+    }
+
+    fn next(&self) -> Option<Arc<Task>> {
+        let mut queue = self.queue.lock();
+        let (place, task) = queue.waiting.pop_first()?;
+        queue.floor = queue.floor.max(place.time);
+        task.state.lock().stage = Stage::Runs { again: false };
+        Some(task)
+    }
+
+    /// A task had a turn, which took so long.
+    fn leave(&self, task: &Arc<Task>, took: Duration) {
+        let mut queue = self.queue.lock();
+        let mut state = task.state.lock();
+        *task.account.0.lock() += took;
+        match state.stage {
+            Stage::Runs { again: true } => queue.insert(task, &mut state),
+            _ => state.stage = Stage::Idle,
+        }
+    }
+}
+
+impl Queue {
+    fn insert(&mut self, task: &Arc<Task>, state: &mut State) {
+        let mut used = task.account.0.lock();
+        *used = used.max(self.floor.saturating_sub(CREDIT));
+        let is_patient = !std::mem::take(&mut state.is_hurried);
+        let place = Place { is_patient, time: *used, number: task.number };
+        state.stage = Stage::Waits(place);
+        self.waiting.insert(place, Arc::clone(task));
+    }
+}
+
+impl Task {
+    /// Lets other work of the same connection take turns too. The receiver hears of its end, or its panic.
+    pub(crate) fn beside(
+        &self,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) -> (Arc<Self>, oneshot::Receiver<()>) {
+        let (ended, end) = oneshot::channel();
+        let work = async move {
+            work.await;
+            // Nobody needs to wait for it.
+            let _ = ended.send(());
+        };
+        let turns = self.turns.upgrade().expect("whoever gives a task its turn holds the turns");
+        (turns.spawn(Box::pin(work), Arc::clone(&self.account)), end)
+    }
+
+    /// Puts it before all that are not in a hurry: now if it waits, else the next time that it does.
+    pub(crate) fn hurry(self: &Arc<Self>) {
+        let Some(turns) = self.turns.upgrade() else { return };
+        let mut queue = turns.queue.lock();
+        let mut state = self.state.lock();
+        state.is_hurried = true;
+        if let Stage::Waits(place) = state.stage {
+            queue.waiting.remove(&place);
+            queue.insert(self, &mut state);
+        }
+    }
+
+    /// Has its turn, which begins at `begun`; when it ended.
+    fn run(self: Arc<Self>, begun: Instant) -> Instant {
+        let waker = Waker::from(Arc::clone(&self));
+        let mut work = self.work.lock();
+        let polled = work.as_mut().map(|work| {
+            // As with a task of its own, a defect in one connection must not end the others.
+            catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(&mut Context::from_waker(&waker))))
+        });
+        if !matches!(polled, Some(Ok(Poll::Pending))) {
+            *work = None;
+        }
+        drop(work);
+        let ended = Instant::now();
+        if let Some(turns) = self.turns.upgrade() {
+            turns.leave(&self, ended - begun);
+        }
+        ended
+    }
+}
+
+impl Wake for Task {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if let Some(turns) = self.turns.upgrade() {
+            turns.enter(self);
+        }
+    }
+}
+
+impl Runtime for Turns {
+    fn new_timer(&self, at: Instant) -> Pin<Box<dyn AsyncTimer>> {
+        TokioRuntime.new_timer(at)
+    }
+
+    fn spawn(&self, work: Work) {
+        let mut accepted = self.accepted.lock();
+        if matches!(*accepted, Accepted::Awaited) {
+            *accepted = Accepted::Driver(Self::spawn(self, work, Arc::default()));
+        } else {
+            // The endpoint's own, which reads the socket for all.
+            TokioRuntime.spawn(work);
+        }
+    }
+
+    fn wrap_udp_socket(&self, socket: UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        TokioRuntime.wrap_udp_socket(socket)
+    }
+
+    fn now(&self) -> Instant {
+        TokioRuntime.now()
+    }
+}
+
+impl fmt::Debug for Turns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Turns").field("waiting", &self.queue.lock().waiting.len()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
