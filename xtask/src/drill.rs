@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 
 use crate::cargo::Workspace;
-use crate::say;
+use crate::{prerequisites, say};
 
 /// How often.
 #[derive(Clone, Debug, clap::Args)]
@@ -39,7 +39,8 @@ struct Drill {
 /// # Errors
 /// If cargo could not be run.
 pub fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<bool> {
-    workspace.programs()?;
+    prerequisites::ensure()?;
+    workspace.announce_rocksdb();
     let drills = [
         Drill {
             name: "restore",

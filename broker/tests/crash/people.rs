@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -13,8 +13,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use wardline_broker::dev::{Bearer, Dev, TENANT};
 use wardline_client::{
-    Body, Client, ConversationId, DeviceId, Direction, Entry, Inbox, Incoming, Options, Outgoing,
-    RequestError, Trust, connect,
+    Body, Client, ConnectError, ConversationId, DeviceId, Direction, Entry, Inbox, Incoming, Options,
+    Outgoing, RequestError, Trust, connect,
 };
 use wardline_storage::id::Timestamp;
 
@@ -51,8 +51,15 @@ pub(crate) fn options(data: &Path, address: SocketAddr, user: &str) -> Options {
 
 impl Person {
     pub(crate) async fn connect(options: Options, name: &str) -> (Self, Inbox) {
-        let (client, inbox) = connect(options).await.expect("the broker is there");
-        (Self { name: name.into(), client }, inbox)
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match connect(options.clone()).await {
+                Ok((client, inbox)) => return (Self { name: name.into(), client }, inbox),
+                // One attempt is short, so that nobody waits for a broker that was killed; a busy machine may need more.
+                Err(ConnectError::Unreachable { .. }) if Instant::now() < deadline => {}
+                Err(other) => panic!("connecting: {other}"),
+            }
+        }
     }
 
     /// All of a conversation, from the first message on.
