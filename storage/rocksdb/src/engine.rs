@@ -21,6 +21,7 @@ use crate::expiry_filter::{Expiry, Factory};
 use crate::garbage::Heap;
 use crate::open::{self, OpenError};
 use crate::options::{self, Options};
+use crate::synced::Synced;
 use crate::{gauges, value};
 
 /// State in a folder, through RocksDB.
@@ -36,11 +37,12 @@ pub struct RocksEngine {
 }
 
 /// What the one writer owns.
-#[derive(Default)]
 pub(crate) struct Writer {
     failed: bool,
     /// A stored value is put together here.
     buffer: Vec<u8>,
+    /// How far everything is durable.
+    synced: Synced,
 }
 
 impl RocksEngine {
@@ -62,13 +64,13 @@ impl RocksEngine {
             }
             ColumnFamilyDescriptor::new(table.name(), tuned)
         });
-        let db = open::open(path, options::database(&options), tables.into())?;
+        let (db, synced) = open::open(path, options::database(&options), tables.into())?;
         let engine = Self {
             db,
             path: path.to_owned(),
             expiry,
             garbage,
-            writer: Mutex::default(),
+            writer: Mutex::new(Writer { failed: false, buffer: Vec::new(), synced }),
             reclaiming: Mutex::default(),
             cache,
         };
@@ -174,6 +176,9 @@ impl Engine for RocksEngine {
         }
         self.db.write_opt(writes, &options::write(durability)).map_err(|error| failure(DOING, error))?;
         writer.failed = false;
+        if durability == Durability::Synced {
+            writer.synced.note(self.db.latest_sequence_number());
+        }
         Ok(())
     }
 

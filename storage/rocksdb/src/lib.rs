@@ -13,6 +13,7 @@ mod gauges;
 mod open;
 mod options;
 mod reclaim;
+mod synced;
 mod value;
 
 pub use engine::RocksEngine;

@@ -1,10 +1,11 @@
 //! Opening a folder, and saying clearly why not.
 //!
 //! Owns the folder's making and the meaning of RocksDB's errors at opening. Repairs nothing and adopts nothing: a
-//! folder that is in use, newer or damaged is left as it was found.
+//! folder that is in use, newer or damaged is left as it was found, or what was found is kept beside it. What RocksDB
+//! would pass over in silence is looked for here: a store without `CURRENT`, and one that ends too early.
 
 use std::collections::BTreeSet;
-use std::fs::{DirBuilder, File};
+use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,7 @@ use thiserror::Error;
 use wardline_storage::engine::Table;
 
 use crate::options;
+use crate::synced::{self, AsFound, Synced};
 
 /// The folder could not be opened. The operator must act.
 #[derive(Debug, Error)]
@@ -52,6 +54,25 @@ pub enum OpenError {
         /// The engine's words; they name the file if it is known.
         detail: String,
     },
+    /// It ends before what was acknowledged: the end of a log or of the manifest is gone.
+    #[error(
+        "the data in {} is damaged: it ends at write {found}, and everything up to {synced} was acknowledged; \
+         {files} lost what was there, or a log file is gone; restore a backup into an empty folder{}",
+        path.display(),
+        kept.as_ref().map(|kept| format!("; what was found is kept in {}", kept.display())).unwrap_or_default()
+    )]
+    EndMissing {
+        /// The folder.
+        path: PathBuf,
+        /// The last write found.
+        found: u64,
+        /// The last write that is known to have been synced.
+        synced: u64,
+        /// The files of which one or more lost their end, or are gone.
+        files: String,
+        /// Where the files lie as they were found, unless the file system has no hard links.
+        kept: Option<PathBuf>,
+    },
     /// Anything else.
     #[error("the data folder {} could not be opened: {detail}", path.display())]
     Other {
@@ -62,18 +83,80 @@ pub enum OpenError {
     },
 }
 
-/// Makes the folder if it is missing, checks its tables, opens it.
+/// Makes the folder if it is missing, checks its tables, opens it; gives the note of how far it is durable, too.
 pub(crate) fn open(
     path: &Path,
     mut database: rocksdb::Options,
     tables: Vec<ColumnFamilyDescriptor>,
-) -> Result<DB, OpenError> {
-    prepare_folder(path).map_err(|source| OpenError::Folder { path: path.to_owned(), source })?;
-    if path.join("CURRENT").exists() {
-        refuse_unknown_tables(path, &database)?;
+) -> Result<(DB, Synced), OpenError> {
+    let folder = |source| OpenError::Folder { path: path.to_owned(), source };
+    prepare_folder(path).map_err(folder)?;
+    match fs::read(path.join(CURRENT)) {
+        Ok(current) => {
+            check_current(path, &current)?;
+            refuse_unknown_tables(path, &database)?;
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => refuse_remains(path).map_err(folder)??,
+        Err(error) => return Err(folder(error)),
     }
     options::set_direct_io(&mut database, takes_direct_io(path));
-    DB::open_cf_descriptors(&database, path, tables).map_err(|error| classify(path, &error))
+    let (note, synced) = Synced::open(path).map_err(folder)?;
+    let read = read_at_opening(path).map_err(folder)?;
+    // Without a note there is nothing to compare with.
+    let as_found = synced.and_then(|_| AsFound::keep(path));
+    let opened = DB::open_cf_descriptors(&database, path, tables);
+    let database = opened.map_err(|error| classify(path, &error, &read));
+    let found = database.as_ref().map_or(u64::MAX, DB::latest_sequence_number);
+    if let Some(synced) = synced.filter(|synced| found < *synced) {
+        let (path, files) = (path.to_owned(), read.join(", "));
+        let kept = as_found.map(|as_found| as_found.folder().to_owned());
+        return Err(OpenError::EndMissing { path, found, synced, files, kept });
+    }
+    // If RocksDB refused, it changed nothing.
+    as_found.into_iter().for_each(AsFound::discard);
+    let database = database?;
+    note.note(found);
+    Ok((database, note))
+}
+
+/// Names the manifest that holds. RocksDB makes a new store where it is missing.
+const CURRENT: &str = "CURRENT";
+
+/// `CURRENT` must name a manifest that is there.
+fn check_current(path: &Path, current: &[u8]) -> Result<(), OpenError> {
+    let named = std::str::from_utf8(current).ok().and_then(|text| text.strip_suffix('\n'));
+    let manifest = named
+        .filter(|name| name.strip_prefix("MANIFEST-").is_some_and(|number| number.parse::<u64>().is_ok()));
+    let detail = match manifest {
+        Some(manifest) if path.join(manifest).is_file() => return Ok(()),
+        Some(manifest) => format!("the file {CURRENT} names {manifest}, which is not there"),
+        None => format!("the file {CURRENT} does not name a manifest"),
+    };
+    Err(OpenError::Damaged { path: path.to_owned(), detail })
+}
+
+/// A folder without `CURRENT` must not have been a store: RocksDB would make a new one and delete the old one's files.
+/// A manifest alone is what a crash leaves that came while the first one was made.
+fn refuse_remains(path: &Path) -> io::Result<Result<(), OpenError>> {
+    let is_data = |name: &String| name.ends_with(".sst") || name.ends_with(".log");
+    let remains = names(path)?.iter().filter(|name| is_data(name)).count();
+    if remains == 0 && !synced::is_noted(path) {
+        return Ok(Ok(()));
+    }
+    let detail = format!("the file {CURRENT} is missing, and there are {remains} files of a store beside it");
+    Ok(Err(OpenError::Damaged { path: path.to_owned(), detail }))
+}
+
+/// The files that opening reads from end to end: the manifest and what there is of the log.
+fn read_at_opening(path: &Path) -> io::Result<Vec<String>> {
+    let mut read: Vec<String> = names(path)?;
+    read.retain(|name| name.starts_with("MANIFEST-") || name.ends_with(".log"));
+    read.sort();
+    Ok(read)
+}
+
+fn names(path: &Path) -> io::Result<Vec<String>> {
+    fs::read_dir(path)?.map(|file| Ok(file?.file_name().to_string_lossy().into_owned())).collect()
 }
 
 /// A file that is made and removed, to see what the folder can do.
@@ -118,7 +201,8 @@ fn make_private(path: &Path) -> io::Result<()> {
 fn refuse_unknown_tables(path: &Path, database: &rocksdb::Options) -> Result<(), OpenError> {
     let known: BTreeSet<&str> =
         Table::ALL.iter().map(|table| table.name()).chain([options::UNUSED_TABLE]).collect();
-    let found = DB::list_cf(database, path).map_err(|error| classify(path, &error))?;
+    let read = read_at_opening(path).map_err(|source| OpenError::Folder { path: path.to_owned(), source })?;
+    let found = DB::list_cf(database, path).map_err(|error| classify(path, &error, &read))?;
     match found.into_iter().find(|name| !known.contains(name.as_str())) {
         Some(table) => Err(OpenError::Newer { path: path.to_owned(), table }),
         None => Ok(()),
@@ -126,13 +210,19 @@ fn refuse_unknown_tables(path: &Path, database: &rocksdb::Options) -> Result<(),
 }
 
 /// RocksDB gives a kind and a text. The lock and the permissions are only in the text, whose words come from
-/// `env/fs_posix.cc` and `strerror`.
-fn classify(path: &Path, error: &rocksdb::Error) -> OpenError {
-    let detail = error.as_ref();
+/// `env/fs_posix.cc` and `strerror`. Where the text names no file, those that were `read` are named.
+fn classify(path: &Path, error: &rocksdb::Error, read: &[String]) -> OpenError {
+    let mut detail = error.as_ref().to_owned();
+    let is_store = |name: &String| name != "LOG" && name != "LOCK";
+    let named = |name: String| is_store(&name) && detail.contains(&name);
+    let names_one = names(path).is_ok_and(|names| names.into_iter().any(named));
+    if !read.is_empty() && !names_one {
+        detail = format!("{detail} (in one of {})", read.join(", "));
+    }
     let path = path.to_owned();
     let folder = |kind: io::ErrorKind| OpenError::Folder {
         path: path.clone(),
-        source: io::Error::new(kind, detail.to_owned()),
+        source: io::Error::new(kind, detail.clone()),
     };
     match error.kind() {
         ErrorKind::IOError if detail.contains("lock hold by") || detail.contains("While lock file") => {
@@ -140,7 +230,7 @@ fn classify(path: &Path, error: &rocksdb::Error) -> OpenError {
         }
         ErrorKind::IOError if detail.contains("Permission denied") => folder(io::ErrorKind::PermissionDenied),
         ErrorKind::IOError if detail.contains("No space left") => folder(io::ErrorKind::StorageFull),
-        ErrorKind::Corruption => OpenError::Damaged { path, detail: detail.to_owned() },
-        _ => OpenError::Other { path, detail: detail.to_owned() },
+        ErrorKind::Corruption => OpenError::Damaged { path, detail },
+        _ => OpenError::Other { path, detail },
     }
 }

@@ -87,23 +87,6 @@ fn a_folder_out_of_reach_is_refused() {
 }
 
 #[test]
-fn a_torn_tail_of_the_log_was_never_acknowledged_and_is_dropped() {
-    let root = tempfile::tempdir().expect("a temporary folder");
-    let folder = root.path().join("store");
-    {
-        let engine = open(&folder).expect("opens");
-        put(&engine, b"first", Bytes::from(vec![1; 500]));
-        put(&engine, b"last", Bytes::from(vec![2; 500]));
-    }
-    let log = longest_log(&folder);
-    let content = fs::read(&log).expect("reads");
-    fs::write(&log, &content[..content.len() - 10]).expect("writes");
-    let engine = open(&folder).expect("opens");
-    assert!(engine.get(Table::Message, b"first", Timestamp::ZERO).expect("reads").is_some());
-    assert!(engine.get(Table::Message, b"last", Timestamp::ZERO).expect("reads").is_none());
-}
-
-#[test]
 fn damage_in_the_middle_of_the_log_is_refused_not_skipped() {
     let root = tempfile::tempdir().expect("a temporary folder");
     let folder = root.path().join("store");

@@ -1,0 +1,189 @@
+//! What was acknowledged is never left out silently, whichever file of a store lost what it held.
+//!
+//! RocksDB takes a log or a manifest without its end for one that a crash cut short, and a folder without `CURRENT`
+//! for a new one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use wardline_rocksdb::{OpenError, Options, RocksEngine};
+use wardline_storage::engine::{Durability, Engine, Mutation, Table};
+use wardline_storage::id::Timestamp;
+
+fn open(folder: &Path) -> Result<RocksEngine, OpenError> {
+    RocksEngine::open(folder, Options::default())
+}
+
+fn put(engine: &RocksEngine, key: u8, durability: Durability) {
+    let put = Mutation::Put {
+        table: Table::Message,
+        key: Bytes::copy_from_slice(&[key]),
+        value: Bytes::from(vec![key; 500]),
+        expires: Timestamp::NEVER,
+    };
+    engine.commit(&[put], durability).expect("commits");
+}
+
+fn has(engine: &RocksEngine, key: u8) -> bool {
+    engine.get(Table::Message, &[key], Timestamp::ZERO).expect("reads").is_some()
+}
+
+fn files(folder: &Path, kind: &str) -> Vec<PathBuf> {
+    let files = fs::read_dir(folder).expect("the folder is there").map(|file| file.expect("an entry").path());
+    files.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().contains(kind))).collect()
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().expect("a name").to_string_lossy().into_owned()
+}
+
+fn longest_log(folder: &Path) -> PathBuf {
+    let length = |path: &PathBuf| fs::metadata(path).map_or(0, |metadata| metadata.len());
+    files(folder, ".log").into_iter().max_by_key(length).expect("a log file")
+}
+
+/// A store with one record in a table file and ten, synced, in the log.
+fn store() -> (tempfile::TempDir, PathBuf) {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let folder = root.path().join("store");
+    let engine = open(&folder).expect("opens");
+    put(&engine, 0, Durability::Synced);
+    engine.reclaim(Timestamp(1)).expect("reclaims");
+    (1..=10).for_each(|key| put(&engine, key, Durability::Synced));
+    drop(engine);
+    (root, folder)
+}
+
+#[track_caller]
+fn refused(folder: &Path, file: &str) -> String {
+    let refused = open(folder).expect_err("something that was acknowledged is gone").to_string();
+    assert!(refused.contains(file), "{refused} names {file}");
+    refused
+}
+
+#[test]
+fn a_store_without_its_current_file_is_refused_and_left_alone() {
+    let (_root, folder) = store();
+    let before = files(&folder, ".sst");
+    fs::remove_file(folder.join("CURRENT")).expect("removes");
+    refused(&folder, "CURRENT");
+    assert_eq!(files(&folder, ".sst"), before, "nothing was deleted");
+    assert!(!folder.join("CURRENT").exists(), "nothing was made");
+}
+
+#[test]
+fn a_first_start_that_was_killed_can_be_repeated() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let folder = root.path().join("store");
+    fs::create_dir(&folder).expect("makes");
+    // What may be there before there is a store.
+    fs::write(folder.join("SYNCED"), b"").expect("writes");
+    fs::write(folder.join("MANIFEST-000001"), b"").expect("writes");
+    put(&open(&folder).expect("opens"), 0, Durability::Synced);
+}
+
+#[test]
+fn a_current_file_that_names_no_manifest_is_refused() {
+    for content in ["", "MANIFEST-", "MANIFEST-999999\n", "MANIFESU-000004\n", "MANIFEST-000004"] {
+        let (_root, folder) = store();
+        fs::write(folder.join("CURRENT"), content).expect("writes");
+        refused(&folder, "CURRENT");
+    }
+}
+
+#[test]
+fn a_log_that_is_gone_is_refused() {
+    let (_root, folder) = store();
+    fs::remove_file(longest_log(&folder)).expect("removes");
+    refused(&folder, "a log file is gone");
+}
+
+#[test]
+fn a_log_without_its_last_record_is_refused_again_and_again() {
+    let (_root, folder) = store();
+    let log = longest_log(&folder);
+    let content = fs::read(&log).expect("reads");
+    fs::write(&log, &content[..content.len() - 10]).expect("writes");
+    let text = refused(&folder, &name(&log));
+    assert!(text.contains("acknowledged"), "{text}");
+    refused(&folder, "acknowledged");
+    // What was found is still there, whatever RocksDB made of it.
+    let kept = folder.join("as-found");
+    assert_eq!(fs::read(kept.join(name(&log))).expect("kept"), content[..content.len() - 10]);
+    assert!(!files(&kept, ".sst").is_empty() && kept.join("CURRENT").exists());
+}
+
+#[test]
+fn a_length_in_the_log_that_points_beyond_its_end_is_refused() {
+    let (_root, folder) = store();
+    let log = longest_log(&folder);
+    let mut content = fs::read(&log).expect("reads");
+    // The first record's header: checksum (4 bytes), length (2, low byte first), type.
+    content[5] ^= 0x40;
+    fs::write(&log, content).expect("writes");
+    refused(&folder, &name(&log));
+}
+
+#[test]
+fn a_manifest_without_its_end_is_refused_and_nothing_is_lost_by_it() {
+    let (_root, folder) = store();
+    let manifest = files(&folder, "MANIFEST-").pop().expect("a manifest");
+    let content = fs::read(&manifest).expect("reads");
+    let tables: Vec<String> = files(&folder, ".sst").iter().map(|path| name(path)).collect();
+    for cut in 1..content.len() {
+        fs::write(&manifest, &content[..content.len() - cut]).expect("writes");
+        if let Err(error) = open(&folder) {
+            let text = error.to_string();
+            assert!(text.contains(&name(&manifest)), "{text}");
+            let kept = [folder.clone(), folder.join("as-found")];
+            let is_kept = |table: &String| kept.iter().any(|folder| folder.join(table).exists());
+            assert!(tables.iter().all(is_kept), "{cut} bytes off: a table file is gone");
+            return;
+        }
+        // Only a record that is of no consequence was lost; RocksDB has begun a new manifest.
+        let engine = open(&folder).expect("opens");
+        assert!((0..=10).all(|key| has(&engine, key)), "{cut} bytes off: a record is gone");
+        drop(engine);
+        return;
+    }
+}
+
+#[test]
+fn a_torn_record_behind_the_last_synced_one_is_dropped() {
+    let (_root, folder) = store();
+    let log = longest_log(&folder);
+    let content = fs::read(&log).expect("reads");
+    // Half of a record, as a crash leaves it.
+    let torn = [&content[..], &content[..300]].concat();
+    fs::write(&log, torn).expect("writes");
+    let engine = open(&folder).expect("opens");
+    assert!((0..=10).all(|key| has(&engine, key)));
+}
+
+#[test]
+fn what_was_not_synced_may_be_gone() {
+    let (_root, folder) = store();
+    let engine = open(&folder).expect("opens");
+    put(&engine, 11, Durability::Synced);
+    let synced = fs::metadata(longest_log(&folder)).expect("a log").len();
+    put(&engine, 12, Durability::Buffered);
+    drop(engine);
+    let log = fs::File::options().write(true).open(longest_log(&folder)).expect("opens");
+    log.set_len(synced).expect("cuts");
+    let engine = open(&folder).expect("nobody was told of it");
+    assert!(has(&engine, 11) && !has(&engine, 12));
+}
+
+#[test]
+fn a_store_of_before_there_was_a_note_opens() {
+    let (_root, folder) = store();
+    fs::remove_file(folder.join("SYNCED")).expect("removes");
+    let engine = open(&folder).expect("opens");
+    assert!((0..=10).all(|key| has(&engine, key)));
+    drop(engine);
+    assert!(folder.join("SYNCED").exists(), "it is noted from now on");
+    fs::write(folder.join("SYNCED"), b"not a note").expect("writes");
+    assert!(has(&open(&folder).expect("a note that cannot be read says nothing"), 10));
+    assert!(!folder.join("as-found").exists(), "nothing is left behind");
+}
