@@ -81,12 +81,47 @@ impl Workspace {
     pub fn programs(&self) -> anyhow::Result<Programs> {
         prerequisites::ensure()?;
         self.announce_rocksdb();
-        let programs = self.build(&["wardline-broker", "wardline-loadgen"])?;
+        let programs = self.build(&["wardline-broker", "wardline-loadgen"], &[])?;
         let find = |wanted: &str| {
             let program = programs.iter().find(|(name, _)| name == wanted);
             program.map(|(_, path)| path.clone()).with_context(|| format!("cargo built no {wanted}"))
         };
         Ok(Programs { wardline: find("wardline")?, loadgen: find("wardline-loadgen")? })
+    }
+
+    /// Builds one package, after what that needs is there; gives the path of one of its programs.
+    ///
+    /// # Errors
+    /// If something is missing or the build fails; cargo has said why.
+    pub fn program(&self, package: &str, name: &str) -> anyhow::Result<PathBuf> {
+        prerequisites::ensure()?;
+        self.announce_rocksdb();
+        self.program_with(package, name, &[])
+    }
+
+    /// Builds one package with these variables; gives the path of one of its programs.
+    ///
+    /// # Errors
+    /// If the build fails; cargo has said why.
+    pub fn program_with(
+        &self,
+        package: &str,
+        name: &str,
+        variables: &[(&str, &str)],
+    ) -> anyhow::Result<PathBuf> {
+        let programs = self.build(&[package], variables)?;
+        let program = programs.into_iter().find(|(found, _)| found == name);
+        program.map(|(_, path)| path).with_context(|| format!("cargo built no {name}"))
+    }
+
+    /// The folder of RocksDB's library, once it is compiled.
+    pub fn rocksdb_library(&self) -> Option<PathBuf> {
+        let builds = std::fs::read_dir(self.target.join("release").join("build")).ok()?;
+        let is_built = |entry: &std::fs::DirEntry| {
+            entry.file_name().to_string_lossy().starts_with("librocksdb-sys-")
+                && entry.path().join("out").join("librocksdb.a").is_file()
+        };
+        builds.flatten().find(is_built).map(|entry| entry.path().join("out"))
     }
 
     /// Says what is going to take so long, if it is.
@@ -97,8 +132,9 @@ impl Workspace {
     }
 
     /// Builds these packages in release and gives the executables' paths, by name.
-    fn build(&self, packages: &[&str]) -> anyhow::Result<Vec<(String, PathBuf)>> {
+    fn build(&self, packages: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<Vec<(String, PathBuf)>> {
         let mut command = cargo(&self.root);
+        command.env("CARGO_TARGET_DIR", &self.target).envs(variables.iter().copied());
         command.args([
             "build",
             "--release",
@@ -121,15 +157,7 @@ impl Workspace {
 
     /// Whether RocksDB's C++ is still to be compiled.
     fn is_rocksdb_missing(&self) -> bool {
-        if std::env::var_os("ROCKSDB_LIB_DIR").is_some() {
-            return false;
-        }
-        let builds = std::fs::read_dir(self.target.join("release").join("build"));
-        let is_built = |entry: std::fs::DirEntry| {
-            entry.file_name().to_string_lossy().starts_with("librocksdb-sys-")
-                && entry.path().join("out").join("librocksdb.a").is_file()
-        };
-        !builds.is_ok_and(|entries| entries.flatten().any(is_built))
+        std::env::var_os("ROCKSDB_LIB_DIR").is_none() && self.rocksdb_library().is_none()
     }
 }
 

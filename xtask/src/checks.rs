@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use crate::cargo::Workspace;
-use crate::{prerequisites, say, tidy};
+use crate::{prerequisites, say, tidy, torture};
 
 /// A step: its name, cargo's arguments, and variables to set.
 struct Step {
@@ -18,6 +18,9 @@ struct Step {
 
 /// What ordinary builds leave out is linted and tested all the same.
 const PEERS: &str = "wardline-loadgen/peers";
+
+/// The last step: a few of each fault under a real broker.
+const TORTURE: &str = "torture";
 
 const STEPS: &[Step] = &[
     Step { name: "format", arguments: &["fmt", "--all", "--check"], variables: &[] },
@@ -75,6 +78,14 @@ pub fn run(workspace: &Workspace) -> anyhow::Result<bool> {
         if !passed {
             failed.push(by_hand(step));
         }
+    }
+    let began = Instant::now();
+    say(&format!("--- {TORTURE}"));
+    let passed = torture::check(workspace, &["--short"])?;
+    let verdict = if passed { "passed" } else { "FAILED" };
+    say(&format!("--- {TORTURE}: {verdict} after {} s", began.elapsed().as_secs()));
+    if !passed {
+        failed.push(format!("{TORTURE}: cargo xtask torture --short"));
     }
     match failed.as_slice() {
         [] => say(&format!("all checks passed in {} s", start.elapsed().as_secs())),

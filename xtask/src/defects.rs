@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 
@@ -21,6 +21,8 @@ pub struct Defect {
     pub edits: &'static [Edit],
     /// The test target of `wardline-storage` that must see it.
     pub target: &'static str,
+    /// The programme of `cargo xtask torture` that must see it.
+    pub programme: &'static str,
 }
 
 /// An exact replacement in one file.
@@ -43,6 +45,7 @@ pub const DEFECTS: &[Defect] = &[
             to: "{ let _ = changed; Durability::Buffered }",
         }],
         target: "power_loss",
+        programme: "--power",
     },
     Defect {
         name: "the dedupe row is dropped",
@@ -52,6 +55,7 @@ pub const DEFECTS: &[Defect] = &[
             to: "let _ = (known, forgotten);",
         }],
         target: "power_loss",
+        programme: "--kill",
     },
     Defect {
         name: "the ack is sent before the commit",
@@ -81,6 +85,7 @@ pub const DEFECTS: &[Defect] = &[
             },
         ],
         target: "power_loss",
+        programme: "--kill",
     },
     Defect {
         name: "a read watermark may go back",
@@ -97,15 +102,25 @@ pub const DEFECTS: &[Defect] = &[
             },
         ],
         target: "power_loss",
+        programme: "--kill",
     },
     Defect {
-        name: "a read of entries ignores shortened retention",
-        edits: &[Edit {
-            path: "storage/src/view/entries.rs",
-            from: "let visible = self.now < expires;",
-            to: "let visible = true;",
-        }],
+        // Twice, because an expired message is hidden twice.
+        name: "a read of entries ignores expiry",
+        edits: &[
+            Edit {
+                path: "storage/src/view/entries.rs",
+                from: "let visible = self.now < expires;",
+                to: "let visible = true;",
+            },
+            Edit {
+                path: "storage/rocksdb/src/engine.rs",
+                from: "if expires > now\n",
+                to: "if (true || expires > now)\n",
+            },
+        ],
         target: "machine",
+        programme: "--kill",
     },
 ];
 
@@ -126,9 +141,7 @@ impl Edit {
 /// # Errors
 /// If a defect cannot be planted, or does not compile.
 pub fn run(workspace: &Workspace) -> anyhow::Result<bool> {
-    let folder = workspace.target.join("defects");
-    let tree = Workspace { root: folder.join("tree"), target: folder.join("target") };
-    copy_sources(&workspace.root, &tree.root)?;
+    let tree = tree(workspace)?;
     say("--- without a defect");
     let mut targets: Vec<_> = DEFECTS.iter().map(|defect| defect.target).collect();
     targets.sort_unstable();
@@ -153,6 +166,15 @@ pub fn run(workspace: &Workspace) -> anyhow::Result<bool> {
 
 /// Plants a defect, runs its tests, takes it back; gives the tests that failed.
 fn plant(tree: &Workspace, defect: &Defect) -> anyhow::Result<Vec<String>> {
+    planted(tree, defect, || failed_tests(tree, defect.target))
+}
+
+/// Does something to the sources with a defect in them, then takes it back.
+fn planted<T>(
+    tree: &Workspace,
+    defect: &Defect,
+    then: impl FnOnce() -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     let mut originals = Vec::new();
     for edit in defect.edits {
         let path = tree.root.join(edit.path);
@@ -160,12 +182,45 @@ fn plant(tree: &Workspace, defect: &Defect) -> anyhow::Result<Vec<String>> {
         write(&path, &edit.apply(&text)?)?;
         originals.push((path, text));
     }
-    let failed = failed_tests(tree, defect.target);
+    let done = then();
     // The last first: of several edits of one file the first one's original is the true one.
     for (path, text) in originals.iter().rev() {
         write(path, text)?;
     }
-    failed
+    done
+}
+
+/// Builds a broker with a defect, in the same place as the tests; gives the program's path.
+///
+/// # Errors
+/// If there is no such defect, it cannot be planted, or does not compile.
+pub fn broker(workspace: &Workspace, name: &str) -> anyhow::Result<PathBuf> {
+    let defect = DEFECTS.iter().find(|defect| defect.name == name);
+    let defect = defect.with_context(|| format!("there is no defect \"{name}\""))?;
+    let tree = tree(workspace)?;
+    // RocksDB is not part of any defect: what the real broker was built with does.
+    workspace.program("wardline-broker", "wardline")?;
+    let library = workspace.rocksdb_library().map(|folder| folder.display().to_string());
+    let library = library.as_deref().filter(|_| std::env::var_os("ROCKSDB_LIB_DIR").is_none());
+    let variables: Vec<_> = library
+        .into_iter()
+        .flat_map(|folder| [("ROCKSDB_LIB_DIR", folder), ("ROCKSDB_STATIC", "1")])
+        .collect();
+    planted(&tree, defect, || {
+        let built = tree.program_with("wardline-broker", "wardline", &variables)?;
+        // The next build, of another defect, would replace it.
+        let kept = tree.root.with_file_name(format!("wardline, {name}"));
+        fs::copy(&built, &kept).with_context(|| format!("cannot copy {}", built.display()))?;
+        Ok(kept)
+    })
+}
+
+/// A copy of the sources, and where it is built.
+fn tree(workspace: &Workspace) -> anyhow::Result<Workspace> {
+    let folder = workspace.target.join("defects");
+    let tree = Workspace { root: folder.join("tree"), target: folder.join("target") };
+    copy_sources(&workspace.root, &tree.root)?;
+    Ok(tree)
 }
 
 /// Runs one test target; gives the tests that failed.

@@ -17,6 +17,7 @@ pub mod prerequisites;
 pub mod process;
 pub mod table;
 pub mod tidy;
+pub mod torture;
 
 /// Prints a line for people.
 #[allow(clippy::print_stderr)] // the one place where the chores talk to people

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use xtask::cargo::Workspace;
 use xtask::process::Children;
-use xtask::{checks, defects, demo, drill, idle, package, tidy};
+use xtask::{checks, defects, demo, drill, idle, package, tidy, torture};
 
 /// The project's chores.
 #[derive(Parser)]
@@ -31,6 +31,8 @@ enum Chore {
     Test,
     /// Checks the house rules that no compiler keeps.
     Tidy,
+    /// Makes faults under a broker, and says whether its promises held.
+    Torture(torture::Options),
 }
 
 fn main() -> ExitCode {
@@ -61,6 +63,7 @@ fn run(chore: Chore) -> anyhow::Result<bool> {
         Chore::Package => package::run(&workspace),
         Chore::Defects => defects::run(&workspace),
         Chore::Test => checks::run(&workspace),
+        Chore::Torture(options) => torture::run(&workspace, &options),
         Chore::Tidy => {
             let findings = tidy::check(&workspace.root)?;
             for finding in &findings {

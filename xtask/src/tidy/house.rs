@@ -16,6 +16,7 @@ const DEPENDENCIES: &[(&str, &[&str])] = &[
     ("storage/rocksdb/Cargo.toml", &["wardline-storage"]),
     ("client/Cargo.toml", &["wardline-proto"]),
     ("loadgen/Cargo.toml", &["wardline-client"]),
+    ("torture/Cargo.toml", &["wardline-client"]),
     ("broker/Cargo.toml", &["wardline-proto", "wardline-storage", "wardline-rocksdb", "wardline-client"]),
     ("xtask/Cargo.toml", &[]),
 ];
@@ -45,21 +46,26 @@ const FENCES: &[Fence] = &[
     },
     Fence {
         words: &["Instant", "SystemTime", "tokio", "std::fs", "std::net", "std::thread", "rand", "getrandom"],
-        within: &["storage/src/machine", "broker/src/session/state"],
+        within: &[
+            "storage/src/machine",
+            "broker/src/session/state",
+            "torture/src/event",
+            "torture/src/oracle",
+        ],
         except: &[],
         why: "this part is pure: no clock, no chance, no I/O, no task",
     },
     Fence {
         words: &["wardline_storage", "wardline_broker", "wardline_rocksdb"],
-        within: &["proto/", "client/", "loadgen/"],
+        within: &["proto/", "client/", "loadgen/", "torture/"],
         except: &[],
         why: "the wire's side does not know the broker's",
     },
     Fence {
         words: &["wardline_proto"],
-        within: &["storage/", "loadgen/"],
+        within: &["storage/", "loadgen/", "torture/"],
         except: &[],
-        why: "storage and the load generator do not know the wire",
+        why: "storage, the load generator and the faults do not know the wire",
     },
 ];
 

@@ -1,0 +1,157 @@
+//! The disk fills up, slowly or at once, and is emptied again.
+//!
+//! Slowly: the broker must refuse writes while there is still its reserve, go on answering reads, and take writes again
+//! when there is room. At once: it may also find that out by a failed write, and then it must stop and say so with its
+//! exit code. Neither may cost anything that was acknowledged.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use rand::RngExt;
+use rustix::fs::{FallocateFlags, fallocate};
+use tokio::time::{Instant, sleep};
+
+use super::eio::STORAGE_FAILED;
+use crate::trial::{Context, Fault, Outcome, Place, Trial};
+
+const VOLUME_BYTES: u64 = 224 << 20;
+const RESERVE_BYTES: u64 = 48 << 20;
+/// Left free when the disk fills up slowly.
+const LEFT_BYTES: u64 = 32 << 20;
+const LIFE_MAX: Duration = Duration::from_millis(300);
+/// The broker looks every second; then a client that was refused comes back after a while.
+const NOTICES_WITHIN: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(20);
+/// How long nothing is acknowledged, to believe that nothing is.
+const SILENCE: Duration = Duration::from_millis(500);
+
+/// Fills the disk so often.
+pub(crate) async fn run(context: &Context, fillings: u64) -> anyhow::Result<Outcome> {
+    let reserve = format!("storage.reserve={RESERVE_BYTES}B");
+    // Refused clients come back 50 times as late.
+    let settings = [reserve.as_str(), "limits.retry_after=10ms"];
+    let mut trial = Trial::begin(context, "disk-full", Place::Volume(VOLUME_BYTES), &settings).await?;
+    let mut stopped = 0;
+    let cycles = cycles(context, &mut trial, fillings, &mut stopped).await;
+    trial.figures.push(("stopped by a failed write, with the exit code for it", stopped));
+    Ok(trial.finish(cycles).await)
+}
+
+async fn cycles(
+    context: &Context,
+    trial: &mut Trial,
+    fillings: u64,
+    stopped: &mut u64,
+) -> anyhow::Result<()> {
+    while trial.cycles() < fillings && !context.is_over() {
+        trial.live(LIFE_MAX).await;
+        if trial.random.random_ratio(2, 3) {
+            slowly(trial).await?;
+        } else {
+            *stopped += u64::from(at_once(trial).await?);
+        }
+        if !trial.check().await? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Until it refuses, and until it takes writes again.
+async fn slowly(trial: &mut Trial) -> anyhow::Result<()> {
+    let before = trial.site.log_len();
+    let ballast = Ballast::fill(trial, LEFT_BYTES)?;
+    until(|| trial.site.log_since(before).contains("nearly full"), "the broker to notice").await?;
+    // What was taken in before is still committed.
+    let deadline = Instant::now() + NOTICES_WITHIN;
+    let mut last = acked(trial);
+    loop {
+        sleep(SILENCE).await;
+        let now = acked(trial);
+        if now == last {
+            break;
+        }
+        ensure!(Instant::now() < deadline, "the disk is nearly full, and messages are still acknowledged");
+        last = now;
+    }
+    ensure!(trial.broker.is_alive(), "the disk was nearly full, and the broker ended");
+    trial.ward.audit().await.context("reading while the disk is nearly full")?;
+    drop(ballast);
+    until(|| acked(trial) > last, "messages to be acknowledged again").await
+}
+
+/// Whether it stopped by itself.
+async fn at_once(trial: &mut Trial) -> anyhow::Result<bool> {
+    let before = trial.site.log_len();
+    let ballast = Ballast::fill(trial, 0)?;
+    let deadline = Instant::now() + NOTICES_WITHIN;
+    while trial.broker.is_alive() && !trial.site.log_since(before).contains("nearly full") {
+        ensure!(Instant::now() < deadline, "the disk is full, and the broker neither refuses nor stops");
+        sleep(POLL).await;
+    }
+    // It may have noticed in time for most, and not for what was taken in before.
+    trial.live(Duration::from_secs(1)).await;
+    let last = acked(trial);
+    if trial.broker.is_alive() {
+        drop(ballast);
+        let deadline = Instant::now() + NOTICES_WITHIN;
+        while trial.broker.is_alive() {
+            if acked(trial) > last {
+                return Ok(false);
+            }
+            ensure!(Instant::now() < deadline, "there is room again, and nothing is acknowledged");
+            sleep(POLL).await;
+        }
+    } else {
+        drop(ballast);
+    }
+    let status = trial.broker.ended(NOTICES_WITHIN).await?;
+    ensure!(
+        status.code() == Some(STORAGE_FAILED),
+        "its disk was full, and the broker ended with {status}, not with code {STORAGE_FAILED}"
+    );
+    trial.after_end(Fault::Kill)?;
+    trial.start_again().await?;
+    Ok(true)
+}
+
+fn acked(trial: &Trial) -> u64 {
+    trial.journal.oracle(|oracle| oracle.tally().acked)
+}
+
+async fn until(mut holds: impl FnMut() -> bool, what: &str) -> anyhow::Result<()> {
+    let deadline = Instant::now() + NOTICES_WITHIN;
+    while !holds() {
+        ensure!(Instant::now() < deadline, "waited too long for {what}");
+        sleep(POLL).await;
+    }
+    Ok(())
+}
+
+/// A file that takes the room.
+struct Ballast {
+    path: PathBuf,
+}
+
+impl Ballast {
+    fn fill(trial: &Trial, left_bytes: u64) -> anyhow::Result<Self> {
+        let folder = trial.volume.as_ref().context("there is a volume")?.folder();
+        let ballast = Self { path: folder.join("ballast") };
+        let status = rustix::fs::statvfs(folder).context("the volume's room cannot be seen")?;
+        let bytes = (status.f_bavail * status.f_frsize).saturating_sub(left_bytes).max(1);
+        let file = File::create(&ballast.path).context("the ballast cannot be made")?;
+        match fallocate(&file, FallocateFlags::empty(), 0, bytes) {
+            // Somebody else took the last of it meanwhile.
+            Ok(()) | Err(rustix::io::Errno::NOSPC) => Ok(ballast),
+            Err(error) => Err(error).context("the ballast cannot be made"),
+        }
+    }
+}
+
+impl Drop for Ballast {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}

@@ -1,0 +1,168 @@
+//! Everybody in a trial: four members who live through it, an outsider, an auditor for each member, and the
+//! conversations, which change from time to time so that reading them back stays short.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use wardline_client::{DeviceId, NewConversation};
+use wardline_torture::event::{Event, Life, User};
+
+use crate::audit::{self, Auditor, Unreadable};
+use crate::journal::Journal;
+use crate::people::{Dial, Kind, MEMBERS, OUTSIDER, PATIENCE, Person, Room, World, dial, intrude};
+
+/// See the module's documentation.
+pub(crate) struct Ward {
+    dial: Dial,
+    world: World,
+    random: StdRng,
+    people: Vec<Person>,
+    /// Who was ended and not begun again.
+    away: Vec<(User, DeviceId)>,
+    auditors: Vec<Auditor>,
+    outsiders: JoinSet<()>,
+    rooms: watch::Sender<Vec<Room>>,
+    /// Nobody publishes into them any more.
+    old: Vec<Room>,
+    lives: u64,
+}
+
+impl Ward {
+    /// Connects everybody and lets them begin.
+    pub(crate) async fn open(to: Dial, journal: &Arc<Journal>, seed: u64) -> anyhow::Result<Self> {
+        let auditors = audit::auditors(&to, journal).await?;
+        let (rooms, watched) = watch::channel(Vec::new());
+        let world = World { journal: Arc::clone(journal), rooms: watched, quiet: CancellationToken::new() };
+        let mut ward = Self {
+            dial: to,
+            world,
+            random: StdRng::seed_from_u64(seed),
+            people: Vec::new(),
+            away: Vec::new(),
+            auditors,
+            outsiders: JoinSet::new(),
+            rooms,
+            old: Vec::new(),
+            lives: 0,
+        };
+        ward.rotate().await?;
+        for user in MEMBERS {
+            ward.begin(user, DeviceId::random()).await?;
+        }
+        let (client, _) = dial(ward.dial.options(OUTSIDER, DeviceId::random())?).await?;
+        let (life, random) = (ward.next_life(), StdRng::seed_from_u64(ward.random.random()));
+        ward.outsiders.spawn(intrude(ward.world.clone(), client, life, random));
+        Ok(ward)
+    }
+
+    /// Makes new conversations, into which everything goes from now on.
+    pub(crate) async fn rotate(&mut self) -> anyhow::Result<()> {
+        let owner = self.auditors.first().context("there are auditors")?.client();
+        let mut rooms = Vec::new();
+        for kind in Kind::ALL {
+            let members = MEMBERS[1..].iter().map(|user| user.0.to_owned()).collect();
+            let new = NewConversation { title: "Ward".into(), members, retention: None };
+            let made = owner.create_group(new).await.context("a conversation cannot be made")?;
+            let retention_ms = made.retention.as_millis() as u64;
+            let room = made.id;
+            self.world.journal.note(Event::Opened { room, members: MEMBERS.into(), retention_ms });
+            rooms.push(Room { id: room, kind });
+        }
+        let before = self.rooms.send_replace(rooms);
+        self.old.extend(before);
+        Ok(())
+    }
+
+    /// Ends somebody in the middle of what they do.
+    pub(crate) async fn end_somebody(&mut self) -> anyhow::Result<()> {
+        let who = self.random.random_range(0..self.people.len());
+        let person = self.people.swap_remove(who);
+        self.away.push((person.user, person.device));
+        person.end().await
+    }
+
+    /// Lets those who were ended begin again, with the same device.
+    pub(crate) async fn begin_again(&mut self) -> anyhow::Result<()> {
+        for (user, device) in std::mem::take(&mut self.away) {
+            self.begin(user, device).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads the present conversations and one older one back, as everybody.
+    pub(crate) async fn audit(&mut self) -> Result<(), Unreadable> {
+        let mut rooms = self.rooms.borrow().clone();
+        if !self.old.is_empty() {
+            rooms.push(self.old[self.random.random_range(0..self.old.len())]);
+        }
+        audit::audit(&self.auditors, &rooms).await
+    }
+
+    /// Reads everything back, as everybody.
+    pub(crate) async fn audit_all(&self) -> Result<(), Unreadable> {
+        audit::audit(&self.auditors, &self.rooms()).await
+    }
+
+    /// All conversations that there ever were.
+    pub(crate) fn rooms(&self) -> Vec<Room> {
+        self.old.iter().chain(&*self.rooms.borrow()).copied().collect()
+    }
+
+    /// Lets everybody finish what they began; then nothing is open, and everybody has everything.
+    pub(crate) async fn settle(&self) -> anyhow::Result<()> {
+        let journal = &self.world.journal;
+        self.world.quiet.cancel();
+        until("every message to be answered", || journal.oracle(|oracle| oracle.open() == 0)).await?;
+        let steady = self.rooms.borrow().iter().find(|room| room.kind == Kind::Steady).copied();
+        let room = steady.context("there is a steady conversation")?;
+        let last = journal.oracle(|oracle| oracle.last_place(room.id));
+        let has =
+            |person: &Person| journal.oracle(|oracle| oracle.delivered_up_to(person.device, room.id)) >= last;
+        until("everybody to have everything", || self.people.iter().all(has)).await
+    }
+
+    /// Sends everybody home; waits so long for each one's last receipts.
+    pub(crate) async fn close(mut self, patience: Duration) -> anyhow::Result<()> {
+        self.world.quiet.cancel();
+        for person in std::mem::take(&mut self.people) {
+            person.client.close(patience).await;
+            person.end().await?;
+        }
+        for auditor in &self.auditors {
+            auditor.client().close(patience).await;
+        }
+        while let Some(ended) = self.outsiders.join_next().await {
+            ended.context("the outsider's task has panicked")?;
+        }
+        Ok(())
+    }
+
+    async fn begin(&mut self, user: User, device: DeviceId) -> anyhow::Result<()> {
+        let (life, seed) = (self.next_life(), self.random.random());
+        let options = self.dial.options(user, device)?;
+        self.people.push(Person::begin(&self.world, options, user, life, seed).await?);
+        Ok(())
+    }
+
+    fn next_life(&mut self) -> Life {
+        self.lives += 1;
+        Life(self.lives)
+    }
+}
+
+/// Waits until something holds.
+pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) -> anyhow::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        ensure!(Instant::now() < deadline, "waited too long for {what}");
+        sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
+}
