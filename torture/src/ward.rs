@@ -1,5 +1,7 @@
 //! Everybody in a trial: four members who live through it, an outsider, an auditor for each member, and the
 //! conversations, which change from time to time so that reading them back stays short.
+//!
+//! Owns who lives and who is away. Nothing here judges: people and auditors tell the journal.
 
 use std::sync::Arc;
 use std::time::Duration;
