@@ -433,6 +433,7 @@ impl World {
         self.audit()
     }
 
+    #[allow(clippy::print_stdout)] // for whoever replays a schedule
     fn note(&mut self, what: Arguments<'_>) {
         let text = what.to_string();
         if self.is_told {
