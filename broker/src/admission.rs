@@ -46,6 +46,11 @@ impl Admission {
         })
     }
 
+    /// Whether writes are refused for lack of room on the disk.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        self.disk_full.load(Ordering::Relaxed)
+    }
+
     /// A refusal because there is as much work as the broker can hold.
     pub(crate) fn retry(&self) -> Refusal {
         Refusal::new(Code::Retry, "the broker has as much work as it can hold")
@@ -86,36 +91,55 @@ impl Admission {
             metrics.queue_bytes_max.set(depth.bytes_max as f64);
             if let Some(disk) = disk.clone() {
                 let reserve = disk.reserve_bytes;
-                let free = tokio::task::spawn_blocking(move || free_bytes(&disk.path)).await;
-                self.note_free(free.ok().flatten(), reserve, &metrics);
+                metrics.disk_reserve_bytes.set(reserve as f64);
+                let room = tokio::task::spawn_blocking(move || room(&disk.path)).await;
+                if let Ok(Some(room)) = room {
+                    metrics.disk_size_bytes.set(room.size_bytes as f64);
+                    self.note_free(room.free_bytes, reserve, &metrics);
+                }
             }
         }
     }
 
-    fn note_free(&self, free: Option<u64>, reserve: u64, metrics: &Metrics) {
-        let Some(free) = free else { return };
+    fn note_free(&self, free: u64, reserve: u64, metrics: &Metrics) {
         let full = free < reserve;
         metrics.disk_free_bytes.set(free as f64);
         metrics.disk_full.set(if full { 1.0 } else { 0.0 });
         if self.disk_full.swap(full, Ordering::Relaxed) != full {
             if full {
                 tracing::error!(
+                    code = "disk-full",
                     free,
                     reserve,
                     "the disk is nearly full: refusing writes until there is room"
                 );
             } else {
-                tracing::info!(free, reserve, "there is room on the disk again: taking writes");
+                tracing::info!(
+                    code = "disk-room",
+                    free,
+                    reserve,
+                    "there is room on the disk again: taking writes"
+                );
             }
         }
     }
 }
 
-fn free_bytes(path: &Path) -> Option<u64> {
+/// How much a file system holds.
+struct Room {
+    /// For users other than root.
+    free_bytes: u64,
+    size_bytes: u64,
+}
+
+fn room(path: &Path) -> Option<Room> {
     match rustix::fs::statvfs(path) {
-        Ok(status) => Some(status.f_bavail.saturating_mul(status.f_frsize)),
+        Ok(status) => Some(Room {
+            free_bytes: status.f_bavail.saturating_mul(status.f_frsize),
+            size_bytes: status.f_blocks.saturating_mul(status.f_frsize),
+        }),
         Err(error) => {
-            tracing::warn!(path = %path.display(), %error, "cannot see how much room the disk has");
+            tracing::warn!(code = "disk-unseen", path = %path.display(), %error, "cannot see how much room the disk has");
             None
         }
     }

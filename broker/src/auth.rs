@@ -35,6 +35,8 @@ pub struct Identity {
     pub user: String,
     /// Whether claim `roles` has `broadcaster`.
     pub broadcaster: bool,
+    /// Claim `nbf`, without leeway.
+    pub not_before: Timestamp,
     /// Claim `exp`, without leeway.
     pub expires: Timestamp,
 }
@@ -164,7 +166,7 @@ impl Verifier {
             return Err(TokenError::Expired);
         }
         let broadcaster = claims.roles.iter().any(|role| role == BROADCASTER);
-        Ok(Identity { tenant, user, broadcaster, expires })
+        Ok(Identity { tenant, user, broadcaster, not_before, expires })
     }
 }
 

@@ -5,6 +5,7 @@
 //! [`Broker::stop`] returns, or the deadline has passed and they are cut off.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,12 +30,14 @@ use crate::fanout::Fanout;
 use crate::farewell::Farewell;
 use crate::ids::Ids;
 use crate::limits::{Contradiction, Limits};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, gather};
+use crate::readiness::Readiness;
 use crate::registry::Registry;
 use crate::reload::Reloader;
 use crate::retention;
 use crate::service::Service;
 use crate::settings::Settings;
+use crate::tls;
 use crate::topic::Topics;
 use crate::turns::Turns;
 
@@ -122,6 +125,9 @@ impl Broker {
         let (failed_sender, failed) = watch::channel(None);
         let topics = Arc::new(Topics::new(settings.limits.tail_bytes_max, settings.limits.tails_bytes_max));
         let (registry, metrics) = (Arc::new(Registry::default()), Arc::new(Metrics::new()));
+        if let Some(until) = tls::valid_until(&settings.tls.chain) {
+            metrics.certificate_expires.set(until.as_secs_f64());
+        }
         let fanout = Fanout {
             topics: Arc::clone(&topics),
             registry: Arc::clone(&registry),
@@ -160,14 +166,19 @@ impl Broker {
         }
         let address = endpoint.local_addr().map_err(listen)?;
         let (stop, connections, mut tasks) = (CancellationToken::new(), TaskTracker::new(), JoinSet::new());
-        let acceptor =
-            Acceptor::new(endpoint.clone(), turns, Arc::clone(&service), connections.clone(), stop.clone());
+        let acceptor = Acceptor::new(
+            endpoint.clone(),
+            Arc::clone(&turns),
+            Arc::clone(&service),
+            connections.clone(),
+            stop.clone(),
+        );
         tasks.spawn(acceptor.run());
         tasks.spawn(admission.watch(settings.disk, metrics, stop.clone()));
         tasks.spawn(retention::reclaim(Arc::clone(&service), settings.reclaim_every, stop.clone()));
-        tasks.spawn(retention::publish(Arc::clone(&service), stop.clone()));
+        tasks.spawn(gather::run(Arc::clone(&service), turns, address, stop.clone()));
         tasks.spawn(retention::reexpire(Arc::clone(&service), told, stop.clone()));
-        tracing::info!(%address, "listening");
+        tracing::info!(code = "listening", %address, "listening");
         let reloader = Reloader::new(endpoint.clone(), Arc::clone(&service), secrets, stop.clone());
         let (deadline, draining) = (settings.stop_deadline, CancellationToken::new());
         Ok(Self {
@@ -208,9 +219,17 @@ impl Broker {
     /// It stays said.
     pub async fn drain(&self, notice: Duration) {
         self.draining.cancel();
+        self.service.metrics.draining.set(1.0);
+        self.service.metrics.ready.set(0.0);
         tracing::info!(code = "draining", ?notice, "no more clients should come");
         // Whichever comes first.
         let _ = timeout(notice, self.failed()).await;
+    }
+
+    /// Whether it is ready for clients, to be asked as often as one likes. `data`: a folder on the store's disk, to be
+    /// written to now and then; `None`: the store is in memory.
+    pub fn readiness(&self, data: Option<PathBuf>) -> Readiness {
+        Readiness::watch(Arc::clone(&self.service), self.failed.clone(), [&self.draining, &self.stop], data)
     }
 
     /// Waits until the store fails; pends for ever otherwise.
@@ -233,7 +252,8 @@ impl Broker {
     pub async fn stop(mut self) -> Ended {
         let begun = Instant::now();
         let deadline = begun + self.deadline;
-        tracing::info!(connections = self.endpoint.open_connections(), "stopping");
+        self.service.metrics.draining.set(1.0);
+        tracing::info!(code = "stopping", connections = self.endpoint.open_connections(), "stopping");
         self.draining.cancel();
         self.service.farewell.decide(self.failed.borrow().is_some(), self.connections.len());
         self.endpoint.set_server_config(None);
@@ -243,6 +263,7 @@ impl Broker {
         let drain_until = begun + self.deadline.mul_f64(1.0 - CLOSE_SHARE);
         if timeout_at(drain_until, self.connections.wait()).await.is_err() {
             tracing::warn!(
+                code = "sessions-cut",
                 left = self.connections.len(),
                 "some sessions did not end in time and are cut off"
             );
@@ -258,11 +279,11 @@ impl Broker {
             self.endpoint.wait_idle().await;
         };
         if timeout_at(deadline, left).await.is_err() {
-            tracing::warn!("not everything ended within the stop deadline");
+            tracing::warn!(code = "stop-late", "not everything ended within the stop deadline");
         }
         self.turns.shutdown().await;
         let failed = self.failed.borrow().clone();
-        tracing::info!(took = ?begun.elapsed(), "stopped");
+        tracing::info!(code = "stopped", took = ?begun.elapsed(), "stopped");
         failed.map_or(Ended::Stopped, Ended::StorageFailed)
     }
 }

@@ -15,14 +15,12 @@ mod show;
 mod tail;
 mod token;
 
-use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use thiserror::Error;
-use tracing_subscriber::EnvFilter;
 use wardline_broker::config::Config;
+use wardline_broker::log::{self, Format};
 use wardline_storage::engine::Engine;
 
 /// The messaging backbone of a hospital network.
@@ -107,22 +105,14 @@ impl Arguments {
 /// Runs a client command to its end.
 fn client(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     // People read what the command says; the SDK's log is for those who ask for it.
-    log(false, "off")?;
+    start_log("off")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(command)
 }
 
-/// Starts logging to stderr, in UTC. `WARDLINE_LOG` overrides the filter.
-fn log(json: bool, filter: &str) -> anyhow::Result<()> {
-    let filter = std::env::var("WARDLINE_LOG").unwrap_or_else(|_| filter.into());
-    let filter = EnvFilter::try_new(filter)
-        .context("WARDLINE_LOG is not a filter; write it like info or wardline_broker=debug")?;
-    let colours = io::stderr().is_terminal();
-    let subscriber =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours);
-    let started = match json {
-        true => subscriber.json().try_init(),
-        false => subscriber.try_init(),
-    };
-    started.map_err(|error| anyhow::anyhow!("logging cannot start: {error}"))
+/// Starts logging for people. `WARDLINE_LOG` overrides the filter.
+fn start_log(filter: &str) -> anyhow::Result<()> {
+    let filter = std::env::var(log::VARIABLE).unwrap_or_else(|_| filter.into());
+    log::start(Format::Human, &filter)?;
+    Ok(())
 }

@@ -37,6 +37,11 @@ impl Clock {
         self.read(system_millis(), millis(self.began.elapsed()))
     }
 
+    /// How far this one and the system's are apart, since that was set back or jumped.
+    pub(crate) fn held(&self) -> Duration {
+        Duration::from_millis(self.now().0.abs_diff(system_millis()))
+    }
+
     fn at(system: u64) -> Self {
         let (origin, doubted, latest) = (AtomicU64::new(system), AtomicU64::new(0), AtomicU64::new(system));
         Self { began: Instant::now(), origin, doubted, latest }
@@ -62,6 +67,7 @@ impl Clock {
         if before == 0 || !is_step(origin, before) {
             let seconds = (i128::from(origin) - i128::from(believed)) / 1000;
             tracing::error!(
+                code = "clock-jumped",
                 seconds,
                 "the system's clock jumped and is not followed, so that nothing expires early or late: set it right; \
                  if it is right now, restart the broker"

@@ -66,8 +66,12 @@ pub struct Config {
     pub stop_notice: Duration,
     /// `stop.deadline`.
     pub stop_deadline: Duration,
-    /// `metrics.listen` (TCP); `None`: off.
-    pub metrics_listen: Option<SocketAddr>,
+    /// `http.listen` (TCP); `None`: off.
+    pub http_listen: Option<SocketAddr>,
+    /// `http.remote`.
+    pub http_remote: bool,
+    /// `log.filter`; [`crate::log`] reads it.
+    pub log_filter: String,
     /// The rest of `limits.*`.
     pub limits: Limits,
 }
@@ -94,7 +98,9 @@ impl Default for Config {
             reclaim_every: HOUR,
             stop_notice: Duration::from_millis(200),
             stop_deadline: Duration::from_secs(10),
-            metrics_listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9433))),
+            http_listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9433))),
+            http_remote: false,
+            log_filter: "info".into(),
             limits: Limits::default(),
         }
     }
@@ -153,6 +159,15 @@ pub enum ConfigError {
     /// Values that are fine each, but not together.
     #[error("{0}; change one of them in [limits]")]
     Limits(#[from] Contradiction),
+    /// The pages would be seen from other machines, and nobody said that they may.
+    #[error(
+        "http.listen = \"{address}\" can be reached from other machines: set http.remote = true if it should be (with \
+         TLS, by the broker's certificate), or listen on 127.0.0.1"
+    )]
+    HttpRemote {
+        /// Where.
+        address: SocketAddr,
+    },
     /// A key that has no default was not set.
     #[error(
         "{key} is not set: {what}; set it in the configuration (see wardline.toml), or try `serve --dev` first"
@@ -172,13 +187,9 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// What `serve --dev` starts from: reachable from this machine only, and no metrics listener.
+    /// What `serve --dev` starts from: reachable from this machine only, and no pages.
     pub fn dev() -> Self {
-        Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)),
-            metrics_listen: None,
-            ..Self::default()
-        }
+        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)), http_listen: None, ..Self::default() }
     }
 
     /// Puts a file, the environment and flags over this configuration, in that order of strength.
@@ -208,7 +219,12 @@ impl Config {
         }
         self.limits.frame_bytes_max = self.limits.payload_bytes_max + ENVELOPE_BYTES;
         self.limits.check()?;
-        Ok(self)
+        match self.http_listen {
+            Some(address) if !address.ip().is_loopback() && !self.http_remote => {
+                Err(ConfigError::HttpRemote { address })
+            }
+            _ => Ok(self),
+        }
     }
 
     /// Checks that everything without a default is set: certificate, keys, issuer.

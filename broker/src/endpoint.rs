@@ -7,7 +7,7 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::{hkdf, hmac};
 use quinn::crypto::rustls::QuicServerConfig;
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::limits::Limits;
-use crate::metrics::Metrics;
+use crate::metrics::{Held, Metrics};
 use crate::service::Service;
 use crate::session;
 use crate::settings::Tls;
@@ -47,6 +47,7 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     let given = sockopt::socket_recv_buffer_size(&socket)? / 2;
     if given < SOCKET_BUFFER_BYTES {
         tracing::warn!(
+            code = "small-receive-buffer",
             given,
             wanted = SOCKET_BUFFER_BYTES,
             "the kernel gives a small UDP receive buffer: packets will be lost under load; raise net.core.rmem_max (and \
@@ -203,8 +204,12 @@ impl Acceptor {
         let (limits, metrics) = (&self.service.limits, &self.service.metrics);
         let handshakes = self.counts.handshakes.load(Ordering::Relaxed);
         let connections = self.counts.connections.load(Ordering::Relaxed);
-        if handshakes >= limits.handshakes_max || connections >= limits.connections_max {
-            metrics.handshakes_refused.increment(1);
+        if handshakes >= limits.handshakes_max {
+            metrics.handshakes_crowded.increment(1);
+            return incoming.refuse();
+        }
+        if connections >= limits.connections_max {
+            metrics.handshakes_full.increment(1);
             return incoming.refuse();
         }
         if handshakes >= limits.handshakes_before_retry && incoming.may_retry() {
@@ -219,13 +224,12 @@ impl Acceptor {
         let (service, turns) = (Arc::clone(&self.service), Arc::clone(&self.turns));
         let stop = self.stop.clone();
         self.connections.spawn(async move {
-            service.metrics.connections.increment(1);
+            let _open = Held::new(&service.metrics.connections);
             let connected = shake_hands(incoming, &turns, &service.limits, &service.metrics, &stop).await;
             if let Some((connection, driver)) = connected {
                 drop(handshake);
                 session::serve(Arc::clone(&service), connection, driver, stop).await;
             }
-            service.metrics.connections.decrement(1);
             drop(connection);
         });
     }
@@ -238,23 +242,23 @@ async fn shake_hands(
     metrics: &Metrics,
     stop: &CancellationToken,
 ) -> Option<(quinn::Connection, Arc<Task>)> {
+    let began = Instant::now();
     let (connecting, driver) = turns.accept(incoming).ok()?;
     let connected = stop.run_until_cancelled(timeout(limits.hello_timeout, connecting)).await;
     match connected {
         Some(Ok(Ok(connection))) => {
             metrics.handshakes_accepted.increment(1);
+            metrics.handshake_seconds.record(began.elapsed().as_secs_f64());
             Some((connection, driver))
         }
-        Some(failed) => {
+        Some(Ok(Err(error))) => {
             metrics.handshakes_failed.increment(1);
-            let why = failed.map_or_else(
-                |_| "timed out".to_owned(),
-                |failed| match failed {
-                    Ok(_) => String::new(),
-                    Err(error) => error.to_string(),
-                },
-            );
-            tracing::debug!(why, "handshake failed");
+            tracing::debug!(code = "handshake-failed", %error, "handshake failed");
+            None
+        }
+        Some(Err(_)) => {
+            metrics.handshakes_timed_out.increment(1);
+            tracing::debug!(code = "handshake-timed-out", "handshake took too long");
             None
         }
         None => None,

@@ -12,7 +12,7 @@ use wardline_storage::command::Event;
 use wardline_storage::engine::EngineError;
 use wardline_storage::id::{ConversationId, Seq};
 use wardline_storage::log::{GroupStats, Observer};
-use wardline_storage::model::{Body, Entry, Notice, Priority, Text};
+use wardline_storage::model::{Body, Entry, Notice, Priority, ReceiptKind, Text};
 
 use crate::bell::Change;
 use crate::metrics::Metrics;
@@ -43,13 +43,20 @@ impl Observer for Fanout {
         self.metrics.group_commands.record(group.commands as f64);
         self.metrics.apply_seconds.record(group.apply.as_secs_f64());
         self.metrics.commit_seconds.record(group.commit.as_secs_f64());
+        for (histogram, longest) in
+            [(&self.metrics.routine_ack, group.routine), (&self.metrics.urgent_ack, group.urgent)]
+        {
+            if !longest.is_zero() {
+                histogram.record(longest.as_secs_f64());
+            }
+        }
         for event in events {
             self.tell(event);
         }
     }
 
     fn failed(&mut self, error: &EngineError) {
-        tracing::error!(%error, "the store failed: nothing more will be committed");
+        tracing::error!(code = "store-failed", %error, "the store failed: nothing more will be committed");
         self.failed.send_replace(Some(error.to_string()));
     }
 }
@@ -58,8 +65,12 @@ impl Fanout {
     fn tell(&mut self, event: Event) {
         match event {
             Event::Appended { conversation, seq, entry, sender } => {
-                if matches!(entry.body, Body::Message(_)) {
-                    self.metrics.published.increment(1);
+                if let Body::Message(message) = &entry.body {
+                    match message.priority {
+                        Priority::Urgent => self.metrics.published_urgent.increment(1),
+                        Priority::Routine => self.metrics.published_routine.increment(1),
+                    }
+                    self.metrics.published_bytes.increment(message.payload.len() as u64);
                 }
                 if let Some(topic) = self.topics.find(conversation) {
                     topic.append(seq, self.encode(conversation, seq, &entry, &sender));
@@ -71,7 +82,12 @@ impl Fanout {
                 }
             }
             Event::Receipt { conversation, person, kind, seq, time } => {
-                self.metrics.acknowledged.increment(1);
+                match kind {
+                    ReceiptKind::Delivered => self.metrics.receipts_delivered.increment(1),
+                    ReceiptKind::Read => self.metrics.receipts_read.increment(1),
+                    ReceiptKind::DeliveredOnly => self.metrics.receipts_delivered_only.increment(1),
+                    ReceiptKind::ReadOnly => self.metrics.receipts_read_only.increment(1),
+                }
                 let topic = self.topics.find(conversation);
                 if let Some(topic) = topic.filter(|topic| topic.wants_receipts_of(person.user)) {
                     wire::receipt(conversation, &person.name, kind, seq, time, &mut self.scratch);
@@ -93,7 +109,7 @@ impl Fanout {
                     topic.clear();
                 }
                 if self.reexpire.try_send(conversation).is_err() {
-                    tracing::warn!(%conversation, "much retention is being shortened: this one waits for the next look");
+                    tracing::warn!(code = "retention-waits", %conversation, "much retention is being shortened: this one waits for the next look");
                 }
             }
             Event::FirstPublish { conversation, user } => {
@@ -125,6 +141,6 @@ impl Fanout {
         // A copy of its own: frames that shared a buffer would keep it alive after they left the tail.
         let bytes = Bytes::copy_from_slice(&self.scratch);
         self.scratch.clear();
-        Some(Frame { bytes, expires: entry.expires, urgent })
+        Some(Frame { bytes, time: entry.time, expires: entry.expires, urgent })
     }
 }

@@ -57,6 +57,9 @@ impl Reloader {
         // A broker that stops takes nobody in any more.
         if !stop.is_cancelled() {
             endpoint.set_server_config(Some(config));
+            if let Some(until) = tls::valid_until(&tls.chain) {
+                service.metrics.certificate_expires.set(until.as_secs_f64());
+            }
             *service.verifier.write() = Arc::new(verifier);
         }
         Ok(())

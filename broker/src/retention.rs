@@ -6,13 +6,13 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use wardline_storage::command::{Actor, Command, Outcome, Submission};
-use wardline_storage::engine::{EngineError, Health, Reclaimed};
+use wardline_storage::engine::{EngineError, Reclaimed};
 use wardline_storage::id::{ConversationId, DeviceId, TenantId, UserId};
 use wardline_storage::log::{Completion, Reply};
 use wardline_storage::model::Text;
@@ -21,8 +21,6 @@ use wardline_storage::view::View;
 use crate::refusal::Code;
 use crate::service::Service;
 
-/// How often the figures are published.
-const PUBLISH_EVERY: Duration = Duration::from_secs(1);
 /// How long to wait when the log has no room for a rewriting.
 const BUSY_PAUSE: Duration = Duration::from_millis(200);
 /// Conversations looked up at a time when unfinished rewritings are resumed.
@@ -35,22 +33,25 @@ pub(crate) async fn reclaim(service: Arc<Service>, every: Duration, stop: Cancel
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         let task = Arc::clone(&service);
+        let began = Instant::now();
         let reclaimed = tokio::task::spawn_blocking(move || run(&task)).await;
+        service.metrics.reclaim_seconds.set(began.elapsed().as_secs_f64());
         match reclaimed {
             Ok(Ok(reclaimed)) => {
                 service.metrics.reclaimed_records.increment(reclaimed.records);
                 service.metrics.reclaimed_bytes.increment(reclaimed.bytes);
                 if reclaimed.records > 0 {
-                    tracing::info!(records = reclaimed.records, bytes = reclaimed.bytes, "reclaimed");
+                    let Reclaimed { records, bytes } = reclaimed;
+                    tracing::info!(code = "reclaimed", records, bytes, "expired bytes are gone");
                 }
             }
             Ok(Err(error)) => {
                 service.metrics.reclaim_failures.increment(1);
-                tracing::error!(%error, "expired bytes could not be reclaimed; will be tried again");
+                tracing::error!(code = "reclaim-failed", %error, "expired bytes could not be reclaimed; will be tried again");
             }
             Err(error) => {
                 service.metrics.reclaim_failures.increment(1);
-                tracing::error!(%error, "reclaiming ended early");
+                tracing::error!(code = "reclaim-ended", %error, "reclaiming ended early");
             }
         }
     }
@@ -60,23 +61,6 @@ fn run(service: &Service) -> Result<Reclaimed, EngineError> {
     let now = service.clock.now();
     service.topics.sweep(now);
     service.engine.reclaim(now)
-}
-
-/// Publishes how long expired bytes have been waiting, and the engine's own figures, until stopped.
-pub(crate) async fn publish(service: Arc<Service>, stop: CancellationToken) {
-    let mut ticks = interval(PUBLISH_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        let task = Arc::clone(&service);
-        let health = tokio::task::spawn_blocking(move || task.engine.health(task.clock.now())).await;
-        let Ok(Health { oldest_unreclaimed, gauges, .. }) = health else { continue };
-        service.metrics.retention_oldest_seconds.set(oldest_unreclaimed.as_secs_f64());
-        service.metrics.tail_bytes.set(service.topics.tail_bytes() as f64);
-        for (name, value) in gauges {
-            // The engine's own, from a closed set: once a second, off the hot path.
-            metrics::gauge!("wardline_engine", "figure" => name).set(value);
-        }
-    }
 }
 
 /// Carries on the rewriting of expiry until stopped: what is left from before, then what is told.
@@ -143,7 +127,7 @@ async fn rewrite(service: &Service, conversation: ConversationId) {
 }
 
 /// The broker itself: the command needs no membership.
-fn nobody() -> Arc<Actor> {
+pub(crate) fn nobody() -> Arc<Actor> {
     Arc::new(Actor {
         tenant: TenantId::new([0; 16]),
         user: UserId::new([0; 16]),

@@ -83,10 +83,13 @@ impl Service {
     pub(crate) fn authenticate(&self, token: &Token) -> Result<Identity, Refusal> {
         // Not held while a signature is computed.
         let verifier = Arc::clone(&self.verifier.read());
-        verifier.verify(&token.0, self.clock.now()).map_err(|error| match error {
+        let now = self.clock.now();
+        let identity = verifier.verify(&token.0, now).map_err(|error| match error {
             TokenError::Expired => Refusal::new(Code::TokenExpired, "the token has expired"),
             error => Refusal::new(Code::Unauthenticated, error.to_string()),
-        })
+        })?;
+        self.metrics.token_ahead.set(identity.not_before.since(now).as_secs_f64());
+        Ok(identity)
     }
 
     /// Who somebody with this identity is, on this device.
@@ -243,11 +246,11 @@ impl Service {
         match tokio::task::spawn_blocking(move || read(&service)).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => {
-                tracing::error!(%error, "the store could not be read");
+                tracing::error!(code = "store-unreadable", %error, "the store could not be read");
                 Err(Refusal::internal())
             }
             Err(error) => {
-                tracing::error!(%error, "a read of the store ended early");
+                tracing::error!(code = "store-read-ended", %error, "a read of the store ended early");
                 Err(Refusal::internal())
             }
         }

@@ -35,9 +35,20 @@ impl Budget {
 pub(crate) struct Frame {
     /// A `PushFrame` with its length, ready to be written.
     pub(crate) bytes: Bytes,
+    /// When it was published.
+    pub(crate) time: Timestamp,
     /// From when on it must not be sent.
     pub(crate) expires: Timestamp,
     /// Whether it goes on the urgent lane as well.
+    pub(crate) urgent: bool,
+}
+
+/// When an entry was published, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    /// The broker's time of it.
+    pub(crate) time: Timestamp,
+    /// Whether it is urgent.
     pub(crate) urgent: bool,
 }
 
@@ -131,6 +142,12 @@ impl Ring {
         copied
     }
 
+    /// When the entry at `seq` was published, if it is here.
+    pub(crate) fn stamp(&self, seq: Seq) -> Option<Stamp> {
+        let index = usize::try_from(seq.0.checked_sub(self.first.0)?).ok()?;
+        self.frames.get(index).map(|frame| Stamp { time: frame.time, urgent: frame.urgent })
+    }
+
     fn end(&self) -> Seq {
         Seq(self.first.0 + self.frames.len() as u64)
     }
@@ -160,7 +177,8 @@ mod tests {
     use super::*;
 
     fn frame(byte: u8, length: usize, expires: u64, urgent: bool) -> Frame {
-        Frame { bytes: Bytes::from(vec![byte; length]), expires: Timestamp(expires), urgent }
+        let (bytes, time) = (Bytes::from(vec![byte; length]), Timestamp(u64::from(byte)));
+        Frame { bytes, time, expires: Timestamp(expires), urgent }
     }
 
     #[test]
@@ -180,6 +198,18 @@ mod tests {
         out.clear();
         let copied = ring.copy(Seq(7), Timestamp(0), false, 100, &mut out);
         assert_eq!((copied, out.len()), (Copied { through: Seq(7), frames: 0 }, 0));
+    }
+
+    #[test]
+    fn tells_when_an_entry_was_published_while_it_is_here() {
+        let mut ring = Ring::new(100, Arc::new(Budget::new(1000)));
+        ring.push(Seq(5), frame(50, 1, 99, false));
+        ring.push(Seq(6), frame(60, 1, 99, true));
+        assert_eq!(ring.stamp(Seq(5)), Some(Stamp { time: Timestamp(50), urgent: false }));
+        assert_eq!(ring.stamp(Seq(6)), Some(Stamp { time: Timestamp(60), urgent: true }));
+        assert_eq!((ring.stamp(Seq(4)), ring.stamp(Seq(7))), (None, None));
+        ring.forget_through(Seq(5));
+        assert_eq!(ring.stamp(Seq(5)), None);
     }
 
     #[test]

@@ -103,6 +103,21 @@ fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
     std::fs::read(path).map_err(|source| TlsError::Read { key, path: path.into(), source })
 }
 
+/// Until when the leaf of a chain is good, as time since the Unix epoch, to the second; `None` if that cannot be told.
+pub fn valid_until(chain: &[CertificateDer<'_>]) -> Option<Duration> {
+    let expired = |at| validity(chain, Duration::from_secs(at)) == Validity::Expired;
+    // Certificates end before the year 2242, or say that they have no end.
+    let (mut good, mut late) = (0u64, 1 << 33);
+    if chain.is_empty() || expired(good) || !expired(late) {
+        return None;
+    }
+    while late - good > 1 {
+        let middle = good.midpoint(late);
+        if expired(middle) { late = middle } else { good = middle }
+    }
+    Some(Duration::from_secs(good))
+}
+
 /// Whether the leaf of a chain is good at `time`, given as time since the Unix epoch.
 ///
 /// Only its dates are judged: whether clients trust it is theirs to say.

@@ -17,7 +17,7 @@ use wardline_storage::model::ReceiptKind;
 
 use crate::bell::{News, Subscription};
 use crate::receipts::{Receipts, Version};
-use crate::tail::{Budget, Copied, Frame, Ring};
+use crate::tail::{Budget, Copied, Frame, Ring, Stamp};
 
 /// The topics, by conversation.
 pub(crate) struct Topics {
@@ -79,6 +79,11 @@ impl Topics {
                 topic.state.write().ring.sweep(now);
             }
         }
+    }
+
+    /// How many conversations are followed.
+    pub(crate) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().len()).sum()
     }
 
     /// Bytes that all tails hold.
@@ -252,6 +257,11 @@ impl Topic {
     pub(crate) fn head(&self, subscription: &Subscription) -> Option<Seq> {
         let state = self.state.read();
         subscription.is_active().then_some(state.head)
+    }
+
+    /// When an entry was published, and whether it is urgent, if it is in the tail still.
+    pub(crate) fn stamp(&self, seq: Seq) -> Option<Stamp> {
+        self.state.read().ring.stamp(seq)
     }
 
     /// Copies entries after `after` to `out` until that holds `fill` bytes.

@@ -103,6 +103,11 @@ enum Stage {
 }
 
 impl Turns {
+    /// How many tasks wait for their turn.
+    pub(crate) fn len(&self) -> usize {
+        self.queue.lock().waiting.len()
+    }
+
     /// Nobody to serve yet.
     pub(crate) fn new() -> Arc<Self> {
         Arc::new_cyclic(|me| Self {

@@ -59,6 +59,7 @@ fn every_key_of_the_reference_file_takes_effect() {
             let name = format!("{section}.{key}");
             let candidates = match value {
                 toml::Value::Integer(n) => vec![(n + 1).to_string(), (n - 1).to_string()],
+                toml::Value::Boolean(on) => vec![(!on).to_string()],
                 value => {
                     let text = value.as_str().unwrap();
                     let more = ["2m", "50ms", "128KiB", "9s", "8GiB", "1MiB", "60d"].map(str::to_owned);
@@ -92,8 +93,11 @@ fn values_are_read_as_people_write_them() {
         [limits]
         payload = "128 KiB"
         connections = 1_000
-        [metrics]
+        [http]
         listen = ""
+        remote = true
+        [log]
+        filter = "warn,wardline_broker=debug"
     "#;
     let config = load(text, &[], &["limits.lanes=4"]).unwrap();
     assert_eq!(config.storage_engine, EngineChoice::Memory);
@@ -101,10 +105,24 @@ fn values_are_read_as_people_write_them() {
     assert_eq!(config.storage_reserve_bytes, 1 << 20);
     assert_eq!(config.listen, "[::1]:0".parse().unwrap());
     assert_eq!((config.limits.connections_max, config.limits.lanes_max), (1000, 4));
-    assert_eq!(config.metrics_listen, None);
+    assert_eq!(config.http_listen, None);
+    assert_eq!((config.http_remote, config.log_filter.as_str()), (true, "warn,wardline_broker=debug"));
     // The longest frame follows the longest payload.
     assert_eq!(config.limits.payload_bytes_max, 128 * 1024);
     assert_eq!(config.limits.frame_bytes_max - config.limits.payload_bytes_max, 16 * 1024);
+}
+
+#[test]
+fn pages_that_others_reach_must_be_asked_for() {
+    let refused = error("http.listen = \"0.0.0.0:9433\"", &[], &[]);
+    assert!(refused.contains("0.0.0.0:9433") && refused.contains("http.remote = true"), "{refused}");
+    let remote = load("http = { listen = \"0.0.0.0:9433\", remote = true }", &[], &[]).unwrap();
+    assert!(remote.http_remote);
+    load("", &[("WARDLINE_HTTP_REMOTE", "true"), ("WARDLINE_HTTP_LISTEN", "[::]:0")], &[]).unwrap();
+    let wrong = error("http.remote = \"yes\"", &[], &[]);
+    assert!(wrong.contains("true or false"), "{wrong}");
+    let wrong = error("log.filter = \"info,=\"", &[], &[]);
+    assert!(wrong.contains("levels in quotes"), "{wrong}");
 }
 
 #[test]
@@ -113,7 +131,7 @@ fn unknown_keys_are_refused_naming_where_and_the_nearest() {
         ("[limits]\n\npaylod = \"1KiB\"\n", ":3: unknown key limits.paylod;", "limits.payload"),
         ("[limit]\npayload = \"1KiB\"\n", ":2: unknown key limit.payload;", "limits.payload"),
         ("[retention]\npayload = \"1KiB\"\n", ":2: unknown key retention.payload;", "limits.payload"),
-        ("listen = \"127.0.0.1:1\"\n", ":1: unknown key listen;", "metrics.listen"),
+        ("listen = \"127.0.0.1:1\"\n", ":1: unknown key listen;", "http.listen"),
         ("[auth]\nissuer = \"a\"\n[auth.jwk]\nurl = 1\n", ":4: unknown key auth.jwk.url;", "auth."),
         ("[stop]\n[logging]\n", ":2: unknown key logging;", ""),
     ];
@@ -145,7 +163,7 @@ fn variables_that_are_not_configuration_are_left_alone() {
 #[test]
 fn wrong_types_and_ranges_are_refused_naming_value_range_and_source() {
     let in_file = [
-        ("[limits]\npayload = true\n", ":2: limits.payload = (a value of type boolean) is not allowed"),
+        ("[limits]\npayload = true\n", ":2: limits.payload = true is not allowed; it must be a size"),
         ("[limits]\npayload = \"2KiB\"\n", "a size like \"64KiB\", from 4 KiB to 4 MiB"),
         ("[limits]\npayload = \"64kb\"\n", "limits.payload = \"64kb\""),
         ("[limits]\nconnections = \"5\"\n", "a whole number from 1 to 1000000"),

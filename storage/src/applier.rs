@@ -109,6 +109,7 @@ impl Applier {
             mutations: batch.len(),
             apply: applied - started,
             commit: applied.elapsed(),
+            ..GroupStats::default()
         };
         self.state.committed(hot);
         Ok(GroupResult { verdicts, events: std::mem::take(&mut self.effects.events), stats })

@@ -230,8 +230,30 @@ pub struct Reclaimed {
 pub struct Health {
     /// For how long the oldest expired, replaced or deleted bytes have been waiting to be reclaimed.
     pub oldest_unreclaimed: Duration,
-    /// Named figures of the engine's own, for metrics.
-    pub gauges: Vec<(&'static str, f64)>,
+    /// Figures of the engine's own, for metrics: always the same ones.
+    pub figures: Vec<Figure>,
+}
+
+/// A figure of an engine's own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Figure {
+    /// As a metric is named, without the prefix: `<thing>_<unit>`, with `_total` if it only grows. Stable.
+    pub name: &'static str,
+    /// What it tells, in a sentence.
+    pub meaning: &'static str,
+    /// What tells figures of one name apart: a label and its value, from a closed set.
+    pub label: Option<(&'static str, &'static str)>,
+    /// How it stands.
+    pub value: Value,
+}
+
+/// How a figure stands.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value {
+    /// It goes up and down.
+    Gauge(f64),
+    /// It only grows, from zero when the engine was opened.
+    Counter(u64),
 }
 
 /// Where state lies. See the module's documentation for the rules.

@@ -92,10 +92,14 @@ impl Log for LocalLog {
         let thread = self.committer.lock().take();
         if !finished {
             let unfinished = self.queue.stop();
-            error!(waiting = unfinished.len(), "the committer did not finish in time");
+            error!(
+                code = "committer-late",
+                waiting = unfinished.len(),
+                "the committer did not finish in time"
+            );
             unfinished.into_iter().for_each(|reply| reply.send(Err(Lost)));
         } else if thread.is_some_and(|thread| thread.join().is_err()) {
-            error!("the committer panicked");
+            error!(code = "committer-panicked", "the committer panicked");
         }
     }
 }
@@ -142,7 +146,7 @@ impl<O: Observer> Committer<O> {
         if let Some(failure) = failure {
             let told = catch_unwind(AssertUnwindSafe(|| observer.failed(&failure)));
             if told.is_err() {
-                error!("the observer panicked when told that the engine failed");
+                error!(code = "observer-panicked", "the observer panicked when told that the engine failed");
             }
         }
         // The engine is let go of before `close` returns, so that the store can be opened again.
@@ -155,10 +159,14 @@ impl<O: Observer> Committer<O> {
             let result = self.applier.apply_group(self.group.iter().map(|waiting| &waiting.submission))?;
             // Durable from here on.
             assert_eq!(result.verdicts.len(), self.group.len(), "a verdict for each submission");
+            let (durable, mut stats) = (Instant::now(), result.stats);
             for (waiting, verdict) in self.group.drain(..).zip(result.verdicts) {
+                let is_urgent = waiting.submission.command.is_urgent();
+                let longest = if is_urgent { &mut stats.urgent } else { &mut stats.routine };
+                *longest = durable.saturating_duration_since(waiting.since).max(*longest);
                 waiting.reply.send(Ok(verdict));
             }
-            self.observer.committed(result.stats, result.events);
+            self.observer.committed(stats, result.events);
         }
         Ok(())
     }

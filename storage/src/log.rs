@@ -87,6 +87,10 @@ pub struct GroupStats {
     pub apply: std::time::Duration,
     /// Time spent in the engine's commit, sync included.
     pub commit: std::time::Duration,
+    /// From taking in the routine submission that waited longest until it was durable; zero: there was none.
+    pub routine: std::time::Duration,
+    /// The same of urgent ones.
+    pub urgent: std::time::Duration,
 }
 
 /// Decides order and durability.

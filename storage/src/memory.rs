@@ -13,7 +13,8 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 
 use crate::engine::{
-    Direction, Durability, Engine, EngineError, Health, KeyRange, Mutation, Reclaimed, Table, Visit,
+    Direction, Durability, Engine, EngineError, Figure, Health, KeyRange, Mutation, Reclaimed, Table, Value,
+    Visit,
 };
 use crate::id::Timestamp;
 
@@ -135,7 +136,13 @@ impl Engine for MemoryEngine {
         let state = self.state.read_recursive();
         let oldest = state.expiries.first().map_or(Duration::ZERO, |(expires, ..)| now.since(*expires));
         let records: usize = state.tables.iter().map(BTreeMap::len).sum();
-        Health { oldest_unreclaimed: oldest, gauges: vec![("records", records as f64)] }
+        let records = Figure {
+            name: "records",
+            meaning: "Records, expired ones that are not reclaimed included.",
+            label: None,
+            value: Value::Gauge(records as f64),
+        };
+        Health { oldest_unreclaimed: oldest, figures: vec![records] }
     }
 
     fn name(&self) -> &'static str {

@@ -35,9 +35,12 @@ pub struct Settings {
 /// A running broker.
 pub struct Broker {
     settings: Settings,
+    flags: Vec<String>,
     process: Running,
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where it serves its pages, if it does.
+    pub http: Option<SocketAddr>,
     /// From the start of its process until it was ready.
     pub ready_after: Duration,
 }
@@ -48,7 +51,15 @@ impl Broker {
     /// # Errors
     /// If it does not become ready; the log says why.
     pub fn start(settings: Settings, children: &Children) -> anyhow::Result<Self> {
-        Self::start_at(settings, SocketAddr::from(([127, 0, 0, 1], 0)), children)
+        Self::start_with(settings, Vec::new(), children)
+    }
+
+    /// The same, with more flags for `wardline serve`.
+    ///
+    /// # Errors
+    /// If it does not become ready; the log says why.
+    pub fn start_with(settings: Settings, flags: Vec<String>, children: &Children) -> anyhow::Result<Self> {
+        Self::start_at(settings, flags, SocketAddr::from(([127, 0, 0, 1], 0)), children)
     }
 
     /// Kills it (SIGKILL) and waits until it is gone.
@@ -61,7 +72,7 @@ impl Broker {
     /// # Errors
     /// If it does not become ready again.
     pub fn start_again(self, children: &Children) -> anyhow::Result<Self> {
-        Self::start_at(self.settings.clone(), self.address, children)
+        Self::start_at(self.settings.clone(), self.flags.clone(), self.address, children)
     }
 
     /// Its process id.
@@ -79,6 +90,11 @@ impl Broker {
         Ok(())
     }
 
+    /// Its name for `wardline-loadgen run --target`.
+    pub fn target(&self) -> String {
+        format!("dev:{}@{}", self.settings.data.display(), self.address)
+    }
+
     /// The arguments for a load generator that talks to it.
     pub fn client_arguments(&self) -> Vec<String> {
         let dev = self.settings.data.join("dev");
@@ -89,33 +105,43 @@ impl Broker {
             .into()
     }
 
-    fn start_at(settings: Settings, listen: SocketAddr, children: &Children) -> anyhow::Result<Self> {
+    fn start_at(
+        settings: Settings,
+        flags: Vec<String>,
+        listen: SocketAddr,
+        children: &Children,
+    ) -> anyhow::Result<Self> {
         let log = File::options().create(true).append(true).open(&settings.log);
         let log = log.with_context(|| format!("cannot write {}", settings.log.display()))?;
         let mut command = Command::new(&settings.program);
         command.args(["serve", "--dev", "--listen", &listen.to_string(), "--data"]).arg(&settings.data);
+        command.args(&flags);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let began = Instant::now();
         let process = children.spawn(&mut command)?;
         let stdout = process.stdout().context("the broker has no stdout")?;
-        let address = wait_ready(stdout).with_context(|| failure(&settings.log))?;
-        Ok(Self { settings, process, address, ready_after: began.elapsed() })
+        let (address, http) = wait_ready(stdout).with_context(|| failure(&settings.log))?;
+        Ok(Self { settings, flags, process, address, http, ready_after: began.elapsed() })
     }
 }
 
 /// Waits for the line that says where it listens; goes on reading after it, so that the pipe never fills.
-fn wait_ready(stdout: ChildStdout) -> anyhow::Result<SocketAddr> {
+fn wait_ready(stdout: ChildStdout) -> anyhow::Result<(SocketAddr, Option<SocketAddr>)> {
     let (found, ready) = mpsc::sync_channel(1);
     thread::spawn(move || {
+        let mut http = None;
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            if let Some(address) = line.strip_prefix("http on ") {
+                http = address.trim().parse::<SocketAddr>().ok();
+            }
             if let Some(address) = line.strip_prefix("listening on ") {
                 // Only the first one is waited for.
-                let _ = found.try_send(address.trim().parse::<SocketAddr>());
+                let _ = found.try_send(address.trim().parse::<SocketAddr>().map(|address| (address, http)));
             }
         }
     });
     match ready.recv_timeout(READY_DEADLINE) {
-        Ok(address) => address.context("the broker says that it listens, but not where"),
+        Ok(addresses) => addresses.context("the broker says that it listens, but not where"),
         Err(mpsc::RecvTimeoutError::Timeout) => bail!("not ready within {} s", READY_DEADLINE.as_secs()),
         Err(mpsc::RecvTimeoutError::Disconnected) => bail!("it ended before it was ready"),
     }

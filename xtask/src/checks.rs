@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use crate::cargo::Workspace;
-use crate::{prerequisites, say, tidy, torture};
+use crate::{observe, prerequisites, say, tidy, torture};
 
 /// A step: its name, cargo's arguments, and variables to set.
 struct Step {
@@ -68,6 +68,11 @@ pub fn run(workspace: &Workspace) -> anyhow::Result<bool> {
         failed.push("tidy: cargo xtask tidy".to_owned());
     }
     prerequisites::ensure()?;
+    prerequisites::ensure_prometheus()?;
+    say("--- dashboards and alerts");
+    if !observe::rules::check(&workspace.root)? {
+        failed.push("dashboards and alerts: cargo xtask observe".to_owned());
+    }
     workspace.announce_rocksdb();
     for step in STEPS {
         let began = Instant::now();

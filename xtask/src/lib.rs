@@ -7,11 +7,13 @@
 pub mod broker;
 pub mod cargo;
 pub mod checks;
+pub mod dashboards;
 pub mod defects;
 pub mod demo;
 pub mod drill;
 pub mod idle;
 pub mod machine;
+pub mod observe;
 pub mod package;
 pub mod prerequisites;
 pub mod process;

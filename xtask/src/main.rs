@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use xtask::cargo::Workspace;
 use xtask::process::Children;
-use xtask::{checks, defects, demo, drill, idle, package, tidy, torture};
+use xtask::{checks, dashboards, defects, demo, drill, idle, observe, package, tidy, torture};
 
 /// The project's chores.
 #[derive(Parser)]
@@ -17,6 +17,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
+    /// Writes Grafana's dashboards.
+    Dashboards,
     /// Plants defects one at a time, and checks that the tests see each.
     Defects,
     /// Replays a real messaging trace, kills the broker in the middle, and checks what everybody has.
@@ -25,6 +27,8 @@ enum Chore {
     Drill(drill::Options),
     /// Measures the broker's memory for each idle connection.
     Idle(idle::Options),
+    /// Watches a broker under load with a real Prometheus, and checks that every panel shows something.
+    Observe(observe::Options),
     /// Makes the Debian package.
     Package,
     /// Checks everything: format, lints, tests, documentation, house rules.
@@ -59,6 +63,11 @@ fn run(chore: Chore) -> anyhow::Result<bool> {
             children.end_on_signals()?;
             idle::run(&workspace, &options, &children)
         }
+        Chore::Observe(options) => {
+            children.end_on_signals()?;
+            observe::run(&workspace, &options, &children)
+        }
+        Chore::Dashboards => dashboards::write(&workspace.root).map(|()| true),
         Chore::Drill(options) => drill::run(&workspace, &options),
         Chore::Package => package::run(&workspace),
         Chore::Defects => defects::run(&workspace),

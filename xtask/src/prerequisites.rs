@@ -1,4 +1,4 @@
-//! What must be on the machine before RocksDB can be built: a C++ compiler and libclang.
+//! What must be on the machine before RocksDB can be built: a C++ compiler and libclang; and Prometheus, to be watched by.
 //!
 //! On Debian and its children, as root (a container, CI), what is missing is installed. Elsewhere the chore stops
 //! and says what is missing and how to get it, before cargo spends minutes to fail in a build script.
@@ -19,8 +19,8 @@ pub fn ensure() -> anyhow::Result<()> {
     if missing().is_empty() {
         return Ok(());
     }
-    if Path::new("/etc/debian_version").exists() && is_root() {
-        install()?;
+    if can_install() {
+        install(PACKAGES, "to build RocksDB")?;
     }
     let missing = missing();
     if !missing.is_empty() {
@@ -32,6 +32,44 @@ pub fn ensure() -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// Makes sure that Prometheus and its `promtool` are there.
+///
+/// # Errors
+/// If they are missing and cannot be installed; says what to do.
+pub fn ensure_prometheus() -> anyhow::Result<()> {
+    if has_prometheus() {
+        return Ok(());
+    }
+    if can_install() {
+        install(&["prometheus"], "to check dashboards and alerts")?;
+        // The package starts a service, which nobody asked for. Where there is no systemd it does not.
+        let stopped = Command::new("systemctl").args(["disable", "--now", "--quiet", "prometheus"]).status();
+        if stopped.is_ok_and(|status| !status.success()) {
+            crate::say(
+                "the service prometheus, which the package brings, may run: systemctl disable --now prometheus",
+            );
+        }
+    }
+    ensure!(
+        has_prometheus(),
+        "missing to check dashboards and alerts: prometheus and promtool. Debian, Ubuntu: apt-get install prometheus; \
+         elsewhere put the two programs of a release of Prometheus on the path"
+    );
+    Ok(())
+}
+
+fn has_prometheus() -> bool {
+    ["prometheus", "promtool"].iter().all(|program| {
+        let status =
+            Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        status.is_ok_and(|status| status.success())
+    })
+}
+
+fn can_install() -> bool {
+    Path::new("/etc/debian_version").exists() && is_root()
 }
 
 fn missing() -> Vec<&'static str> {
@@ -78,9 +116,9 @@ fn is_root() -> bool {
     ids.and_then(|ids| ids.split_whitespace().nth(1)) == Some("0")
 }
 
-fn install() -> anyhow::Result<()> {
-    crate::say(&format!("installing {} (needed to build RocksDB)", PACKAGES.join(" ")));
-    let install = [&["install", "--yes", "--no-install-recommends"], PACKAGES].concat();
+fn install(packages: &[&str], purpose: &str) -> anyhow::Result<()> {
+    crate::say(&format!("installing {} (needed {purpose})", packages.join(" ")));
+    let install = [&["install", "--yes", "--no-install-recommends"], packages].concat();
     for arguments in [&["update", "--quiet"][..], &install] {
         let status = Command::new("apt-get")
             .args(arguments)

@@ -66,6 +66,11 @@ impl Running {
         lock(&self.child).id()
     }
 
+    /// Whether it has ended by itself.
+    pub fn has_ended(&self) -> bool {
+        lock(&self.child).try_wait().is_ok_and(|status| status.is_some())
+    }
+
     /// Takes the pipe to its stdin.
     pub fn stdin(&self) -> Option<ChildStdin> {
         lock(&self.child).stdin.take()

@@ -34,6 +34,14 @@ fn a_tidy_file_has_no_finding() {
 }
 
 #[test]
+fn what_the_broker_logs_has_a_code() {
+    let event = |start: &str| format!("fn f() {{\n    tracing::warn!({start}\"the disk; is slow\");\n}}\n");
+    caught(&findings("broker/src/a.rs", &event("")), "has no code");
+    assert_eq!(findings("broker/src/a.rs", &event("code = \"slow-disk\", ")), Vec::<String>::new());
+    assert_eq!(findings("client/src/a.rs", &event("")), Vec::<String>::new());
+}
+
+#[test]
 fn a_header_is_there_and_has_the_right_length() {
     let long = "fn f() {}\n".repeat(rules::SHORT_LINES);
     caught(&findings_as_is("broker/src/a.rs", "fn f() {}\n"), "0 lines of `//!`");

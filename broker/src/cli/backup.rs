@@ -49,7 +49,7 @@ pub(super) struct Restore {
 
 /// Backs up the store, whether a broker runs or not.
 pub(super) fn backup(arguments: &Backup, open_engine: OpenEngine) -> anyhow::Result<()> {
-    super::log(false, "warn")?;
+    super::start_log("warn")?;
     let config = arguments.configuration.layered()?;
     if config.storage_engine == EngineChoice::Memory {
         bail!("the memory engine keeps nothing that could be backed up; set storage.engine = \"rocksdb\"");
@@ -130,7 +130,7 @@ pub(super) fn verify(arguments: &Verify) -> anyhow::Result<()> {
 
 /// Makes a data folder out of a backup.
 pub(super) fn restore(arguments: &Restore, open_engine: OpenEngine) -> anyhow::Result<()> {
-    super::log(false, "warn")?;
+    super::start_log("warn")?;
     let backup = find(&arguments.backup)?.pop().context("there is no backup")?;
     let manifest = Manifest::read(&backup)?;
     let open = |folder: &Path| {

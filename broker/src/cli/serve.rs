@@ -10,15 +10,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 use rustix::process::{getpriority_process, setpriority_process};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use wardline_broker::admin::{self, Admin};
 use wardline_broker::auth::Verifier;
 use wardline_broker::broker::{Broker, Ended};
 use wardline_broker::config::{Config, EngineChoice, Setting};
 use wardline_broker::dev::{self, Dev};
+use wardline_broker::http::Http;
+use wardline_broker::log::{self, Format, Levels};
 use wardline_broker::reload;
 use wardline_broker::settings::Tls;
 use wardline_broker::tls::{self, Validity};
@@ -52,6 +54,15 @@ enum LogFormat {
     Human,
     /// One JSON object a line.
     Json,
+}
+
+impl From<LogFormat> for Format {
+    fn from(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Human => Self::Human,
+            LogFormat::Json => Self::Json,
+        }
+    }
 }
 
 /// Where the configuration comes from: file, then environment (`WARDLINE_<SECTION>_<KEY>`), then flags.
@@ -136,7 +147,7 @@ pub(super) fn check_config(arguments: &CheckConfig) -> anyhow::Result<()> {
 /// Runs the broker until it is told to stop, or its store fails.
 pub(super) fn serve(arguments: Arguments, open_engine: OpenEngine) -> anyhow::Result<()> {
     let config = arguments.configuration.load()?;
-    super::log(matches!(arguments.log_format, LogFormat::Json), "info")?;
+    let levels = log::start(arguments.log_format.into(), &filter(&config))?;
     let (engine, (tls, verifier)) = if arguments.configuration.dev {
         std::fs::create_dir_all(&config.storage_path)
             .with_context(|| format!("cannot make the data folder {}", config.storage_path.display()))?;
@@ -144,6 +155,7 @@ pub(super) fn serve(arguments: Arguments, open_engine: OpenEngine) -> anyhow::Re
         let engine = open(&config, open_engine)?;
         Dev::of(&config.storage_path).prepare(now())?;
         tracing::warn!(
+            code = "development-keys",
             "DEVELOPMENT KEYS: whoever can read the data folder can be anybody; never use --dev in production"
         );
         (engine, credentials(&config)?)
@@ -154,7 +166,7 @@ pub(super) fn serve(arguments: Arguments, open_engine: OpenEngine) -> anyhow::Re
     warn_about(&tls);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().on_thread_start(give_way()).build()?;
-    let ended = runtime.block_on(run(config, tls, verifier, engine));
+    let ended = runtime.block_on(run(arguments.configuration, config, tls, verifier, engine, levels));
     // What is left by now has had its time.
     runtime.shutdown_timeout(Duration::from_millis(500));
     match ended? {
@@ -172,17 +184,27 @@ fn give_way() -> impl Fn() + Send + Sync + 'static {
     let own = getpriority_process(None);
     move || {
         if let Err(error) = own.and_then(|own| setpriority_process(None, own + NICER_BY)) {
-            tracing::debug!(%error, "the threads of sessions keep the committer's priority");
+            tracing::debug!(code = "same-priority", %error, "the threads of sessions keep the committer's priority");
         }
     }
 }
 
-async fn run(config: Config, tls: Tls, verifier: Verifier, engine: Arc<dyn Engine>) -> anyhow::Result<Ended> {
+async fn run(
+    configuration: Configuration,
+    config: Config,
+    tls: Tls,
+    verifier: Verifier,
+    engine: Arc<dyn Engine>,
+    levels: Levels,
+) -> anyhow::Result<Ended> {
     // Before the broker, so that a signal that comes while it starts is not lost.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    export_metrics(&config)?;
-    let name = engine.name();
+    let (certificate, shown) = watch::channel(tls.clone());
+    let pages = bind_pages(&config, shown, &levels).await?;
+    tokio::spawn(follow_filter(configuration, levels));
+    let (name, on_disk) = (engine.name(), config.storage_engine == EngineChoice::Rocksdb);
+    let data = on_disk.then(|| config.storage_path.clone());
     let hangup = signal(SignalKind::hangup())?;
     let (files, notice) = (files(&config), config.stop_notice);
     let (door, closing) = (open_door(&config), CancellationToken::new());
@@ -194,10 +216,21 @@ async fn run(config: Config, tls: Tls, verifier: Verifier, engine: Arc<dyn Engin
     let reloader = broker.reloader();
     let put = move |tls: Tls, verifier| {
         warn_about(&tls);
-        reloader.replace(&tls, verifier)
+        reloader.replace(&tls, verifier)?;
+        certificate.send_replace(tls);
+        Ok(())
     };
     tokio::spawn(reload::watch(files, hangup, reload::LOOK_EVERY, closing.clone(), put));
-    tracing::info!(%address, engine = name, version = env!("CARGO_PKG_VERSION"), "ready");
+    let readiness = broker.readiness(data);
+    // Served to the end, so that whoever asks hears that the broker is stopping.
+    let _serving = match pages {
+        Some(pages) => {
+            writeln!(io::stdout(), "http on {}", pages.address())?;
+            Some(pages.serve(readiness))
+        }
+        None => None,
+    };
+    tracing::info!(code = "ready", %address, engine = name, version = env!("CARGO_PKG_VERSION"), "ready");
     writeln!(io::stdout(), "listening on {address}")?;
     let why = tokio::select! {
         why = broker.failed() => Some(why),
@@ -205,6 +238,7 @@ async fn run(config: Config, tls: Tls, verifier: Verifier, engine: Arc<dyn Engin
         _ = interrupt.recv() => None,
     };
     if why.is_none() {
+        tracing::info!(code = "told-to-stop", "told to stop");
         broker.drain(notice).await;
     }
     let ended = broker.stop().await;
@@ -258,35 +292,63 @@ fn files(config: &Config) -> reload::Files {
 fn warn_about(tls: &Tls) {
     match tls::validity(&tls.chain, since_epoch()) {
         Validity::Expired => {
-            tracing::warn!("the server's certificate has expired: clients will refuse it; renew it")
+            tracing::warn!(
+                code = "certificate-expired",
+                "the server's certificate has expired: clients will refuse it; renew it"
+            )
         }
         Validity::NotYet => {
-            tracing::warn!("the server's certificate is not valid yet: check it, and this clock")
+            tracing::warn!(
+                code = "certificate-early",
+                "the server's certificate is not valid yet: check it, and this clock"
+            )
         }
         Validity::Valid => {
             if tls::validity(&tls.chain, since_epoch() + CERTIFICATE_WARNING) == Validity::Expired {
-                tracing::warn!("the server's certificate expires within 14 days: renew it");
+                tracing::warn!(
+                    code = "certificate-expires",
+                    "the server's certificate expires within 14 days: renew it"
+                );
             }
         }
     }
 }
 
-/// Serves the metrics to Prometheus, if that is on.
-fn export_metrics(config: &Config) -> anyhow::Result<()> {
-    let Some(address) = config.metrics_listen else { return Ok(()) };
-    // 50 µs to 13 s, and 1 to 4096, doubling.
-    let seconds: Vec<f64> = (0..19).map(|n| 50e-6 * f64::from(1 << n)).collect();
-    let counts: Vec<f64> = (0..13).map(|n| f64::from(1 << n)).collect();
-    PrometheusBuilder::new()
-        .with_http_listener(address)
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &seconds)
-        .and_then(|builder| builder.set_buckets_for_metric(Matcher::Suffix("_commands".into()), &counts))
-        .and_then(PrometheusBuilder::install)
-        .with_context(|| {
-            format!(
-                "cannot serve metrics on {address} (TCP): choose another metrics.listen, or \"\" for none"
-            )
-        })
+/// Binds the pages for operators, if they are on, and begins to record metrics.
+async fn bind_pages(
+    config: &Config,
+    tls: watch::Receiver<Tls>,
+    levels: &Levels,
+) -> anyhow::Result<Option<Http>> {
+    let Some(address) = config.http_listen else { return Ok(None) };
+    let pages = Http::bind(address, config.http_remote.then_some(tls)).await?;
+    levels.record();
+    Ok(Some(pages))
+}
+
+/// On SIGHUP, reads the log's filter anew.
+async fn follow_filter(configuration: Configuration, levels: Levels) -> anyhow::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    while hangup.recv().await.is_some() {
+        let read = configuration.load().and_then(|config| {
+            let filter = filter(&config);
+            levels.reload(&filter)?;
+            Ok(filter)
+        });
+        match read {
+            Ok(filter) => tracing::info!(code = "log-filter", filter, "the log's filter is read"),
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(code = "log-filter-bad", error, "the log's filter stays as it was");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What is logged: as the variable says, or else the configuration.
+fn filter(config: &Config) -> String {
+    std::env::var(log::VARIABLE).unwrap_or_else(|_| config.log_filter.clone())
 }
 
 pub(super) fn since_epoch() -> Duration {

@@ -21,6 +21,8 @@ enum Takes {
     Address(fn(&mut Config, std::net::SocketAddr)),
     AddressOrOff(fn(&mut Config, Option<std::net::SocketAddr>)),
     Text(fn(&mut Config, &str)),
+    Switch(fn(&mut Config, bool)),
+    Filter(fn(&mut Config, &str)),
     Engine(fn(&mut Config, EngineChoice)),
     /// Milliseconds.
     Time(RangeInclusive<u64>, fn(&mut Config, Duration)),
@@ -36,7 +38,7 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
-use Takes::{Address, AddressOrOff, Bytes, Count, Engine, Text, Time};
+use Takes::{Address, AddressOrOff, Bytes, Count, Engine, Filter, Switch, Text, Time};
 
 /// All keys, in the order of the reference file.
 #[rustfmt::skip] // One line a key: it is a table.
@@ -82,7 +84,9 @@ pub(super) const KEYS: &[Key] = &[
     Key { name: "limits.receipt_delay", takes: Time(0..=10 * SECOND, |c, v| c.limits.receipt_delay = v) },
     Key { name: "stop.notice", takes: Time(0..=MINUTE, |c, v| c.stop_notice = v) },
     Key { name: "stop.deadline", takes: Time(SECOND..=10 * MINUTE, |c, v| c.stop_deadline = v) },
-    Key { name: "metrics.listen", takes: AddressOrOff(|c, v| c.metrics_listen = v) },
+    Key { name: "http.listen", takes: AddressOrOff(|c, v| c.http_listen = v) },
+    Key { name: "http.remote", takes: Switch(|c, v| c.http_remote = v) },
+    Key { name: "log.filter", takes: Filter(|c, v| c.log_filter = v.into()) },
 ];
 
 impl Key {
@@ -117,6 +121,10 @@ impl Key {
             }
             .map(|address| put(config, address)),
             Text(put) => given.text().map(|text| put(config, text)),
+            Switch(put) => given.switch().map(|on| put(config, on)),
+            Filter(put) => {
+                given.text().filter(|text| crate::log::is_filter(text)).map(|text| put(config, text))
+            }
             Engine(put) => match given.text() {
                 Some("rocksdb") => Some(EngineChoice::Rocksdb),
                 Some("memory") => Some(EngineChoice::Memory),
@@ -143,6 +151,8 @@ impl Key {
                 "an IP address and a port in quotes, like \"127.0.0.1:9433\", or \"\" for off".into()
             }
             Text(_) => "text in quotes".into(),
+            Switch(_) => "true or false".into(),
+            Filter(_) => "levels in quotes, like \"info\" or \"info,wardline_broker::session=debug\"".into(),
             Engine(_) => "\"rocksdb\" or \"memory\"".into(),
             Time(range, _) => {
                 let show = |ms| humantime::format_duration(millis(ms));

@@ -114,6 +114,7 @@ fn given(value: &DeValue<'_>) -> Given {
         DeValue::String(text) => Given::Text(text.to_string()),
         // Another radix than ten is no number to `Given`, and so refused.
         DeValue::Integer(number) if number.radix() == 10 => Given::Integer(number.as_str().into()),
+        DeValue::Boolean(on) => Given::Switch(*on),
         other => Given::Other(other.type_str()),
     }
 }

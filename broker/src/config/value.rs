@@ -16,6 +16,8 @@ pub(super) enum Given {
     Text(String),
     /// By a file.
     Integer(String),
+    /// By a file.
+    Switch(bool),
     /// By a file; of a type that no key takes.
     Other(&'static str),
 }
@@ -25,6 +27,7 @@ impl fmt::Display for Given {
         match self {
             Self::Bare(text) | Self::Integer(text) => f.write_str(text),
             Self::Text(text) => write!(f, "{text:?}"),
+            Self::Switch(on) => write!(f, "{on}"),
             Self::Other(kind) => write!(f, "(a value of type {kind})"),
         }
     }
@@ -34,7 +37,15 @@ impl Given {
     pub(super) fn text(&self) -> Option<&str> {
         match self {
             Self::Bare(text) | Self::Text(text) => Some(text),
-            Self::Integer(_) | Self::Other(_) => None,
+            Self::Integer(_) | Self::Switch(_) | Self::Other(_) => None,
+        }
+    }
+
+    pub(super) fn switch(&self) -> Option<bool> {
+        match self {
+            Self::Switch(on) => Some(*on),
+            Self::Bare(text) => text.parse().ok(),
+            Self::Text(_) | Self::Integer(_) | Self::Other(_) => None,
         }
     }
 
@@ -49,7 +60,7 @@ impl Given {
     pub(super) fn count(&self) -> Option<u64> {
         match self {
             Self::Bare(text) | Self::Integer(text) => text.replace('_', "").parse().ok(),
-            Self::Text(_) | Self::Other(_) => None,
+            Self::Text(_) | Self::Switch(_) | Self::Other(_) => None,
         }
     }
 

@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 use wardline_storage::id::{ConversationId, Seq};
@@ -18,6 +19,7 @@ use super::follow::{self, Batch, Chunk, Followed, Follower};
 use super::state::{Found, Next, State};
 use super::writer::{Gone, Writer};
 use crate::bell::{Change, News, Slot};
+use crate::metrics::Held;
 use crate::receipts::Version;
 use crate::refusal::{Code, Refusal};
 use crate::topic::{Attachment, Tail};
@@ -29,6 +31,8 @@ const TURN_BYTES: usize = 8 * 1024;
 /// What is urgent is sent first.
 const URGENT_PRIORITY: i32 = 1;
 const ORDERED_PRIORITY: i32 = 0;
+/// A client that takes nothing for so long is counted as stalled.
+const STALLED_AFTER: Duration = Duration::from_secs(1);
 
 /// A read of the store that is under way.
 type Job = Pin<Box<dyn Future<Output = Result<Done, Refusal>> + Send>>;
@@ -85,6 +89,10 @@ struct Delivery {
     chunk: Option<Chunk>,
     ordered: Writer,
     urgent: Writer,
+    /// The client takes nothing.
+    stalled: Option<Held>,
+    /// There is something to be read from the store.
+    behind: Option<Held>,
 }
 
 impl Delivery {
@@ -109,6 +117,8 @@ impl Delivery {
             chunk: None,
             ordered: Writer::new(wire::ordered_header, ORDERED_PRIORITY),
             urgent: Writer::new(wire::urgent_header, URGENT_PRIORITY),
+            stalled: None,
+            behind: None,
         }
     }
 
@@ -123,8 +133,11 @@ impl Delivery {
             self.fill();
             // A chunk that was just taken makes room for the next one to be read while this one is written.
             self.start_job();
-            let patience = [&self.urgent, &self.ordered].map(|writer| writer.deadline(write_timeout));
-            let patience = patience.into_iter().flatten().min();
+            self.note_behind();
+            let waiting_since = self.waiting_since();
+            let patience =
+                if self.stalled.is_none() { STALLED_AFTER.min(write_timeout) } else { write_timeout };
+            let patience = waiting_since.map(|since| since + patience);
             let receipts_due = self.receipts_due.filter(|_| !self.ordered.is_pending());
             let (ordered, urgent) = (&mut self.ordered, &mut self.urgent);
             tokio::select! {
@@ -146,9 +159,33 @@ impl Delivery {
                 () = self.follower.bell.wait() => {}
                 () = until(receipts_due), if receipts_due.is_some() => {}
                 () = until(patience), if patience.is_some() => {
-                    return Some(Refusal::new(Code::SlowReader, "a delivery lane was left unread for too long"));
+                    // Something may have been taken since patience began.
+                    let owed = self.waiting_since().map_or(Duration::ZERO, |since| since.elapsed());
+                    if owed >= write_timeout {
+                        let text = "a delivery lane was left unread for too long";
+                        return Some(Refusal::new(Code::SlowReader, text));
+                    }
+                    if owed >= STALLED_AFTER && self.stalled.is_none() {
+                        self.stalled = Some(Held::new(&self.session.service.metrics.sessions_stalled));
+                    }
                 }
             }
+        }
+    }
+
+    /// Since when the client has been taking nothing of what waits for it. One that takes something again is not stalled.
+    fn waiting_since(&mut self) -> Option<Instant> {
+        let since = [&self.urgent, &self.ordered].into_iter().filter_map(Writer::waiting_since).min();
+        if self.stalled.is_some() && since.is_none_or(|since| since.elapsed() < STALLED_AFTER) {
+            self.stalled = None;
+        }
+        since
+    }
+
+    fn note_behind(&mut self) {
+        let is_behind = self.state.is_behind();
+        if is_behind != self.behind.is_some() {
+            self.behind = is_behind.then(|| Held::new(&self.session.service.metrics.sessions_behind));
         }
     }
 
@@ -287,6 +324,7 @@ impl Delivery {
                 continue;
             };
             let (service, user) = (Arc::clone(&self.session.service), self.follower.user);
+            service.metrics.lag_entries.record((up_to.0 - after.0) as f64);
             return Some(Box::pin(async move {
                 let read = move |service: &crate::service::Service| {
                     follow::read_chunk(service, user, conversation, slot, after, up_to).map(Done::Chunk)
@@ -327,7 +365,7 @@ impl Delivery {
                     Some(next) if !full => self.loading = Some(Some(next)),
                     next => {
                         if next.is_some() {
-                            tracing::warn!(session = %self.session.id, "follows as many conversations as it may");
+                            tracing::warn!(code = "follows-too-many", session = %self.session.id, "follows as many conversations as it may");
                         }
                         self.resume = HashMap::new();
                         self.state.loaded();
@@ -435,7 +473,7 @@ impl Delivery {
             let (topic, subscription) = (tie.attachment.topic(), tie.attachment.subscription());
             let (version, copied) = topic.copy_receipts(subscription, tie.receipts, fill, out);
             tie.receipts = version;
-            self.session.service.metrics.receipts.increment(copied);
+            self.session.service.metrics.receipts_pushed.increment(copied);
             if out.len() >= fill {
                 self.receipt_news.insert(slot);
             }

@@ -102,6 +102,7 @@ async fn admit(service: &Arc<Service>, hello: Hello) -> Result<Admitted, Option<
     register(service, &caller).await.map_err(Some)?;
     let session = Session {
         id: SessionId(rand::random()),
+        opened: service.clock.now(),
         service: Arc::clone(service),
         caller,
         bell: Arc::new(Bell::new(service.limits.conversations_max)),
@@ -110,7 +111,7 @@ async fn admit(service: &Arc<Service>, hello: Hello) -> Result<Admitted, Option<
     };
     let actor = &session.caller.actor;
     tracing::info!(
-        session = %session.id, tenant = %actor.tenant, user = %actor.user, device = %actor.device,
+        code = "session-opened", session = %session.id, tenant = %actor.tenant, user = %actor.user, device = %actor.device,
         client = hello.client, "session opened"
     );
     Ok((Arc::new(session), (!hello.publish_only).then_some(hello.resume)))

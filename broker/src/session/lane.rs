@@ -12,10 +12,12 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use wardline_storage::command::{Command, Submission};
 use wardline_storage::log::{Completion, Reply};
 
 use super::Session;
 use super::reader::{self, FrameReader, Read};
+use super::timing::Timing;
 use crate::admission::EpochGate;
 use crate::refusal::{Code, Refusal};
 use crate::service::{Answer, Plan, Query};
@@ -50,6 +52,7 @@ pub(super) struct Lane {
     reads: JoinSet<(u64, Response)>,
     /// Reads that wait for one of `reads` to end.
     waiting_reads: VecDeque<(u64, Query)>,
+    timing: Timing,
     out: BytesMut,
 }
 
@@ -57,6 +60,7 @@ impl Lane {
     /// A lane on a stream that the client opened.
     pub(super) fn new(session: Arc<Session>, reader: FrameReader, stream: quinn::SendStream) -> Self {
         let (places, completions) = mpsc::channel(session.service.limits.lane_requests_max);
+        let timing = Timing::new(session.opened);
         Self {
             session,
             reader,
@@ -68,6 +72,7 @@ impl Lane {
             commands: 0,
             reads: JoinSet::new(),
             waiting_reads: VecDeque::new(),
+            timing,
             out: BytesMut::new(),
         }
     }
@@ -149,10 +154,13 @@ impl Lane {
             .and_then(|()| service.plan(&self.session.caller, request));
         let refused = match planned {
             Ok(Plan::Read(query)) => return self.read(id, query),
-            Ok(Plan::Submit(submission)) => match self.places.clone().try_reserve_owned() {
-                Ok(place) => service.admission.submit(submission, Reply { ticket: id, place }),
-                Err(_) => Err(service.admission.retry()),
-            },
+            Ok(Plan::Submit(submission)) => {
+                self.time(&submission);
+                match self.places.clone().try_reserve_owned() {
+                    Ok(place) => service.admission.submit(submission, Reply { ticket: id, place }),
+                    Err(_) => Err(service.admission.retry()),
+                }
+            }
             Err(refusal) => Err(refusal),
         };
         match refused {
@@ -164,6 +172,18 @@ impl Lane {
                 self.answer(id, Response::Refused(refusal));
             }
         }
+    }
+
+    /// Takes from a receipt how long messages took.
+    fn time(&mut self, submission: &Submission) {
+        let Command::Acknowledge(acknowledge) = &submission.command else { return };
+        if !self.timing.wants(acknowledge, submission.time) {
+            return;
+        }
+        let service = &self.session.service;
+        let topic = service.topics.find(acknowledge.conversation);
+        let stamp = |seq| topic.as_ref().and_then(|topic| topic.stamp(seq));
+        self.timing.hear(acknowledge, submission.time, stamp, &service.metrics);
     }
 
     fn renew(&mut self, id: u64, token: &Token) {
@@ -199,7 +219,7 @@ impl Lane {
             Ok((id, response)) => self.answer(id, response),
             Err(error) => {
                 // Its request id is lost with it, so the client can only be told to start afresh.
-                tracing::error!(session = %self.session.id, %error, "a read failed");
+                tracing::error!(code = "read-failed", session = %self.session.id, %error, "a read failed");
                 self.session.ending.end(Refusal::internal());
             }
         }
@@ -221,7 +241,8 @@ impl Lane {
         if refusal.code == Code::FrameTimeout {
             self.reader.stop(refusal.code);
         } else {
-            tracing::info!(session = %self.session.id, code = refusal.code.label(), "protocol violated");
+            let refusal_code = refusal.code.label();
+            tracing::info!(code = "protocol-violated", session = %self.session.id, refusal_code, "protocol violated");
             self.session.ending.end(refusal);
         }
         self.close();

@@ -10,6 +10,8 @@ mod hello;
 mod lane;
 mod reader;
 mod state;
+mod timing;
+mod traffic;
 mod writer;
 
 use std::fmt;
@@ -19,12 +21,13 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 use wardline_storage::id::Timestamp;
 
 use crate::bell::Bell;
 use crate::farewell;
+use crate::metrics::Held;
 use crate::refusal::{Code, Refusal};
 use crate::registry::Present;
 use crate::service::{Caller, Service};
@@ -32,6 +35,7 @@ use crate::turns::Task;
 use crate::wire::{self, Token, Welcome};
 use lane::Lane;
 use reader::FrameReader;
+use traffic::Traffic;
 
 /// Longest time for answers that are owed, once a session ends.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -84,6 +88,8 @@ impl fmt::Display for SessionId {
 /// What the tasks of a session share.
 struct Session {
     id: SessionId,
+    /// When it was opened, by the broker's time.
+    opened: Timestamp,
     service: Arc<Service>,
     caller: Caller,
     bell: Arc<Bell>,
@@ -143,7 +149,8 @@ pub(crate) async fn serve(
         Err(failed) => {
             let Some(refusal) = &failed.refusal else { return };
             service.metrics.refused(refusal.code);
-            tracing::info!(code = refusal.code.label(), "no session was opened");
+            let refusal_code = refusal.code.label();
+            tracing::info!(code = "session-refused", refusal_code, "no session was opened");
             if let Some(stream) = failed.stream {
                 let mut out = BytesMut::new();
                 wire::refusal(failed.request_id, refusal.clone(), &mut out);
@@ -168,7 +175,8 @@ async fn run(
         ending: Arc::clone(&session.ending),
     };
     service.registry.join(session.caller.actor.user, present);
-    service.metrics.sessions.increment(1);
+    service.metrics.sessions_opened.increment(1);
+    let _open = Held::new(&service.metrics.sessions);
     let delivery = resume.map(|resume| {
         let work = deliver::run(Arc::clone(&session), connection.clone(), Arc::clone(&driver), resume);
         let (task, end) = driver.beside(work);
@@ -180,11 +188,11 @@ async fn run(
     wait(&session, connection, &mut lanes, stop).await;
 
     service.registry.leave(session.caller.actor.user, &session.bell);
-    service.metrics.sessions.decrement(1);
+    service.metrics.ended(session.ending.reason().map(|reason| reason.code));
     if session.ending.reason().is_some() {
         let left = async { while lanes.join_next().await.is_some() {} };
         if timeout(DRAIN_TIMEOUT, left).await.is_err() {
-            tracing::warn!(session = %session.id, "answers could not be sent before the session ended");
+            tracing::warn!(code = "answers-unsent", session = %session.id, "answers could not be sent before the session ended");
         }
     }
     lanes.shutdown().await;
@@ -197,7 +205,7 @@ async fn run(
     }
     // Without a reason of the broker's own, the client left or its connection was lost.
     let why = session.ending.reason().map_or("left", |reason| reason.code.label());
-    tracing::info!(session = %session.id, why, "session ended");
+    tracing::info!(code = "session-ended", session = %session.id, why, "session ended");
 }
 
 /// Takes new lanes until the session ends.
@@ -209,8 +217,12 @@ async fn wait(
 ) {
     let expired = session.expired();
     tokio::pin!(expired);
+    let mut traffic = Traffic::new(connection, &session.service.metrics);
+    let mut looks = interval_at(Instant::now() + traffic::LOOK_EVERY, traffic::LOOK_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
+            _ = looks.tick() => traffic.tell(),
             () = session.ending.ended() => return,
             () = stop.cancelled() => return session.ending.end(parting(&session.service)),
             () = &mut expired => {

@@ -200,6 +200,11 @@ impl State {
         }
     }
 
+    /// Whether anything is to be read from the engine.
+    pub(super) fn is_behind(&self) -> bool {
+        self.reading.is_some() || !self.behind.is_empty()
+    }
+
     /// Once, when the backlog of the session's beginning was sent: how many entries it had.
     pub(super) fn caught_up(&mut self) -> Option<u64> {
         let now = self.loaded && self.in_backlog == 0 && !self.told_caught_up;

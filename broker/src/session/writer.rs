@@ -3,8 +3,6 @@
 //! Frames are gathered into one flat buffer and written at once. Remembers when the client last took something, so
 //! that one who stops reading is noticed.
 
-use std::time::Duration;
-
 use bytes::{Buf, BytesMut};
 use tokio::time::Instant;
 
@@ -76,9 +74,9 @@ impl Writer {
         Ok(())
     }
 
-    /// When the client's patience with us is up, if it owes progress.
-    pub(super) fn deadline(&self, write_timeout: Duration) -> Option<Instant> {
-        self.waiting_since.filter(|_| self.is_pending()).map(|since| since + write_timeout)
+    /// Since when the client has been owing progress, if it does.
+    pub(super) fn waiting_since(&self) -> Option<Instant> {
+        self.waiting_since.filter(|_| self.is_pending())
     }
 
     /// Gives the buffer's memory back, if it is empty.

@@ -99,7 +99,7 @@ pub(crate) fn with_keys() -> TempDir {
         tls = { certificate = "keys/dev/server.pem", key = "keys/dev/server-key.pem" }
         auth = { jwks = "keys/dev/jwks.json", issuer = "wardline-dev" }
         listen.address = "127.0.0.1:0"
-        metrics.listen = ""
+        http.listen = ""
     "#;
     fs::write(folder.path().join("wardline.toml"), config).unwrap();
     folder

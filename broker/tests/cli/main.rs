@@ -170,9 +170,9 @@ fn a_port_that_is_taken_is_named() {
     fails(folder, &serve, 1, &[&address, "UDP", "--listen"]);
 
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let set = format!("metrics.listen={}", taken.local_addr().unwrap());
+    let set = format!("http.listen={}", taken.local_addr().unwrap());
     let serve = [&["serve", "--dev", "--listen", "127.0.0.1:0", "--set", &set][..], &memory].concat();
-    fails(folder, &serve, 1, &["metrics", "TCP", "metrics.listen"]);
+    fails(folder, &serve, 1, &["http", "TCP", "http.listen"]);
 }
 
 #[test]

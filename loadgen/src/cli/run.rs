@@ -19,7 +19,7 @@ use crate::dialler::Dialler;
 use crate::environment::{Asked, capture};
 use crate::progress::{Progress, say};
 use crate::result::{Repeat, RunResult, SCHEMA};
-use crate::run::Run;
+use crate::run::{Run, exported};
 use crate::workload::{Rate, Workload};
 
 /// Publishes of one client without an answer: the broker's own bound.
@@ -61,6 +61,9 @@ pub struct Arguments {
     /// The broker's data folder, to time syncs on its file system.
     #[arg(long, value_name = "DIR")]
     broker_data: Option<PathBuf>,
+    /// Where to serve the generator's own figures to Prometheus while it runs: IP address and TCP port.
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<std::net::SocketAddr>,
     /// The broker's configuration file, to keep with the result.
     #[arg(long, value_name = "FILE")]
     broker_config: Option<PathBuf>,
@@ -72,6 +75,9 @@ pub struct Arguments {
 /// If it could not be tried.
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let run = plan(&arguments)?;
+    if let Some(address) = arguments.metrics {
+        exported::serve(address)?;
+    }
     if let Some(out) = &arguments.out {
         prepare(out)?;
     }

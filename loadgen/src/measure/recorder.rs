@@ -177,9 +177,10 @@ impl Recorder {
         }
     }
 
-    /// The 99th percentile of the second that is not yet closed.
-    pub fn p99_us(&self, name: Name) -> u64 {
-        self.series[name as usize].as_ref().map_or(0, |series| series.second.value_at_quantile(0.99))
+    /// A quantile of the second that is not yet closed; `None` if nothing was recorded in it.
+    pub fn quantile_us(&self, name: Name, quantile: f64) -> Option<u64> {
+        let series = self.series[name as usize].as_ref().filter(|series| !series.second.is_empty())?;
+        Some(series.second.value_at_quantile(quantile))
     }
 
     /// Messages acknowledged and delivered in the second that is not yet closed.

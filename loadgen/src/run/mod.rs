@@ -5,6 +5,7 @@
 //! up fails the run. One thread: the clients' work is many small steps, and the broker gets the other cores.
 
 mod clock;
+pub mod exported;
 mod offer;
 mod person;
 mod phase;
@@ -21,6 +22,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::bail;
 use tokio_util::sync::CancellationToken;
 
+use self::exported::Exported;
 use self::offer::Load;
 use self::phase::{Ending, Phase, Played, Watch};
 use self::set_up::Scene;
@@ -139,7 +141,7 @@ impl Run {
         let stage = scene.stage.clone();
         scene.tasks.spawn_local(reading::read(stage.clone()));
         let broker = self.broker_pid.map(Process::with_id);
-        let watch = Watch { stage: &stage, broker, progress, stop };
+        let watch = Watch { stage: &stage, broker, progress, stop, exported: Exported::new() };
         let mut repeat = Repeat::default();
         let stream = u64::from(number) << 32;
         let load = match self.alone(&watch, seed, stream, &mut repeat).await? {

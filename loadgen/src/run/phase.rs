@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::exported::Exported;
 use super::offer::{self, Load, Offer};
 use super::stage::Stage;
 use super::usage::{Machine, Process, Used};
@@ -100,6 +101,7 @@ pub(crate) struct Watch<'a> {
     pub(crate) broker: Option<Process>,
     pub(crate) progress: &'a Progress,
     pub(crate) stop: &'a CancellationToken,
+    pub(crate) exported: Exported,
 }
 
 /// What was used when a second, or the measured time, began.
@@ -276,6 +278,7 @@ impl Watch<'_> {
             generator_resident_bytes: now.generator.resident_bytes,
             ..Second::default()
         };
+        self.exported.tell_second(&self.stage.recorder.borrow(), &second);
         self.stage.recorder.borrow_mut().close_second(lasted, second)?;
         Ok(now)
     }
@@ -329,6 +332,7 @@ impl Watch<'_> {
     }
 
     fn tell(&self, phase: &'static str, rest: Duration, lasted_s: f64) {
+        self.exported.tell(self.stage);
         let recorder = self.stage.recorder.borrow();
         let failed = self.stage.totals.failed.get();
         let backlog = self.stage.backlog();
@@ -338,7 +342,8 @@ impl Watch<'_> {
                 "{:.0} acked/s, {:.0} delivered/s, p99 {:.1} ms, ",
                 acked as f64 / lasted_s,
                 delivered as f64 / lasted_s,
-                recorder.p99_us(Name::DeliverService).max(recorder.p99_us(Name::PublishAckService)) as f64
+                p99_us(&recorder, Name::DeliverService).max(p99_us(&recorder, Name::PublishAckService))
+                    as f64
                     / 1e3,
             )
         } else {
@@ -347,6 +352,10 @@ impl Watch<'_> {
         self.progress
             .live(&format!("{phase}: {rates}backlog {backlog}, errors {failed}, {}s to go", rest.as_secs()));
     }
+}
+
+fn p99_us(recorder: &Recorder, name: Name) -> u64 {
+    recorder.quantile_us(name, 0.99).unwrap_or(0)
 }
 
 /// Notices that nothing happens although something should.

@@ -18,11 +18,12 @@ use wardline_storage::engine::{
 use wardline_storage::id::Timestamp;
 
 use crate::expiry_filter::{Expiry, Factory};
+use crate::figures::{self, WalTime};
 use crate::garbage::Heap;
 use crate::open::{self, OpenError};
 use crate::options::{self, Options};
 use crate::synced::Synced;
-use crate::{gauges, value};
+use crate::value;
 
 /// State in a folder, through RocksDB.
 pub struct RocksEngine {
@@ -33,6 +34,10 @@ pub struct RocksEngine {
     pub(crate) writer: Mutex<Writer>,
     /// Held by the one reclaim that runs.
     pub(crate) reclaiming: Mutex<()>,
+    pub(crate) chosen: Options,
+    /// Shares the counters that the database keeps.
+    pub(crate) statistics: rocksdb::Options,
+    pub(crate) wal_time: WalTime,
     cache: Cache,
 }
 
@@ -64,7 +69,9 @@ impl RocksEngine {
             }
             ColumnFamilyDescriptor::new(table.name(), tuned)
         });
-        let (db, synced) = open::open(path, options::database(&options), tables.into())?;
+        let database = options::database(&options);
+        let statistics = database.clone();
+        let (db, synced) = open::open(path, database, tables.into())?;
         let engine = Self {
             db,
             path: path.to_owned(),
@@ -72,6 +79,9 @@ impl RocksEngine {
             garbage,
             writer: Mutex::new(Writer { failed: false, buffer: Vec::new(), synced }),
             reclaiming: Mutex::default(),
+            chosen: options,
+            statistics,
+            wal_time: WalTime::default(),
             cache,
         };
         for table in Table::ALL {
@@ -174,7 +184,8 @@ impl Engine for RocksEngine {
                 }
             }
         }
-        self.db.write_opt(writes, &options::write(durability)).map_err(|error| failure(DOING, error))?;
+        let options = options::write(durability);
+        self.wal_time.of(|| self.db.write_opt(writes, &options)).map_err(|error| failure(DOING, error))?;
         writer.failed = false;
         if durability == Durability::Synced {
             writer.synced.note(self.db.latest_sequence_number());
@@ -200,7 +211,7 @@ impl Engine for RocksEngine {
 
     fn health(&self, now: Timestamp) -> Health {
         self.garbage.hear(now);
-        Health { oldest_unreclaimed: self.garbage.oldest(now), gauges: gauges::read(self, &self.cache) }
+        Health { oldest_unreclaimed: self.garbage.oldest(now), figures: figures::read(self, &self.cache) }
     }
 
     fn name(&self) -> &'static str {

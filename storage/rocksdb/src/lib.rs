@@ -8,8 +8,8 @@
 
 mod engine;
 mod expiry_filter;
+mod figures;
 mod garbage;
-mod gauges;
 mod open;
 mod options;
 mod reclaim;

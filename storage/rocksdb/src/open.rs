@@ -169,7 +169,7 @@ fn takes_direct_io(path: &Path) -> bool {
     // If it is left behind, the next start removes it.
     let _ = std::fs::remove_file(&probe);
     if let Err(error) = &opened {
-        tracing::info!(%error, "the file system takes no direct writes: table files go through the page cache");
+        tracing::info!(code = "no-direct-io", %error, "the file system takes no direct writes: table files go through the page cache");
     }
     opened.is_ok()
 }

@@ -3,6 +3,7 @@
 //! Invariants: nothing acknowledged is lost or silently skipped at recovery; memory and log space are bounded;
 //! nothing is compressed. Names refer to RocksDB 11 (`include/rocksdb/options.h` documents each).
 
+use rocksdb::statistics::StatsLevel;
 use rocksdb::{
     BlockBasedOptions, Cache, CompactOptions, DBCompressionType, DBRecoveryMode, FlushOptions, LogLevel,
     ReadOptions, WriteOptions,
@@ -84,6 +85,9 @@ pub(crate) fn database(chosen: &Options) -> rocksdb::Options {
     options.set_keep_log_file_num(4);
     options.set_stats_dump_period_sec(0);
     options.set_stats_persist_period_sec(0);
+    // Counters only: timers would read the clock for every look-up.
+    options.enable_statistics();
+    options.set_statistics_level(StatsLevel::ExceptHistogramOrTimers);
     options
 }
 

@@ -44,7 +44,7 @@ impl Synced {
         note[8..].copy_from_slice(&(!write).to_be_bytes());
         if let Err(error) = self.file.write_all_at(&note, 0) {
             // The older note holds as well, it only says less; and the commit is durable.
-            tracing::warn!(%error, "how far the store is durable cannot be noted");
+            tracing::warn!(code = "note-unwritten", %error, "how far the store is durable cannot be noted");
         }
     }
 }
@@ -77,7 +77,7 @@ impl AsFound {
         match link_all(store, &beside).and_then(|()| fs::rename(&beside, &folder)) {
             Ok(()) => Some(Self { folder }),
             Err(error) => {
-                tracing::warn!(%error, "the store's files cannot be linked; if it is damaged, RocksDB may change it");
+                tracing::warn!(code = "files-unlinked", %error, "the store's files cannot be linked; if it is damaged, RocksDB may change it");
                 None
             }
         }
@@ -86,7 +86,7 @@ impl AsFound {
     /// Removes the links.
     pub(crate) fn discard(self) {
         if let Err(error) = fs::remove_dir_all(&self.folder) {
-            tracing::warn!(folder = %self.folder.display(), %error, "links to old files cannot be removed");
+            tracing::warn!(code = "links-left", folder = %self.folder.display(), %error, "links to old files cannot be removed");
         }
     }
 

@@ -40,6 +40,8 @@ struct State {
 pub(super) struct Waiting {
     pub(super) submission: Submission,
     pub(super) reply: Reply,
+    /// When it was taken in.
+    pub(super) since: Instant,
     weight: usize,
 }
 
@@ -66,7 +68,7 @@ impl Queue {
 
     /// Takes a submission in, or gives the reply back unsent.
     pub(super) fn push(&self, submission: Submission, reply: Reply) -> Result<(), (Refused, Reply)> {
-        let weight = submission.weight();
+        let (since, weight) = (Instant::now(), submission.weight());
         let urgent = submission.command.is_urgent();
         let commands_max = share(self.bounds.waiting_commands_max, urgent);
         let bytes_max = share(self.bounds.waiting_bytes_max, urgent);
@@ -79,7 +81,7 @@ impl Queue {
         }
         state.bytes += weight;
         let lane = if urgent { &mut state.urgent } else { &mut state.routine };
-        lane.push_back(Waiting { submission, reply, weight });
+        lane.push_back(Waiting { submission, reply, since, weight });
         drop(state);
         self.changed.notify_one();
         Ok(())

@@ -3,7 +3,8 @@
 //! Header: every Rust file opens with `//!` lines, at most 12; at least 3 unless it is short, a test or a build
 //! script, which say what they are for in 1. Length: 800 lines are the ceiling; over 500 need a reason in
 //! [`REASONS`], and a reason that is no longer needed is a finding too. Words: what marks unfinished code, hides
-//! warnings or makes a queue unbounded. Names: a module says what it holds. Paths: nobody's machine.
+//! warnings or makes a queue unbounded. Names: a module says what it holds. Events: what the broker logs has a code. Paths:
+//! nobody's machine.
 
 use super::Finding;
 use super::source::Source;
@@ -45,6 +46,9 @@ const MARKERS: &[(&str, &str)] = &[
 /// Names that say nothing about what is in a module.
 const EMPTY_NAMES: &[&str] = &["util", "utils", "common", "manager", "helper", "helpers", "misc"];
 
+/// Where events have codes.
+const EVENT_SOURCES: &[&str] = &["broker/src/", "storage/src/", "storage/rocksdb/src/"];
+
 /// Where somebody's machine begins.
 const MACHINE_PATHS: &[&str] = &["/home/", "/root/", "/tmp/", "/work/", "/Users/"];
 
@@ -55,6 +59,7 @@ pub fn check(source: &Source, findings: &mut Vec<Finding>) {
         length(source, findings);
         words(source, findings);
         names(source, findings);
+        events(source, findings);
     }
     paths(source, findings);
 }
@@ -122,6 +127,26 @@ fn names(source: &Source, findings: &mut Vec<Finding>) {
         let inline = format!("mod {name} {{");
         for (byte, _) in source.code.match_indices(&inline) {
             findings.push(Finding::at(source, &source.code, byte, format!("`mod {name}` says nothing")));
+        }
+    }
+}
+
+/// What the broker logs is searched for, and alerted on, by its code.
+fn events(source: &Source, findings: &mut Vec<Finding>) {
+    if !EVENT_SOURCES.iter().any(|folder| source.path.starts_with(folder)) {
+        return;
+    }
+    let code = source.production_code();
+    for level in ["error!(", "warn!(", "info!(", "debug!(", "trace!("] {
+        for (byte, _) in
+            code.match_indices(level).filter(|(byte, _)| is_word(code, *byte, &level[..level.len() - 2]))
+        {
+            let event = &code[byte..];
+            let end = event.find(';').unwrap_or(event.len());
+            if !source.text[byte..byte + end].contains("code = \"") {
+                let text = format!("`{level}…)` has no code: begin it with code = \"what-happened\"");
+                findings.push(Finding::at(source, &source.code, byte, text));
+            }
         }
     }
 }

@@ -1,0 +1,58 @@
+//! Clients and QUIC: who connects, who is refused, how the network is.
+
+use super::panel::Unit::{Bytes, Count, PerSecond, Seconds, Share};
+use super::panel::{Dashboard, lines};
+
+pub(super) fn dashboard() -> Dashboard {
+    Dashboard {
+        name: "clients",
+        title: "clients and QUIC",
+        about: "Who connects, who is refused and why, and how is the network?",
+        rows: vec![
+            ("Connections", vec![
+                lines("Connections and sessions", Count, "A connection becomes a session when its token was accepted.")
+                    .query("sum(wardline_connections{$i})", "connections").query("sum(wardline_sessions{$i})", "sessions")
+                    .query("sum(wardline_connections_max{$i})", "most connections"),
+                lines("Handshakes", PerSecond, "By how they ended.")
+                    .query("sum by (result) (rate(wardline_handshakes_total{$i}[$__rate_interval]))", "{{result}}"),
+                lines("Time of a handshake", Seconds, "Of those that succeeded in the last five minutes.")
+                    .query("histogram_quantile(0.5, sum by (le) (rate(wardline_handshake_seconds_bucket{$i}[5m])))", "p50")
+                    .query("histogram_quantile(0.99, sum by (le) (rate(wardline_handshake_seconds_bucket{$i}[5m])))", "p99"),
+                lines("Sessions opened", PerSecond, "Many for long: clients connect again and again.")
+                    .query("sum(rate(wardline_sessions_opened_total{$i}[$__rate_interval]))", "opened"),
+                lines("Sessions ended", PerSecond, "By reason; those that occur. left: by the client or the network.")
+                    .query("sum by (reason) (rate(wardline_sessions_ended_total{$i}[$__rate_interval])) > 0 or label_replace(sum(rate(wardline_sessions_ended_total{$i}[$__rate_interval])), \"reason\", \"all\", \"\", \"\")", "{{reason}}"),
+                lines("Refusals", PerSecond, "By code; those that occur.")
+                    .query("sum by (code) (rate(wardline_refusals_total{$i}[$__rate_interval])) > 0 or label_replace(sum(rate(wardline_refusals_total{$i}[$__rate_interval])), \"code\", \"all\", \"\", \"\")", "{{code}}"),
+            ]),
+            ("Network", vec![
+                lines("Round-trip time", Seconds, "One observation for each connection every 30 s.")
+                    .query("histogram_quantile(0.5, sum by (le) (rate(wardline_quic_rtt_seconds_bucket{$i}[5m])))", "p50")
+                    .query("histogram_quantile(0.99, sum by (le) (rate(wardline_quic_rtt_seconds_bucket{$i}[5m])))", "p99"),
+                lines("Packets lost", Share, "Of those sent to clients. QUIC sends them again.")
+                    .query("sum(rate(wardline_quic_packets_lost_total{$i}[5m])) / (sum(rate(wardline_quic_packets_sent_total{$i}[5m])) > 0)", "lost").limits(0.02, 0.05),
+                lines("Packets", PerSecond, "Sent, and times that a connection had to slow down.")
+                    .query("sum(rate(wardline_quic_packets_sent_total{$i}[5m]))", "sent")
+                    .query("sum(rate(wardline_quic_congestion_events_total{$i}[5m]))", "slowed down"),
+                lines("Packets dropped by the kernel", PerSecond, "The receive buffer was full: net.core.rmem_max, or too little processor time.")
+                    .query("sum(rate(wardline_udp_received_dropped_total{$i}[$__rate_interval]))", "dropped").limits(1.0, 10.0),
+                lines("Receive buffer", Bytes, "Bytes that wait in it.").query("max(wardline_udp_receive_queue_bytes{$i})", "waiting"),
+                lines("Stalled sessions", Count, "The client has taken nothing for a second, and something waits.")
+                    .query("sum(wardline_sessions_stalled{$i})", "stalled").limits(5.0, 10.0),
+            ]),
+            ("Tokens, clocks, process", vec![
+                lines("Tokens from the future", Seconds, "How far the latest token's begin lay ahead: the issuer's clock is fast, or ours slow.")
+                    .query("max(wardline_token_ahead_seconds{$i})", "ahead").limits(1.0, 10.0),
+                lines("File descriptors", Count, "In use, and their limit.")
+                    .query("sum(process_open_fds{job=\"wardline\", $i})", "open").query("sum(process_max_fds{job=\"wardline\", $i})", "limit"),
+                lines("Memory", Bytes, "Of the process.")
+                    .query("sum(process_resident_memory_bytes{job=\"wardline\", $i})", "resident")
+                    .query("sum(process_virtual_memory_bytes{job=\"wardline\", $i})", "virtual"),
+                lines("Threads", Count, "Of the process.").query("sum(process_threads{job=\"wardline\", $i})", "threads"),
+                lines("Draining", Count, "1 while the broker stops.").query("max(wardline_draining{$i})", "draining"),
+                lines("Time since the start", Seconds, "Of each broker.")
+                    .query("time() - process_start_time_seconds{job=\"wardline\", $i}", "{{instance}}"),
+            ]),
+        ],
+    }
+}

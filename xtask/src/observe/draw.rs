@@ -1,0 +1,181 @@
+//! Draws a dashboard from its JSON and what Prometheus has: one HTML page with an SVG for each panel, laid out as in
+//! Grafana. For documentation, and to be looked at where there is no Grafana. Shows what the JSON says and nothing else:
+//! titles, units, limits, legends, the last minutes.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+/// A column and a row of the grid, in pixels.
+const CELL: (f64, f64) = (66.0, 34.0);
+const COLOURS: [&str; 8] =
+    ["#73bf69", "#f2cc0c", "#8ab8ff", "#ff780a", "#f2495c", "#5794f2", "#b877d9", "#37872d"];
+const STYLE: &str = "body{margin:0;background:#111217;color:#ccccdc;font:12px sans-serif}h1{font-size:18px;margin:12px}\
+    p{margin:0 12px 8px;color:#8e8e99}.grid{position:relative}.panel{position:absolute;box-sizing:border-box;padding:6px 8px;\
+    background:#181b1f;border:1px solid #25272e;overflow:hidden}.row{position:absolute;font-weight:bold;padding:9px 8px}\
+    .title{font-weight:bold;white-space:nowrap}.legend{line-height:14px;font-size:11px}.big{font-size:26px;margin-top:14px}";
+
+/// A line of a panel: its legend, and values by time.
+pub(super) struct Line {
+    pub(super) legend: String,
+    pub(super) points: Vec<(f64, f64)>,
+}
+
+/// The page of a dashboard; `lines` asks for what a target shows.
+///
+/// # Errors
+/// As `lines`.
+pub(super) fn page(
+    dashboard: &Value,
+    mut lines: impl FnMut(&Value) -> anyhow::Result<Vec<Line>>,
+) -> anyhow::Result<String> {
+    let (mut body, mut bottom) = (String::new(), 0.0_f64);
+    for panel in dashboard["panels"].as_array().into_iter().flatten() {
+        let at = |key: &str| panel["gridPos"][key].as_f64().unwrap_or_default();
+        let (x, y, width, height) = (at("x") * CELL.0, at("y") * CELL.1, at("w") * CELL.0, at("h") * CELL.1);
+        bottom = bottom.max(y + height);
+        let place = format!("left:{x}px;top:{y}px;width:{}px;height:{}px", width - 4.0, height - 4.0);
+        let title = escape(panel["title"].as_str().unwrap_or_default());
+        if panel["type"] == "row" {
+            write!(body, "<div class=row style=\"{place}\">{title}</div>")?;
+            continue;
+        }
+        let mut all = Vec::new();
+        for target in panel["targets"].as_array().into_iter().flatten() {
+            all.extend(lines(target)?);
+        }
+        let inner = match panel["type"].as_str() {
+            Some("stat") => figure(panel, &all),
+            _ => chart(panel, &all, width - 22.0, height - 40.0),
+        };
+        write!(body, "<div class=panel style=\"{place}\"><div class=title>{title}</div>{inner}</div>")?;
+    }
+    Ok(format!(
+        "<!doctype html><meta charset=utf-8><style>{STYLE}</style><h1>{}</h1><p>{}</p>\
+         <div class=grid style=\"width:{}px;height:{bottom}px\">{body}</div>\n",
+        escape(dashboard["title"].as_str().unwrap_or_default()),
+        escape(dashboard["description"].as_str().unwrap_or_default()),
+        24.0 * CELL.0
+    ))
+}
+
+/// A legend with the labels of a series put in.
+pub(super) fn legend(format: &str, labels: &BTreeMap<String, String>) -> String {
+    labels
+        .iter()
+        .fold(format.to_owned(), |text, (name, value)| text.replace(&format!("{{{{{name}}}}}"), value))
+}
+
+fn figure(panel: &Value, lines: &[Line]) -> String {
+    let unit = unit(panel);
+    let shown = lines.iter().filter_map(|line| {
+        let (_, last) = line.points.last()?;
+        Some(format!("<span style=\"color:{}\">{}</span>", colour_of(panel, *last), human(unit, *last)))
+    });
+    format!("<div class=big>{}</div>", shown.collect::<Vec<_>>().join(" / "))
+}
+
+fn chart(panel: &Value, lines: &[Line], width: f64, height: f64) -> String {
+    let unit = unit(panel);
+    let shown = lines.len().min(6);
+    let (left, height) = (56.0, height - 14.0 * shown as f64 - 8.0);
+    let points = || lines.iter().flat_map(|line| &line.points);
+    let span = |from: f64, to: f64| if to > from { to - from } else { 1.0 };
+    let (from, to) =
+        points().fold((f64::MAX, f64::MIN), |(low, high), (at, _)| (low.min(*at), high.max(*at)));
+    let top = panel["fieldConfig"]["defaults"]["max"].as_f64();
+    let top = top.unwrap_or_else(|| points().fold(0.0_f64, |high, (_, value)| high.max(*value)) * 1.1);
+    let top = if top > 0.0 { top } else { 1.0 };
+    let x = |at: f64| left + (at - from) / span(from, to) * (width - left);
+    let y = |value: f64| height - value.clamp(0.0, top) / top * height;
+    let mut svg = format!("<svg width={width} height={}>", height + 4.0);
+    for part in [0.0, 0.5, 1.0] {
+        let at = y(top * part).clamp(0.5, height);
+        let label = human(unit, top * part);
+        let _ = write!(
+            svg,
+            "<line x1={left} x2={width} y1={at} y2={at} stroke=#2c2e35 /><text x={} y={} fill=#8e8e99 font-size=10 \
+             text-anchor=end>{label}</text>",
+            left - 4.0,
+            (at + 4.0).max(9.0)
+        );
+    }
+    for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"].as_array().into_iter().flatten() {
+        if let Some(value) = step["value"].as_f64().filter(|value| *value <= top) {
+            let (at, colour) = (y(value), step["color"].as_str().unwrap_or_default());
+            let _ = write!(
+                svg,
+                "<line x1={left} x2={width} y1={at} y2={at} stroke=\"{colour}\" stroke-dasharray=\"6 4\" />"
+            );
+        }
+    }
+    let mut legends = String::new();
+    for (line, colour) in lines.iter().zip(COLOURS.iter().cycle()) {
+        let path: Vec<String> =
+            line.points.iter().map(|(at, value)| format!("{:.1},{:.1}", x(*at), y(*value))).collect();
+        let _ = write!(
+            svg,
+            "<polyline points=\"{}\" fill=none stroke=\"{colour}\" stroke-width=1.4 />",
+            path.join(" ")
+        );
+    }
+    for (line, colour) in lines.iter().zip(COLOURS.iter().cycle()).take(shown) {
+        let last = line.points.last().map_or("-".to_owned(), |(_, value)| human(unit, *value));
+        let _ = write!(
+            legends,
+            "<div class=legend><span style=\"color:{colour}\">&#9644;</span> {} <b>{last}</b></div>",
+            escape(&line.legend)
+        );
+    }
+    format!("{svg}</svg>{legends}")
+}
+
+fn unit(panel: &Value) -> &str {
+    panel["fieldConfig"]["defaults"]["unit"].as_str().unwrap_or_default()
+}
+
+fn colour_of(panel: &Value, value: f64) -> String {
+    let steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"].as_array().into_iter().flatten();
+    let mut reached = steps.filter(|step| step["value"].as_f64().is_none_or(|from| value >= from));
+    reached.next_back().and_then(|step| step["color"].as_str()).unwrap_or("green").to_owned()
+}
+
+/// A value with its unit, as short as it can be read.
+fn human(unit: &str, value: f64) -> String {
+    let scaled = |base: f64, units: [&str; 4]| {
+        let power =
+            if value.abs() < 1.0 { 0 } else { (value.abs().ln() / base.ln()).floor().min(3.0) as usize };
+        format!("{}{}", short(value / base.powi(power as i32)), units[power])
+    };
+    match unit {
+        "bytes" => scaled(1024.0, [" B", " KiB", " MiB", " GiB"]),
+        "Bps" => scaled(1000.0, [" B/s", " kB/s", " MB/s", " GB/s"]),
+        "ops" => format!("{}/s", scaled(1000.0, ["", "k", "M", "G"])),
+        "percentunit" => format!("{} %", short(value * 100.0)),
+        "s" if value == 0.0 => "0 s".into(),
+        "s" if value < 1e-3 => format!("{} µs", short(value * 1e6)),
+        "s" if value < 1.0 => format!("{} ms", short(value * 1e3)),
+        "s" => format!("{} s", short(value)),
+        "dateTimeFromNow" => {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            format!("in {} days", ((value / 1e3 - now.as_secs_f64()) / 86_400.0).round())
+        }
+        _ => scaled(1000.0, ["", "k", "M", "G"]),
+    }
+}
+
+fn short(value: f64) -> String {
+    let decimals = if value == value.round() || value.abs() >= 100.0 {
+        0
+    } else if value.abs() >= 10.0 {
+        1
+    } else {
+        2
+    };
+    format!("{value:.decimals$}")
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}

@@ -1,0 +1,193 @@
+//! `cargo xtask observe`: watches a broker under load with a real Prometheus, and checks what an operator would see.
+//!
+//! Starts the broker, Prometheus with the repository's rules, and the load generator with `ward-chat` beside a few urgent
+//! calls. Then every query of every panel must return data and every alert's rule must be evaluated; with `--faults`, three faults are
+//! made for real, and the right alert must fire. Bounded in time; everything that is started ends with it.
+
+mod draw;
+mod faults;
+mod prometheus;
+pub mod rules;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use serde_json::Value;
+
+use crate::broker::{Broker, Settings};
+use crate::cargo::{Programs, Workspace};
+use crate::dashboards::{self, Query};
+use crate::process::{Children, Running};
+use crate::{prerequisites, say};
+
+use prometheus::Prometheus;
+
+/// Longest wait until every query has data: some figures come only every half minute.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How often it is looked.
+const LOOK_EVERY: Duration = Duration::from_secs(3);
+/// Longer than anybody waits, so that the load ends with the chore.
+const LOAD: &str = "10m";
+/// What takes the place of Grafana's variables.
+const VARIABLES: [(&str, &str); 4] =
+    [("$__rate_interval", "15s"), ("$__interval", "5s"), ("$instance", ".*"), ("${datasource}", "")];
+
+/// How to watch.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// Then make three faults for real: a broker killed, readers that stall, a disk that is nearly full.
+    #[arg(long)]
+    faults: bool,
+}
+
+/// A dashboard as it lies in the repository.
+struct Page {
+    name: String,
+    title: String,
+    json: Value,
+    queries: Vec<Query>,
+}
+
+/// Watches; whether everything was seen that should be.
+///
+/// # Errors
+/// If it could not be tried.
+pub fn run(workspace: &Workspace, options: &Options, children: &Children) -> anyhow::Result<bool> {
+    let programs = workspace.programs()?;
+    prerequisites::ensure_prometheus()?;
+    let mut is_right = rules::check(&workspace.root)?;
+    let folder = workspace.root.join("target").join("observe");
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
+    }
+    let pages = pages(&workspace.root.join("grafana/dashboards"))?;
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let broker = start_broker(&programs, &folder, any, &[], children)?;
+    let http = broker.http.context("the broker serves no pages")?;
+    let generator = prometheus::free_port()?;
+    let watched = Prometheus::start(&workspace.root, &folder, http, generator, children)?;
+    let ward =
+        load(&programs, &broker, &folder, "ward-chat", &["--metrics", &generator.to_string()], children)?;
+    let calls = load(&programs, &broker, &folder, "code-blue", &["--rate", "20"], children)?;
+    is_right &= wait_for_data(&watched, &pages, &[&ward, &calls])?;
+    is_right &= rules::tell_alerts(&watched)?;
+    draw(&watched, &pages, &folder)?;
+    drop((ward, calls));
+    if options.faults {
+        is_right &= faults::run(&programs, broker, &watched, &folder, children)?;
+    } else {
+        broker.stop()?;
+    }
+    say(if is_right { "PASSED" } else { "FAILED" });
+    Ok(is_right)
+}
+
+fn start_broker(
+    programs: &Programs,
+    folder: &Path,
+    http: SocketAddr,
+    flags: &[&str],
+    children: &Children,
+) -> anyhow::Result<Broker> {
+    let data = folder.join("data");
+    fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
+    let settings = Settings { program: programs.wardline.clone(), data, log: folder.join("broker.log") };
+    let http = ["--set".to_owned(), format!("http.listen={http}")];
+    let flags = http.into_iter().chain(flags.iter().map(|flag| (*flag).to_owned())).collect();
+    Broker::start_with(settings, flags, children)
+}
+
+/// Starts a load generator that outlasts the chore.
+fn load(
+    programs: &Programs,
+    broker: &Broker,
+    folder: &Path,
+    workload: &str,
+    arguments: &[&str],
+    children: &Children,
+) -> anyhow::Result<Running> {
+    let name = Path::new(workload).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let log = fs::File::create(folder.join(format!("{name}.log")))?;
+    let mut command = Command::new(&programs.loadgen);
+    command.arg("run").arg(workload).args(arguments).args(["--target", &broker.target()]);
+    command.args(["--warmup", "1s", "--duration", LOAD, "--repeat", "1"]);
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    children.spawn(&mut command)
+}
+
+fn pages(folder: &Path) -> anyhow::Result<Vec<Page>> {
+    let mut pages = Vec::new();
+    for file in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let path = file?.path();
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let json: Value =
+            serde_json::from_str(&text).with_context(|| format!("{}: not JSON", path.display()))?;
+        let title = json["title"].as_str().unwrap_or_default().to_owned();
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        pages.push(Page { name, title, queries: dashboards::queries(&json), json });
+    }
+    ensure!(!pages.is_empty(), "{} has no dashboards", folder.display());
+    pages.sort_by(|a, b| a.title.cmp(&b.title));
+    Ok(pages)
+}
+
+/// Asks every query until all have data, or the time is over; tells what each dashboard has.
+fn wait_for_data(prometheus: &Prometheus, pages: &[Page], loads: &[&Running]) -> anyhow::Result<bool> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        ensure!(
+            !loads.iter().any(|load| load.has_ended()),
+            "a load generator ended; its log lies beside the broker's data"
+        );
+        let mut empty = Vec::new();
+        for page in pages {
+            let mut missing = Vec::new();
+            for query in &page.queries {
+                if !prometheus.has_data(&substitute(&query.expression))? {
+                    missing.push(query);
+                }
+            }
+            empty.push(missing);
+        }
+        let is_complete = empty.iter().all(Vec::is_empty);
+        if is_complete || Instant::now() > deadline {
+            for (page, missing) in pages.iter().zip(&empty) {
+                let (all, without) = (page.queries.len(), missing.len());
+                say(&format!(
+                    "{:<36} {all:>3} queries, {:>3} with data, {without:>3} empty",
+                    page.title,
+                    all - without
+                ));
+                for query in missing {
+                    say(&format!("  empty: {}: {}", query.panel, query.expression));
+                }
+            }
+            return Ok(is_complete);
+        }
+        sleep(LOOK_EVERY);
+    }
+}
+
+/// Draws every dashboard as a page of its own.
+fn draw(prometheus: &Prometheus, pages: &[Page], folder: &Path) -> anyhow::Result<()> {
+    for page in pages {
+        let html = draw::page(&page.json, |target| {
+            let expression = substitute(target["expr"].as_str().unwrap_or_default());
+            prometheus.range(&expression, target["legendFormat"].as_str().unwrap_or_default())
+        })?;
+        let path = folder.join(format!("{}.html", page.name));
+        fs::write(&path, html).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    say(&format!("drawn: {}", folder.join("*.html").display()));
+    Ok(())
+}
+
+/// An expression as Grafana would send it.
+fn substitute(expression: &str) -> String {
+    VARIABLES.iter().fold(expression.to_owned(), |text, (variable, value)| text.replace(variable, value))
+}
