@@ -162,7 +162,7 @@ impl Site {
         for setting in self.keys.settings().iter().chain(&self.settings) {
             command.args(["--set", setting]);
         }
-        command.args(["--set", "metrics.listen="]).envs(self.variables.iter().cloned());
+        command.args(["--set", "http.listen="]).envs(self.variables.iter().cloned());
         command.stdout(Stdio::piped()).stderr(log);
         let mut child =
             command.spawn().with_context(|| format!("cannot start {}", self.program.display()))?;

@@ -6,7 +6,7 @@
 //! it does not object to: an empty place may be that of a message that expired before anybody heard of it, but there
 //! cannot be more such places than such messages.
 //!
-//! [`messages`] has the rules for publishing and reading, [`deliveries`] those for devices, [`receipts`] those for
+//! `messages` has the rules for publishing and reading, `deliveries` those for devices, `receipts` those for
 //! watermarks and times.
 
 mod deliveries;
