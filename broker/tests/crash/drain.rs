@@ -10,6 +10,8 @@ use crate::server::Server;
 use crate::{NAMES, Trial, variable};
 
 const ROUNDS: u64 = 3;
+/// Odd, so that everybody has their turn.
+const READ_BACK_EVERY: u64 = 13;
 /// Longest time from SIGTERM to the end of the process.
 const ENDS_WITHIN: Duration = Duration::from_secs(30);
 
@@ -44,7 +46,11 @@ impl Trial {
         assert!(took <= ENDS_WITHIN, "round {round}, WARDLINE_SEED={}: it took {took:?}", self.seed);
         let log = self.folder.path().join("log");
         self.server = Some(tokio::task::block_in_place(|| Server::start(&self.data(), address, log)));
-        self.read_back(NAMES[round as usize % NAMES.len()]).await;
+        // All there is, so it takes ever longer; whoever is connected checks every delivery all the time, and at the end
+        // everything is read by everybody.
+        if round.is_multiple_of(READ_BACK_EVERY) {
+            self.read_back(NAMES[round as usize % NAMES.len()]).await;
+        }
         self.judge(&format!("round {round}"));
         took
     }
