@@ -52,7 +52,7 @@ struct Arguments {
 /// How many cycles of each.
 #[derive(Clone, Debug, clap::Args)]
 struct Programmes {
-    /// A few cycles of everything but damaged files that this machine can carry out; what it cannot is skipped.
+    /// A few cycles of everything that this machine can carry out; what it cannot is skipped.
     #[arg(long)]
     short: bool,
     /// Kill -9 at random moments, also while it starts and reclaims.
@@ -86,8 +86,7 @@ impl Programmes {
             short: self.short,
             kill: few(self.kill, 30),
             power: few(self.power, 15),
-            // Not while a manifest that lost more than its last record can go unnoticed.
-            corrupt: self.corrupt,
+            corrupt: few(self.corrupt, 30),
             disk_full: few(self.disk_full, 2),
             eio: few(self.eio, 6),
             clock: few(self.clock, 4),

@@ -47,7 +47,7 @@ pub(crate) struct Writer {
     /// A stored value is put together here.
     buffer: Vec<u8>,
     /// How far everything is durable.
-    synced: Synced,
+    pub(crate) synced: Synced,
 }
 
 impl RocksEngine {

@@ -15,7 +15,7 @@ use thiserror::Error;
 use wardline_storage::engine::Table;
 
 use crate::options;
-use crate::synced::{self, AsFound, Synced};
+use crate::synced::{self, AsFound, CURRENT, Manifest, Synced};
 
 /// The folder could not be opened. The operator must act.
 #[derive(Debug, Error)]
@@ -91,23 +91,22 @@ pub(crate) fn open(
 ) -> Result<(DB, Synced), OpenError> {
     let folder = |source| OpenError::Folder { path: path.to_owned(), source };
     prepare_folder(path).map_err(folder)?;
-    match fs::read(path.join(CURRENT)) {
-        Ok(current) => {
-            check_current(path, &current)?;
-            refuse_unknown_tables(path, &database)?;
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => refuse_remains(path).map_err(folder)??,
-        Err(error) => return Err(folder(error)),
+    if !path.join(CURRENT).try_exists().map_err(folder)? {
+        refuse_remains(path).map_err(folder)??;
+    }
+    let (mut note, known) = Synced::open(path).map_err(folder)?;
+    if path.join(CURRENT).try_exists().map_err(folder)? {
+        check_manifest(path, known.manifest)?;
+        refuse_unknown_tables(path, &database)?;
     }
     options::set_direct_io(&mut database, takes_direct_io(path));
-    let (note, synced) = Synced::open(path).map_err(folder)?;
     let read = read_at_opening(path).map_err(folder)?;
     // Without a note there is nothing to compare with.
-    let as_found = synced.and_then(|_| AsFound::keep(path));
+    let as_found = known.write.and_then(|_| AsFound::keep(path));
     let opened = DB::open_cf_descriptors(&database, path, tables);
     let database = opened.map_err(|error| classify(path, &error, &read));
     let found = database.as_ref().map_or(u64::MAX, DB::latest_sequence_number);
-    if let Some(synced) = synced.filter(|synced| found < *synced) {
+    if let Some(synced) = known.write.filter(|synced| found < *synced) {
         let (path, files) = (path.to_owned(), read.join(", "));
         let kept = as_found.map(|as_found| as_found.folder().to_owned());
         return Err(OpenError::EndMissing { path, found, synced, files, kept });
@@ -119,18 +118,21 @@ pub(crate) fn open(
     Ok((database, note))
 }
 
-/// Names the manifest that holds. RocksDB makes a new store where it is missing.
-const CURRENT: &str = "CURRENT";
-
-/// `CURRENT` must name a manifest that is there.
-fn check_current(path: &Path, current: &[u8]) -> Result<(), OpenError> {
-    let named = std::str::from_utf8(current).ok().and_then(|text| text.strip_suffix('\n'));
-    let manifest = named
-        .filter(|name| name.strip_prefix("MANIFEST-").is_some_and(|number| number.parse::<u64>().is_ok()));
-    let detail = match manifest {
-        Some(manifest) if path.join(manifest).is_file() => return Ok(()),
-        Some(manifest) => format!("the file {CURRENT} names {manifest}, which is not there"),
-        None => format!("the file {CURRENT} does not name a manifest"),
+/// `CURRENT` must name a manifest that is there, and that begins with what was synced of it.
+fn check_manifest(path: &Path, noted: Option<Manifest>) -> Result<(), OpenError> {
+    let folder = |source| OpenError::Folder { path: path.to_owned(), source };
+    let current = synced::current_manifest(path).map_err(folder)?;
+    let name = current.map(synced::manifest_name).unwrap_or_default();
+    let detail = match (current, noted) {
+        (None, _) => format!("the file {CURRENT} does not name a manifest"),
+        (Some(_), _) if !path.join(&name).is_file() => {
+            format!("the file {CURRENT} names {name}, which is not there")
+        }
+        (Some(number), Some(noted)) if !noted.check(path, number).map_err(folder)? => format!(
+            "the file {name} (named by {CURRENT}) is not the one that was synced, of {} bytes at least",
+            noted.bytes()
+        ),
+        _ => return Ok(()),
     };
     Err(OpenError::Damaged { path: path.to_owned(), detail })
 }

@@ -71,6 +71,7 @@ impl RocksEngine {
             obsolete.extend(self.rewrite(pass.table)?);
         }
         self.await_deletion(&obsolete)?;
+        self.writer.lock().synced.note_manifest();
         if self.database_property(properties::BACKGROUND_ERRORS) > errors_before {
             return Err(unfinished("RocksDB counted an error in the background; its file LOG says which"));
         }
