@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use aws_lc_rs::{hkdf, hmac};
 use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{AckFrequencyConfig, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
+use quinn::{
+    AckFrequencyConfig, ConnectionError, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt,
+};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -254,6 +256,11 @@ async fn shake_hands(
         Some(Ok(Err(error))) => {
             metrics.handshakes_failed.increment(1);
             tracing::debug!(code = "handshake-failed", %error, "handshake failed");
+            if matches!(error, ConnectionError::ConnectionClosed(_) | ConnectionError::ApplicationClosed(_)) {
+                // There is nothing more to be said. quinn (0.11.12) would keep a connection that its first packet closes
+                // until it is idle for long, or for ever if another packet comes; and a stop would wait for it.
+                driver.end();
+            }
             None
         }
         Some(Err(_)) => {

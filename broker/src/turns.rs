@@ -247,6 +247,13 @@ impl Task {
         }
     }
 
+    /// Ends it where it is, once the turn that it may have is over.
+    pub(crate) fn end(&self) {
+        let work = self.work.lock().take();
+        // What it holds may wake others.
+        drop(work);
+    }
+
     /// Has its turn, which begins at `begun`; when it ended.
     fn run(self: Arc<Self>, begun: Instant) -> Instant {
         let waker = Waker::from(Arc::clone(&self));

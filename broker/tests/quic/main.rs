@@ -35,4 +35,5 @@ mod raw;
 mod receipts;
 mod reload;
 mod sessions;
+mod stop;
 mod witness;

@@ -1,10 +1,11 @@
 //! A client without manners: quinn and frames, to send what the SDK never would.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{ConnectionError, Endpoint, RecvStream, SendStream, VarInt};
+use quinn::{Connecting, ConnectionError, Endpoint, RecvStream, SendStream, VarInt};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -41,6 +42,13 @@ pub(crate) async fn connect(
     site: &Site,
     alpn: &[u8],
 ) -> Result<(Endpoint, quinn::Connection), ConnectionError> {
+    let (endpoint, connecting) = connecting(site, site.broker.address(), alpn);
+    let connection = within("the handshake", connecting).await?;
+    Ok((endpoint, connection))
+}
+
+/// Begins to connect to what listens there.
+pub(crate) fn connecting(site: &Site, address: SocketAddr, alpn: &[u8]) -> (Endpoint, Connecting) {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(&site.ca).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -52,9 +60,8 @@ pub(crate) async fn connect(
     tls.alpn_protocols = vec![alpn.to_vec()];
     let config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
     let endpoint = Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
-    let connecting = endpoint.connect_with(config, site.broker.address(), "localhost").unwrap();
-    let connection = within("the handshake", connecting).await?;
-    Ok((endpoint, connection))
+    let connecting = endpoint.connect_with(config, address, "localhost").unwrap();
+    (endpoint, connecting)
 }
 
 impl Raw {
