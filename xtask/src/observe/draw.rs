@@ -9,17 +9,32 @@ use serde_json::Value;
 
 /// A column and a row of the grid, in pixels.
 const CELL: (f64, f64) = (66.0, 34.0);
+/// Room for the title, in pixels.
+const HEAD: f64 = 72.0;
+/// Room for the scale, for a row of legends, and the most legends of a panel, in pixels and lines.
+const LEFT: f64 = 56.0;
+const LEGEND: f64 = 14.0;
+const LEGENDS_MAX: usize = 10;
 const COLOURS: [&str; 8] =
     ["#73bf69", "#f2cc0c", "#8ab8ff", "#ff780a", "#f2495c", "#5794f2", "#b877d9", "#37872d"];
 const STYLE: &str = "body{margin:0;background:#111217;color:#ccccdc;font:12px sans-serif}h1{font-size:18px;margin:12px}\
     p{margin:0 12px 8px;color:#8e8e99}.grid{position:relative}.panel{position:absolute;box-sizing:border-box;padding:6px 8px;\
     background:#181b1f;border:1px solid #25272e;overflow:hidden}.row{position:absolute;font-weight:bold;padding:9px 8px}\
-    .title{font-weight:bold;white-space:nowrap}.legend{line-height:14px;font-size:11px}.big{font-size:26px;margin-top:14px}";
+    .title{font-weight:bold;white-space:nowrap}.about{color:#8e8e99;font-size:10px;white-space:nowrap;overflow:hidden;text-overflow:ellipsis;\
+    line-height:14px;margin-bottom:3px}.legends{display:grid;grid-template-columns:1fr 1fr}.legend{line-height:14px;font-size:11px;\
+    white-space:nowrap;overflow:hidden}.big{font-size:26px;margin-top:10px}";
 
 /// A line of a panel: its legend, and values by time.
 pub(super) struct Line {
     pub(super) legend: String,
     pub(super) points: Vec<(f64, f64)>,
+}
+
+/// A dashboard as a page, and the room that it takes, in pixels.
+pub(super) struct Drawing {
+    pub(super) html: String,
+    pub(super) width: u32,
+    pub(super) height: u32,
 }
 
 /// The page of a dashboard; `lines` asks for what a target shows.
@@ -29,7 +44,7 @@ pub(super) struct Line {
 pub(super) fn page(
     dashboard: &Value,
     mut lines: impl FnMut(&Value) -> anyhow::Result<Vec<Line>>,
-) -> anyhow::Result<String> {
+) -> anyhow::Result<Drawing> {
     let (mut body, mut bottom) = (String::new(), 0.0_f64);
     for panel in dashboard["panels"].as_array().into_iter().flatten() {
         let at = |key: &str| panel["gridPos"][key].as_f64().unwrap_or_default();
@@ -47,17 +62,23 @@ pub(super) fn page(
         }
         let inner = match panel["type"].as_str() {
             Some("stat") => figure(panel, &all),
-            _ => chart(panel, &all, width - 22.0, height - 40.0),
+            _ => chart(panel, &all, width - 22.0, height - 54.0),
         };
-        write!(body, "<div class=panel style=\"{place}\"><div class=title>{title}</div>{inner}</div>")?;
+        let about = escape(panel["description"].as_str().unwrap_or_default());
+        write!(
+            body,
+            "<div class=panel style=\"{place}\"><div class=title>{title}</div>\
+             <div class=about>{about}</div>{inner}</div>"
+        )?;
     }
-    Ok(format!(
+    let width = 24.0 * CELL.0;
+    let html = format!(
         "<!doctype html><meta charset=utf-8><style>{STYLE}</style><h1>{}</h1><p>{}</p>\
-         <div class=grid style=\"width:{}px;height:{bottom}px\">{body}</div>\n",
+         <div class=grid style=\"width:{width}px;height:{bottom}px\">{body}</div>\n",
         escape(dashboard["title"].as_str().unwrap_or_default()),
         escape(dashboard["description"].as_str().unwrap_or_default()),
-        24.0 * CELL.0
-    ))
+    );
+    Ok(Drawing { html, width: width as u32, height: (bottom + HEAD) as u32 })
 }
 
 /// A legend with the labels of a series put in.
@@ -78,42 +99,32 @@ fn figure(panel: &Value, lines: &[Line]) -> String {
 
 fn chart(panel: &Value, lines: &[Line], width: f64, height: f64) -> String {
     let unit = unit(panel);
-    let shown = lines.len().min(6);
-    let (left, height) = (56.0, height - 14.0 * shown as f64 - 8.0);
-    let points = || lines.iter().flat_map(|line| &line.points);
-    let span = |from: f64, to: f64| if to > from { to - from } else { 1.0 };
-    let (from, to) =
-        points().fold((f64::MAX, f64::MIN), |(low, high), (at, _)| (low.min(*at), high.max(*at)));
-    let top = panel["fieldConfig"]["defaults"]["max"].as_f64();
-    let top = top.unwrap_or_else(|| points().fold(0.0_f64, |high, (_, value)| high.max(*value)) * 1.1);
-    let top = if top > 0.0 { top } else { 1.0 };
-    let x = |at: f64| left + (at - from) / span(from, to) * (width - left);
-    let y = |value: f64| height - value.clamp(0.0, top) / top * height;
-    let mut svg = format!("<svg width={width} height={}>", height + 4.0);
-    for part in [0.0, 0.5, 1.0] {
-        let at = y(top * part).clamp(0.5, height);
-        let label = human(unit, top * part);
+    let steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"].as_array();
+    let limits: Vec<(f64, &str)> = steps
+        .into_iter()
+        .flatten()
+        .filter_map(|step| Some((step["value"].as_f64()?, shade(step["color"].as_str()?))))
+        .collect();
+    let shown = lines.len().min(LEGENDS_MAX);
+    let rows = shown.div_ceil(2) + usize::from(!limits.is_empty());
+    let height = height - LEGEND * rows as f64 - 20.0;
+    let plot = Plot::of(panel, lines, width, height);
+    let mut svg = format!("<svg width={width} height={}>", height + 16.0);
+    plot.axes(unit, &mut svg);
+    for (value, colour) in limits.iter().filter(|(value, _)| *value <= plot.top) {
+        let at = plot.y(*value);
         let _ = write!(
             svg,
-            "<line x1={left} x2={width} y1={at} y2={at} stroke=#2c2e35 /><text x={} y={} fill=#8e8e99 font-size=10 \
-             text-anchor=end>{label}</text>",
-            left - 4.0,
-            (at + 4.0).max(9.0)
+            "<line x1={LEFT} x2={width} y1={at} y2={at} stroke=\"{colour}\" stroke-dasharray=\"6 4\" />"
         );
-    }
-    for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"].as_array().into_iter().flatten() {
-        if let Some(value) = step["value"].as_f64().filter(|value| *value <= top) {
-            let (at, colour) = (y(value), step["color"].as_str().unwrap_or_default());
-            let _ = write!(
-                svg,
-                "<line x1={left} x2={width} y1={at} y2={at} stroke=\"{colour}\" stroke-dasharray=\"6 4\" />"
-            );
-        }
     }
     let mut legends = String::new();
     for (line, colour) in lines.iter().zip(COLOURS.iter().cycle()) {
-        let path: Vec<String> =
-            line.points.iter().map(|(at, value)| format!("{:.1},{:.1}", x(*at), y(*value))).collect();
+        let path: Vec<String> = line
+            .points
+            .iter()
+            .map(|(at, value)| format!("{:.1},{:.1}", plot.x(*at), plot.y(*value)))
+            .collect();
         let _ = write!(
             svg,
             "<polyline points=\"{}\" fill=none stroke=\"{colour}\" stroke-width=1.4 />",
@@ -128,7 +139,84 @@ fn chart(panel: &Value, lines: &[Line], width: f64, height: f64) -> String {
             escape(&line.legend)
         );
     }
-    format!("{svg}</svg>{legends}")
+    let limits = limits.iter().map(|(value, colour)| {
+        format!("<span style=\"color:{colour}\">&#9476; from {}</span> ", human(unit, *value))
+    });
+    let limits: String = limits.collect();
+    format!("{svg}</svg><div class=legends>{legends}</div><div class=legend>{limits}</div>")
+}
+
+/// Where points lie in a panel.
+struct Plot {
+    from: f64,
+    to: f64,
+    top: f64,
+    width: f64,
+    height: f64,
+}
+
+impl Plot {
+    fn of(panel: &Value, lines: &[Line], width: f64, height: f64) -> Self {
+        let points = || lines.iter().flat_map(|line| &line.points);
+        let (from, to) =
+            points().fold((f64::MAX, f64::MIN), |(low, high), (at, _)| (low.min(*at), high.max(*at)));
+        let highest = points().fold(0.0_f64, |high, (_, value)| high.max(*value));
+        let base = if unit(panel) == "bytes" { 1024.0 } else { 1000.0 };
+        let top = panel["fieldConfig"]["defaults"]["max"].as_f64();
+        Self { from, to, top: top.unwrap_or_else(|| round_up(highest, base)), width, height }
+    }
+
+    fn x(&self, at: f64) -> f64 {
+        let span = if self.to > self.from { self.to - self.from } else { 1.0 };
+        LEFT + (at - self.from) / span * (self.width - LEFT)
+    }
+
+    fn y(&self, value: f64) -> f64 {
+        self.height - value.clamp(0.0, self.top) / self.top * self.height
+    }
+
+    fn axes(&self, unit: &str, svg: &mut String) {
+        for part in [0.0, 0.5, 1.0] {
+            let at = self.y(self.top * part).clamp(0.5, self.height);
+            let label = human(unit, self.top * part);
+            let _ = write!(
+                svg,
+                "<line x1={LEFT} x2={} y1={at} y2={at} stroke=#2c2e35 /><text x={} y={} fill=#8e8e99 font-size=10 \
+                 text-anchor=end>{label}</text>",
+                self.width,
+                LEFT - 4.0,
+                (at + 4.0).max(9.0)
+            );
+        }
+        if self.to >= self.from {
+            for (at, anchor) in [(self.from, "start"), (self.to, "end")] {
+                let _ = write!(
+                    svg,
+                    "<text x={} y={} fill=#8e8e99 font-size=10 text-anchor={anchor}>{}</text>",
+                    self.x(at),
+                    self.height + 13.0,
+                    clock(at)
+                );
+            }
+        }
+    }
+}
+
+/// The next of 1, 2, 5, 10, ... of a unit's powers; 1 for nothing.
+fn round_up(value: f64, base: f64) -> f64 {
+    if value <= 0.0 {
+        return 1.0;
+    }
+    let power = base.powf((value.ln() / base.ln()).floor());
+    let within = value / power;
+    let steps = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0];
+    power * steps.into_iter().find(|step| within <= *step).unwrap_or(base)
+}
+
+/// The time of day (UTC) of a Unix time in seconds.
+fn clock(at: f64) -> String {
+    let seconds = at as u64 % 86_400;
+    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
 fn unit(panel: &Value) -> &str {
@@ -138,7 +226,17 @@ fn unit(panel: &Value) -> &str {
 fn colour_of(panel: &Value, value: f64) -> String {
     let steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"].as_array().into_iter().flatten();
     let mut reached = steps.filter(|step| step["value"].as_f64().is_none_or(|from| value >= from));
-    reached.next_back().and_then(|step| step["color"].as_str()).unwrap_or("green").to_owned()
+    reached.next_back().and_then(|step| step["color"].as_str()).map_or(COLOURS[0], shade).to_owned()
+}
+
+/// What Grafana paints for the name of a colour.
+fn shade(name: &str) -> &str {
+    match name {
+        "green" => COLOURS[0],
+        "yellow" => COLOURS[1],
+        "red" => COLOURS[4],
+        other => other,
+    }
 }
 
 /// A value with its unit, as short as it can be read.

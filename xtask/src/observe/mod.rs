@@ -33,6 +33,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 /// Longer than anybody waits, so that the load ends with the chore.
 const LOAD: &str = "10m";
+/// For pictures: so much is deleted meanwhile that it shows.
+const SHOWING: [&str; 4] = ["--set", "retention.max=30s", "--set", "retention.reclaim_every=20s"];
+/// Users for `--series`; ten in each conversation.
+const USERS: &str = "100000";
 /// What takes the place of Grafana's variables.
 const VARIABLES: [(&str, &str); 4] =
     [("$__rate_interval", "15s"), ("$__interval", "5s"), ("$instance", ".*"), ("${datasource}", "")];
@@ -43,6 +47,12 @@ pub struct Options {
     /// Then make three faults for real: a broker killed, readers that stall, a disk that is nearly full.
     #[arg(long)]
     faults: bool,
+    /// Also take a picture of each dashboard, with Chromium, into docs/dashboards.
+    #[arg(long)]
+    pictures: bool,
+    /// Only count the series with 10 users, and with 100,000 in 10,000 conversations.
+    #[arg(long, conflicts_with_all = ["faults", "pictures"])]
+    series: bool,
 }
 
 /// A dashboard as it lies in the repository.
@@ -58,6 +68,9 @@ struct Page {
 /// # Errors
 /// If it could not be tried.
 pub fn run(workspace: &Workspace, options: &Options, children: &Children) -> anyhow::Result<bool> {
+    if options.series {
+        return series(workspace);
+    }
     let programs = workspace.programs()?;
     prerequisites::ensure_prometheus()?;
     let mut is_right = rules::check(&workspace.root)?;
@@ -67,7 +80,8 @@ pub fn run(workspace: &Workspace, options: &Options, children: &Children) -> any
     }
     let pages = pages(&workspace.root.join("grafana/dashboards"))?;
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let broker = start_broker(&programs, &folder, any, &[], children)?;
+    let flags: &[&str] = if options.pictures { &SHOWING } else { &[] };
+    let (began, broker) = (Instant::now(), start_broker(&programs, &folder, any, flags, children)?);
     let http = broker.http.context("the broker serves no pages")?;
     let generator = prometheus::free_port()?;
     let watched = Prometheus::start(&workspace.root, &folder, http, generator, children)?;
@@ -76,7 +90,11 @@ pub fn run(workspace: &Workspace, options: &Options, children: &Children) -> any
     let calls = load(&programs, &broker, &folder, "code-blue", &["--rate", "20"], children)?;
     is_right &= wait_for_data(&watched, &pages, &[&ward, &calls])?;
     is_right &= rules::tell_alerts(&watched)?;
-    draw(&watched, &pages, &folder)?;
+    if options.pictures {
+        sleep(prometheus::SHOWN.saturating_sub(began.elapsed()));
+    }
+    let pictures = options.pictures.then(|| workspace.root.join("docs/dashboards"));
+    draw(&watched, &pages, &folder, pictures.as_deref())?;
     drop((ward, calls));
     if options.faults {
         is_right &= faults::run(&programs, broker, &watched, &folder, children)?;
@@ -85,6 +103,25 @@ pub fn run(workspace: &Workspace, options: &Options, children: &Children) -> any
     }
     say(if is_right { "PASSED" } else { "FAILED" });
     Ok(is_right)
+}
+
+/// Has a test of the broker count the series, with many more users than in the suite; whether they are the same.
+fn series(workspace: &Workspace) -> anyhow::Result<bool> {
+    prerequisites::ensure()?;
+    workspace.announce_rocksdb();
+    let test = ["test", "--release", "--locked", "--package=wardline-broker", "--test", "metrics", "--"];
+    let which = ["--exact", "series::more_users_and_conversations_make_no_more_series", "--nocapture"];
+    let output = workspace.output(&[&test[..], &which].concat(), &[("WARDLINE_USERS", USERS)])?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    // A test that was not found would pass as well.
+    let counted = said.lines().find(|line| line.starts_with("series: "));
+    if let (true, Some(counted)) = (output.status.success(), counted) {
+        say(counted);
+        return Ok(true);
+    }
+    say(&format!("{said}\n{}", String::from_utf8_lossy(&output.stderr)));
+    say("FAILED");
+    Ok(false)
 }
 
 fn start_broker(
@@ -173,17 +210,47 @@ fn wait_for_data(prometheus: &Prometheus, pages: &[Page], loads: &[&Running]) ->
     }
 }
 
-/// Draws every dashboard as a page of its own.
-fn draw(prometheus: &Prometheus, pages: &[Page], folder: &Path) -> anyhow::Result<()> {
+/// Draws every dashboard as a page of its own, and takes a picture of it.
+fn draw(
+    prometheus: &Prometheus,
+    pages: &[Page],
+    folder: &Path,
+    pictures: Option<&Path>,
+) -> anyhow::Result<()> {
     for page in pages {
-        let html = draw::page(&page.json, |target| {
+        let drawing = draw::page(&page.json, |target| {
             let expression = substitute(target["expr"].as_str().unwrap_or_default());
             prometheus.range(&expression, target["legendFormat"].as_str().unwrap_or_default())
         })?;
         let path = folder.join(format!("{}.html", page.name));
-        fs::write(&path, html).with_context(|| format!("cannot write {}", path.display()))?;
+        fs::write(&path, &drawing.html).with_context(|| format!("cannot write {}", path.display()))?;
+        if let Some(pictures) = pictures {
+            photograph(&path, &drawing, &pictures.join(format!("{}.png", page.name)))?;
+        }
     }
     say(&format!("drawn: {}", folder.join("*.html").display()));
+    Ok(())
+}
+
+/// Takes a picture of a page with Chromium.
+fn photograph(page: &Path, drawing: &draw::Drawing, picture: &Path) -> anyhow::Result<()> {
+    let mut command = Command::new("chromium");
+    // Its sandbox does not run as root, and the page is our own.
+    command.args(["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]);
+    command.arg(format!("--window-size={},{}", drawing.width, drawing.height));
+    command.arg(format!("--screenshot={}", picture.display()));
+    let output = command.arg(format!("file://{}", page.display())).output();
+    let output = output.context("cannot run chromium (Debian: apt-get install chromium)")?;
+    ensure!(
+        output.status.success() && picture.is_file(),
+        "chromium took no picture of {}: {}",
+        page.display(),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    // 256 colours: a third of the bytes.
+    let status = Command::new("pngquant").args(["--force", "--ext", ".png"]).arg(picture).status();
+    let status = status.context("cannot run pngquant (Debian: apt-get install pngquant)")?;
+    ensure!(status.success(), "pngquant cannot make {} smaller", picture.display());
     Ok(())
 }
 

@@ -21,7 +21,7 @@ use crate::process::{Children, Running};
 const READY_DEADLINE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(200);
 /// How far back drawings go.
-const SHOWN: Duration = Duration::from_secs(120);
+pub(super) const SHOWN: Duration = Duration::from_secs(120);
 /// Longest answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
