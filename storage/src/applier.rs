@@ -29,6 +29,8 @@ pub struct Applier {
     state: Recent,
     /// How many submissions of each partition have been applied.
     positions: [u64; PARTITIONS as usize],
+    /// The partitions whose position is ahead of what the engine has.
+    ahead: [bool; PARTITIONS as usize],
     effects: Effects,
 }
 
@@ -67,7 +69,12 @@ impl Applier {
     /// [`EngineError`] if the engine could not be read.
     pub fn new(engine: Arc<dyn Engine>) -> Result<Self, EngineError> {
         let positions = positions(&*engine)?;
-        Ok(Self { state: Recent::new(engine, RECENT_RECORDS_MAX), positions, effects: Effects::default() })
+        Ok(Self {
+            state: Recent::new(engine, RECENT_RECORDS_MAX),
+            positions,
+            ahead: [false; PARTITIONS as usize],
+            effects: Effects::default(),
+        })
     }
 
     /// How many submissions of a partition have been applied.
@@ -87,22 +94,23 @@ impl Applier {
         let mut overlay = Overlay::new(&self.state);
         let mut verdicts = Vec::new();
         let mut changed = false;
-        let mut touched = [false; PARTITIONS as usize];
         for submission in group {
             verdicts.push(machine::apply(&overlay, submission, &mut self.effects)?);
             changed |= !self.effects.changes.is_empty();
             overlay.absorb(self.effects.changes.drain(..));
             let partition = usize::from(submission.partition().index());
             self.positions[partition] += 1;
-            touched[partition] = true;
+            self.ahead[partition] = true;
         }
         let (mut batch, hot) = overlay.finish();
-        batch.extend(self.position_rows(&touched));
         let applied = Instant::now();
-        if !batch.is_empty() {
-            // Verdicts that changed nothing rest on groups that are durable already: they need no sync.
-            let durability = if changed { Durability::Synced } else { Durability::Buffered };
-            self.state.engine().commit(&batch, durability)?;
+        // Verdicts that changed nothing rest on groups that are durable already. Their positions go with the next group that
+        // changes something: so whatever is written is synced before anything else is written, and a loss of power
+        // can tear one record, the last.
+        if changed {
+            batch.extend(self.position_rows());
+            self.state.engine().commit(&batch, Durability::Synced)?;
+            self.ahead.fill(false);
         }
         let stats = GroupStats {
             commands: verdicts.len(),
@@ -115,9 +123,9 @@ impl Applier {
         Ok(GroupResult { verdicts, events: std::mem::take(&mut self.effects.events), stats })
     }
 
-    fn position_rows(&self, touched: &[bool; PARTITIONS as usize]) -> impl Iterator<Item = Mutation> {
-        let all = (0..PARTITIONS).zip(touched).zip(&self.positions);
-        all.filter(|((_, touched), _)| **touched).map(|((partition, _), position)| Mutation::Put {
+    fn position_rows(&self) -> impl Iterator<Item = Mutation> {
+        let all = (0..PARTITIONS).zip(&self.ahead).zip(&self.positions);
+        all.filter(|((_, ahead), _)| **ahead).map(|((partition, _), position)| Mutation::Put {
             table: Table::Meta,
             key: Bytes::from(key::applied(partition)),
             value: position.encode(),

@@ -31,6 +31,8 @@ const STARTS_STRUCK_MAX: u32 = 3;
 
 /// Longest goodbye of a client.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+/// Longest end of a trial: all clients' goodbyes, and the broker's stop.
+const END_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What all programmes share.
 pub(crate) struct Context {
@@ -288,7 +290,9 @@ impl Trial {
             ward.close(patience).await?;
             broker.stop().await
         };
-        if let Err(error) = end.await
+        // Whoever looks for a broker that is no more would look for ever.
+        let ended = tokio::time::timeout(END_PATIENCE, end).await;
+        if let Err(error) = ended.map_err(anyhow::Error::from).flatten()
             && outcome.is_good()
         {
             outcome.troubles.push(format!("at the end: {error:#}"));

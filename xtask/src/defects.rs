@@ -41,8 +41,8 @@ pub const DEFECTS: &[Defect] = &[
         name: "the sync is removed",
         edits: &[Edit {
             path: "storage/src/applier.rs",
-            from: "if changed { Durability::Synced } else { Durability::Buffered }",
-            to: "{ let _ = changed; Durability::Buffered }",
+            from: "commit(&batch, Durability::Synced)?",
+            to: "commit(&batch, Durability::Buffered)?",
         }],
         target: "power_loss",
         programme: "--power",

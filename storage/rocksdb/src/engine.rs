@@ -61,17 +61,17 @@ impl RocksEngine {
         let cache = options::cache(&options);
         let expiry = Arc::new(Expiry::default());
         let garbage = Arc::new(Heap::default());
-        let tables = Table::ALL.map(|table| {
+        let tuned = |table: Table| {
             let mut tuned = options::table(table, &options, &cache);
             if table.expires() {
                 let (expiry, garbage) = (Arc::clone(&expiry), Arc::clone(&garbage));
                 tuned.set_compaction_filter_factory(Factory { table, expiry, garbage });
             }
             ColumnFamilyDescriptor::new(table.name(), tuned)
-        });
+        };
         let database = options::database(&options);
         let statistics = database.clone();
-        let (db, synced) = open::open(path, database, tables.into())?;
+        let (db, synced) = open::open(path, database, || Table::ALL.map(tuned).into())?;
         let engine = Self {
             db,
             path: path.to_owned(),

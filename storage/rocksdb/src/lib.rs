@@ -14,6 +14,7 @@ mod open;
 mod options;
 mod reclaim;
 mod synced;
+mod torn;
 mod value;
 
 pub use engine::RocksEngine;

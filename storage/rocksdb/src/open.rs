@@ -16,6 +16,7 @@ use wardline_storage::engine::Table;
 
 use crate::options;
 use crate::synced::{self, AsFound, CURRENT, Manifest, Synced};
+use crate::torn;
 
 /// The folder could not be opened. The operator must act.
 #[derive(Debug, Error)]
@@ -87,7 +88,7 @@ pub enum OpenError {
 pub(crate) fn open(
     path: &Path,
     mut database: rocksdb::Options,
-    tables: Vec<ColumnFamilyDescriptor>,
+    tables: impl Fn() -> Vec<ColumnFamilyDescriptor>,
 ) -> Result<(DB, Synced), OpenError> {
     let folder = |source| OpenError::Folder { path: path.to_owned(), source };
     prepare_folder(path).map_err(folder)?;
@@ -103,7 +104,12 @@ pub(crate) fn open(
     let read = read_at_opening(path).map_err(folder)?;
     // Without a note there is nothing to compare with.
     let as_found = known.write.and_then(|_| AsFound::keep(path));
-    let opened = DB::open_cf_descriptors(&database, path, tables);
+    let mut opened = DB::open_cf_descriptors(&database, path, tables());
+    if opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::Corruption)
+        && drop_torn_records(path).map_err(folder)?
+    {
+        opened = DB::open_cf_descriptors(&database, path, tables());
+    }
     let database = opened.map_err(|error| classify(path, &error, &read));
     let found = database.as_ref().map_or(u64::MAX, DB::latest_sequence_number);
     if let Some(synced) = known.write.filter(|synced| found < *synced) {
@@ -135,6 +141,24 @@ fn check_manifest(path: &Path, noted: Option<Manifest>) -> Result<(), OpenError>
         _ => return Ok(()),
     };
     Err(OpenError::Damaged { path: path.to_owned(), detail })
+}
+
+/// Drops the record that was being written when the power went, of the last log and of the manifest; whether there was one.
+fn drop_torn_records(path: &Path) -> io::Result<bool> {
+    let logs = names(path)?.into_iter().filter(|name| name.ends_with(".log")).max();
+    let manifest = synced::current_manifest(path)?.map(synced::manifest_name);
+    let mut is_any = false;
+    for name in logs.into_iter().chain(manifest) {
+        let file = path.join(&name);
+        let content = fs::read(&file)?;
+        if let Some(bytes) = torn::bytes_before(&content) {
+            torn::cut(&file, &content, bytes)?;
+            let dropped = content.len() - bytes;
+            tracing::warn!(code = "torn-record", file = %name, bytes = dropped, "the last record was being written when the power went, and was not acknowledged: it is dropped");
+            is_any = true;
+        }
+    }
+    Ok(is_any)
 }
 
 /// A folder without `CURRENT` must not have been a store: RocksDB would make a new one and delete the old one's files.

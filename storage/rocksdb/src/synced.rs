@@ -55,7 +55,7 @@ struct Followed {
     file: File,
     number: u64,
     bytes: u64,
-    checksum: crc32fast::Hasher,
+    checksum: u32,
 }
 
 /// Links to all files of a store, made before RocksDB opened it.
@@ -104,7 +104,7 @@ impl Synced {
     fn follow(&mut self) -> io::Result<Option<Manifest>> {
         let Some(number) = current_manifest(&self.store)? else { return Ok(None) };
         let file = File::open(self.store.join(manifest_name(number)))?;
-        let followed = Followed { file, number, bytes: 0, checksum: crc32fast::Hasher::new() };
+        let followed = Followed { file, number, bytes: 0, checksum: 0 };
         self.manifest.insert(followed).advance()
     }
 
@@ -135,9 +135,9 @@ impl Followed {
         let mut appended = vec![0; usize::try_from(bytes - self.bytes).map_err(io::Error::other)?];
         self.file.read_exact_at(&mut appended, self.bytes)?;
         self.file.sync_data()?;
-        self.checksum.update(&appended);
+        self.checksum = crc32c::crc32c_append(self.checksum, &appended);
         self.bytes = bytes;
-        Ok(Some(Manifest { number: self.number, bytes, checksum: self.checksum.clone().finalize() }))
+        Ok(Some(Manifest { number: self.number, bytes, checksum: self.checksum }))
     }
 }
 
@@ -149,7 +149,7 @@ impl Manifest {
         }
         let content = fs::read(store.join(manifest_name(current)))?;
         let noted = usize::try_from(self.bytes).ok().and_then(|bytes| content.get(..bytes));
-        Ok(noted.is_some_and(|noted| crc32fast::hash(noted) == self.checksum))
+        Ok(noted.is_some_and(|noted| crc32c::crc32c(noted) == self.checksum))
     }
 
     /// Where it was synced to, in bytes.
@@ -162,7 +162,7 @@ impl Manifest {
         note[..8].copy_from_slice(&self.number.to_be_bytes());
         note[8..16].copy_from_slice(&self.bytes.to_be_bytes());
         note[16..20].copy_from_slice(&self.checksum.to_be_bytes());
-        let checksum = crc32fast::hash(&note[..20]);
+        let checksum = crc32c::crc32c(&note[..20]);
         note[20..].copy_from_slice(&checksum.to_be_bytes());
         note
     }
@@ -170,7 +170,7 @@ impl Manifest {
     fn decode(note: &[u8; MANIFEST]) -> Option<Self> {
         let long = |at: usize| note[at..at + 8].try_into().map(u64::from_be_bytes).ok();
         let short = |at: usize| note[at..at + 4].try_into().map(u32::from_be_bytes).ok();
-        let is_whole = short(20)? == crc32fast::hash(&note[..20]);
+        let is_whole = short(20)? == crc32c::crc32c(&note[..20]);
         is_whole.then_some(Self { number: long(0)?, bytes: long(8)?, checksum: short(16)? })
     }
 }

@@ -204,6 +204,48 @@ fn a_torn_record_behind_the_last_synced_one_is_dropped() {
     assert!((0..=10).all(|key| has(&engine, key)));
 }
 
+/// What a loss of power leaves of a commit that was under way: the length is noted, pages are missing.
+#[test]
+fn a_record_that_was_being_written_when_the_power_went_is_dropped() {
+    for page in 0..3 {
+        let (_root, folder) = store();
+        let engine = open(&folder).expect("opens");
+        put(&engine, 11, Durability::Synced);
+        let note = fs::read(folder.join("SYNCED")).expect("reads");
+        let log = longest_log(&folder);
+        let synced = fs::metadata(&log).expect("a log").len() as usize;
+        let big = |key| Mutation::Put {
+            table: Table::Message,
+            key: Bytes::copy_from_slice(&[key]),
+            value: Bytes::from(vec![key; 9_000]),
+            expires: Timestamp::NEVER,
+        };
+        engine.commit(&[big(12)], Durability::Synced).expect("commits");
+        let mut content = fs::read(&log).expect("reads");
+        drop(engine);
+        content[synced..][page * 3_000..][..3_000].fill(0);
+        fs::write(&log, &content).expect("writes");
+        fs::write(folder.join("SYNCED"), note).expect("writes");
+        let engine = open(&folder).expect("nobody was told of it");
+        assert!((0..=11).all(|key| has(&engine, key)) && !has(&engine, 12));
+        drop(engine);
+        assert!(has(&open(&folder).expect("opens again"), 11));
+        assert!(!folder.join("as-found").exists(), "nothing is left behind");
+    }
+}
+
+#[test]
+fn a_torn_record_that_was_acknowledged_is_refused_and_kept() {
+    let (_root, folder) = store();
+    let log = longest_log(&folder);
+    let mut content = fs::read(&log).expect("reads");
+    let last = content.len() - 100;
+    content[last..].fill(0);
+    fs::write(&log, &content).expect("writes");
+    refused(&folder, &name(&log));
+    assert_eq!(fs::read(folder.join("as-found").join(name(&log))).expect("kept"), content);
+}
+
 #[test]
 fn what_was_not_synced_may_be_gone() {
     let (_root, folder) = store();

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use wardline_storage::applier::Applier;
+use wardline_storage::applier::{Applier, positions};
 use wardline_storage::command::{Command, Outcome};
 use wardline_storage::engine::{
     Direction, Durability, Engine, EngineError, Health, KeyRange, Mutation, Reclaimed, Table, Visit,
@@ -75,14 +75,25 @@ fn a_group_is_one_synced_batch_with_one_record_per_key() {
 }
 
 #[test]
-fn what_changes_nothing_is_not_synced() {
+fn what_changes_nothing_is_not_written() {
     let engine = Arc::new(Watched::default());
     let mut driver = Driver::on(engine.clone());
-    let stranger = wardline_storage::id::UserId::new([9; 16]);
+    let commits = || engine.commits.lock().expect("nobody panicked").clone();
+    let before = commits();
+    let ward = PartitionId::of(WARD.as_bytes());
+    let stranger = UserId::new([9; 16]);
     let message = driver.message();
     assert!(driver.apply(stranger, Command::Publish(message)).is_err());
-    let last = engine.commits.lock().expect("nobody panicked").last().copied();
-    assert_eq!(last, Some((1, Durability::Buffered)), "only how far it came");
+    assert_eq!(commits(), before);
+    // How far it came is written with the next group that changes something, in whichever partition.
+    let applied = driver.applier.position(ward);
+    driver.publish(1);
+    assert_eq!(
+        commits()[before.len()..].iter().map(|(_, how)| *how).collect::<Vec<_>>(),
+        [Durability::Synced]
+    );
+    let known = positions(&*engine).expect("reads");
+    assert_eq!(known[usize::from(ward.index())], applied + 1);
 }
 
 #[test]

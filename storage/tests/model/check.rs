@@ -1,12 +1,13 @@
 //! Runs generated sequences through the applier and the model, and compares.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use wardline_storage::applier::Applier;
 use wardline_storage::command::Submission;
 use wardline_storage::engine::{Direction, Engine, KeyRange, Table};
-use wardline_storage::id::Timestamp;
+use wardline_storage::id::{PARTITIONS, PartitionId, Timestamp};
+use wardline_storage::key;
 use wardline_storage::memory::MemoryEngine;
 use wardline_storage::view::View;
 
@@ -111,7 +112,8 @@ pub(crate) fn grouping(seed: u64, commands_max: u64) -> Result<(), String> {
     }
 }
 
-type Contents = Vec<(Table, Vec<u8>, Vec<u8>)>;
+/// The records, and how far each partition came.
+type Contents = (Vec<(Table, Vec<u8>, Vec<u8>)>, Vec<u64>);
 
 fn contents<'a>(groups: impl Iterator<Item = &'a [Submission]>) -> Result<Contents, String> {
     let engine = Arc::new(MemoryEngine::default());
@@ -120,17 +122,26 @@ fn contents<'a>(groups: impl Iterator<Item = &'a [Submission]>) -> Result<Conten
         applier.apply_group(group).map_err(|error| error.to_string())?;
     }
     let mut contents = Vec::new();
+    let positions: HashSet<_> = (0..PARTITIONS).map(key::applied).collect();
     // Before the first expiry everything is there; at the others it shows that records go at the same times.
     for now in [0, 1_000_050, 1_000_300].map(Timestamp) {
         for table in Table::ALL {
             let all = KeyRange { from: &[], to: &[0xff; 129] };
             let mut visit = |key: &[u8], value: &[u8]| {
-                contents.push((table, key.to_vec(), value.to_vec()));
+                // How far it came is written with a change, so later for single commands whose last changed nothing.
+                if !positions.contains(key) {
+                    contents.push((table, key.to_vec(), value.to_vec()));
+                }
                 std::ops::ControlFlow::Continue(())
             };
             let scanned = engine.scan(table, all, Direction::Forward, now, &mut visit);
             scanned.map_err(|error| error.to_string())?;
         }
     }
-    Ok(contents)
+    let partitions = (0..PARTITIONS).map(|partition| {
+        let mut id = [0; 16];
+        id[..2].copy_from_slice(&partition.to_be_bytes());
+        PartitionId::of(&id)
+    });
+    Ok((contents, partitions.map(|partition| applier.position(partition)).collect()))
 }
