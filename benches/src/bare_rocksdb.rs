@@ -11,11 +11,11 @@ use rocksdb::{
     ReadOptions, WriteBatch, WriteOptions,
 };
 use wardline_rocksdb::{Options, RocksEngine};
-use wardline_storage::engine::Table;
+use wardline_storage::engine::{Mutation, Table};
 use wardline_storage::id::{ConversationId, Seq};
 use wardline_storage::key;
 
-use crate::message::CONVERSATION;
+use crate::message::{CONVERSATION, message_id};
 
 /// A store with nothing above it.
 pub struct BareRocks {
@@ -67,9 +67,40 @@ impl BareRocks {
             batch.put_cf(self.messages(), message(seq), &self.payload);
         }
         self.written += messages;
-        let mut options = WriteOptions::default();
-        options.set_sync(true);
-        self.db.write_opt(batch, &options)
+        self.sync(batch)
+    }
+
+    /// Writes a batch that a group of publishes came to, as one batch of the same bytes: the same records and sizes, with
+    /// sequences and message ids that go on from batch to batch. Returns when they are synced.
+    ///
+    /// # Errors
+    /// If RocksDB refuses.
+    pub fn write_alike(&mut self, group: &[Mutation]) -> Result<(), rocksdb::Error> {
+        let mut batch = WriteBatch::default();
+        let mut remembered = self.written;
+        for mutation in group {
+            let (Mutation::Put { table, key, value, expires }
+            | Mutation::Insert { table, key, value, expires }) = mutation
+            else {
+                continue;
+            };
+            let mut key = key.to_vec();
+            match table {
+                Table::Message => {
+                    end_with(&mut key, &self.written.to_be_bytes());
+                    self.written += 1;
+                }
+                Table::Dedupe => {
+                    end_with(&mut key, &message_id(remembered));
+                    remembered += 1;
+                }
+                _ => {}
+            }
+            // As the engine stores it: the expiry, then the value.
+            let stored = [&expires.0.to_be_bytes(), value.as_ref()].concat();
+            batch.put_cf(self.table(*table), key, stored);
+        }
+        self.sync(batch)
     }
 
     /// Deletes a message that is not there, so that a compaction has something to do. Not synced.
@@ -114,9 +145,24 @@ impl BareRocks {
         Ok(scanned)
     }
 
-    fn messages(&self) -> &ColumnFamily {
-        self.db.cf_handle(Table::Message.name()).expect("the engine's tables were taken over")
+    fn sync(&self, batch: WriteBatch) -> Result<(), rocksdb::Error> {
+        let mut options = WriteOptions::default();
+        options.set_sync(true);
+        self.db.write_opt(batch, &options)
     }
+
+    fn messages(&self) -> &ColumnFamily {
+        self.table(Table::Message)
+    }
+
+    fn table(&self, table: Table) -> &ColumnFamily {
+        self.db.cf_handle(table.name()).expect("the engine's tables were taken over")
+    }
+}
+
+fn end_with(key: &mut [u8], end: &[u8]) {
+    let from = key.len() - end.len();
+    key[from..].copy_from_slice(end);
 }
 
 fn message(seq: u64) -> [u8; key::MESSAGE_BYTES] {

@@ -9,9 +9,13 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use wardline_proto::{frame, v1};
+use wardline_storage::applier::Applier;
 use wardline_storage::command::{Actor, Command, Create, Policy, Publish, Submission};
+use wardline_storage::engine::{EngineError, Mutation};
 use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, TenantId, Timestamp, UserId};
 use wardline_storage::model::{Kind, Person, Priority, Text};
+
+use crate::recording::Recording;
 
 /// Bytes of the typical payload.
 pub const PAYLOAD_BYTES: usize = 256;
@@ -70,6 +74,18 @@ pub fn entry_frame(payload_bytes: usize) -> Bytes {
     out.freeze()
 }
 
+/// What the broker writes for a group of publishes: one batch.
+///
+/// # Errors
+/// Never, but by a defect of the machine.
+pub fn publishes(group: u64) -> Result<Vec<Mutation>, EngineError> {
+    let recording = Arc::new(Recording::default());
+    let mut applier = Applier::new(recording.clone())?;
+    applier.apply_group(&[create()])?;
+    applier.apply_group(&(0..group).map(publish).collect::<Vec<_>>())?;
+    Ok(recording.last())
+}
+
 /// The submission that makes the conversation.
 pub fn create() -> Submission {
     let other = Person { user: READER, name: Text::new("recipient") };
@@ -96,7 +112,7 @@ pub fn publish(number: u64) -> Submission {
 }
 
 /// As the SDK makes them (a UUID of version 7): the millisecond, then what looks random.
-fn message_id(number: u64) -> [u8; 16] {
+pub(crate) fn message_id(number: u64) -> [u8; 16] {
     let (time_ms, random) = (TIME.0 + number / MESSAGES_PER_MS, scattered(number).to_be_bytes());
     let mut id = [0; 16];
     id[..6].copy_from_slice(&time_ms.to_be_bytes()[2..]);

@@ -39,6 +39,13 @@ fn rocksdb_counts_whole_groups() {
 }
 
 #[test]
+fn rocksdb_writes_as_the_broker_does() {
+    let report = report(&["rocksdb", "--as-broker", "--group", "7", "--seconds", "1"]);
+    assert_eq!(report["as_broker"], true);
+    assert!(number(&report, "messages") > 0.0 && number(&report, "messages") % 7.0 == 0.0, "{report}");
+}
+
+#[test]
 fn fdatasync_orders_its_quantiles() {
     let report = report(&["fdatasync", "--seconds", "1"]);
     let quantiles = ["p50_us", "p99_us", "max_us"].map(|field| number(&report, field));

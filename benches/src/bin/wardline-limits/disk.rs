@@ -10,21 +10,24 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use wardline_benches::bare_rocksdb::BareRocks;
+use wardline_benches::message::publishes;
 
 use super::Disk;
 
 /// Batches written before the measurement.
 const WARM_UP_BATCHES: usize = 20;
 
-pub(crate) fn rocksdb(disk: &Disk, group: u64, bytes: usize) -> Result<Value> {
+pub(crate) fn rocksdb(disk: &Disk, group: u64, bytes: usize, as_broker: bool) -> Result<Value> {
     let folder = folder(disk)?;
     let mut store = BareRocks::open(folder.path(), bytes)?;
+    let alike = if as_broker { publishes(group)? } else { Vec::new() };
+    let mut write = || if as_broker { store.write_alike(&alike) } else { store.write(group) };
     for _ in 0..WARM_UP_BATCHES {
-        store.write(group)?;
+        write()?;
     }
     let (begun, mut messages) = (Instant::now(), 0);
     while begun.elapsed() < disk.time.duration() {
-        store.write(group)?;
+        write()?;
         messages += group;
     }
     let seconds = begun.elapsed().as_secs_f64();
@@ -32,6 +35,7 @@ pub(crate) fn rocksdb(disk: &Disk, group: u64, bytes: usize) -> Result<Value> {
         "limit": "rocksdb",
         "group": group,
         "payload_bytes": bytes,
+        "as_broker": as_broker,
         "seconds": seconds,
         "messages": messages,
         "messages_per_second": messages as f64 / seconds,

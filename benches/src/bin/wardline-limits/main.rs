@@ -32,6 +32,10 @@ enum Command {
         /// Bytes of a payload; each message has a key of 24 bytes besides.
         #[arg(long, default_value_t = PAYLOAD_BYTES as u64, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
         bytes: u64,
+        /// Write the same bytes as the broker does for a group of publishes of the typical payload: the entry and
+        /// the remembered message id of each, the conversation, the position.
+        #[arg(long, conflicts_with = "bytes")]
+        as_broker: bool,
         #[command(flatten)]
         disk: Disk,
     },
@@ -77,7 +81,9 @@ impl Time {
 
 fn main() -> Result<()> {
     let report = match Cli::parse().command {
-        Command::Rocksdb { group, bytes, disk } => disk::rocksdb(&disk, group, bytes as usize)?,
+        Command::Rocksdb { group, bytes, as_broker, disk } => {
+            disk::rocksdb(&disk, group, bytes as usize, as_broker)?
+        }
         Command::Fdatasync { bytes, disk } => disk::fdatasync(&disk, bytes as usize)?,
         Command::Quinn(both) => both.run()?,
         Command::QuinnServer(server) => return server.run(),
