@@ -4,6 +4,7 @@
 //! calls. Then every query of every panel must return data and every alert's rule must be evaluated; with `--faults`, three faults are
 //! made for real, and the right alert must fire. Bounded in time; everything that is started ends with it.
 
+mod cost;
 mod draw;
 mod faults;
 mod prometheus;
@@ -53,6 +54,9 @@ pub struct Options {
     /// Only count the series with 10 users, and with 100,000 in 10,000 conversations.
     #[arg(long, conflicts_with_all = ["faults", "pictures"])]
     series: bool,
+    /// Only measure what it costs to be watched. Five minutes, on a machine that does nothing else.
+    #[arg(long, conflicts_with_all = ["faults", "pictures", "series"])]
+    cost: bool,
 }
 
 /// A dashboard as it lies in the repository.
@@ -77,6 +81,10 @@ pub fn run(workspace: &Workspace, options: &Options, children: &Children) -> any
     let folder = workspace.root.join("target").join("observe");
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
+    }
+    if options.cost {
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        return cost::run(&programs, &folder, children);
     }
     let pages = pages(&workspace.root.join("grafana/dashboards"))?;
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -148,11 +156,23 @@ fn load(
     arguments: &[&str],
     children: &Children,
 ) -> anyhow::Result<Running> {
+    let arguments = [arguments, &["--warmup", "1s", "--duration", LOAD, "--repeat", "1"]].concat();
+    load_for(programs, broker, folder, workload, &arguments, children)
+}
+
+/// Starts a load generator with these arguments.
+fn load_for(
+    programs: &Programs,
+    broker: &Broker,
+    folder: &Path,
+    workload: &str,
+    arguments: &[&str],
+    children: &Children,
+) -> anyhow::Result<Running> {
     let name = Path::new(workload).file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let log = fs::File::create(folder.join(format!("{name}.log")))?;
     let mut command = Command::new(&programs.loadgen);
     command.arg("run").arg(workload).args(arguments).args(["--target", &broker.target()]);
-    command.args(["--warmup", "1s", "--duration", LOAD, "--repeat", "1"]);
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     children.spawn(&mut command)
 }
