@@ -13,14 +13,13 @@ use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestRunner};
 use prost::Message;
 use wardline_proto::frame::{self, FrameError};
-use wardline_proto::message_entry::MessageEntry;
 use wardline_proto::v1::client_frame::Request;
 use wardline_proto::v1::entry::Body;
 use wardline_proto::v1::push_frame::Push;
 use wardline_proto::v1::{
     ClientFrame, Entry, ListConversations, Message as Content, Publish, PushFrame, ServerFrame,
 };
-use wire::{Choices, Reading, Schema, Spelling, damage, framed, has_field, read};
+use wire::{Choices, Reading, Schema, Spelling, damage, framed, has_field, read, read_in_place};
 
 const FRAME_BYTES_MAX: usize = 1024;
 
@@ -130,7 +129,7 @@ fn a_long_stream_in_single_bytes_takes_linear_time() {
 
 #[test]
 fn every_message_type_survives_the_wire() {
-    let schema = Schema::load();
+    let schema = Schema::load(env!("CARGO_MANIFEST_DIR"));
     let arms = |frame| schema.arms(frame).len();
     assert_eq!(
         (arms("ClientFrame"), arms("ServerFrame"), arms("PushFrame")),
@@ -165,7 +164,7 @@ fn each_arm<M: Message + Default + PartialEq>(schema: &Schema, frame: &str, made
 
 #[test]
 fn a_frame_cut_short_anywhere_is_not_a_frame_yet() {
-    let schema = Schema::load();
+    let schema = Schema::load(env!("CARGO_MANIFEST_DIR"));
     let arms = schema.arms("ServerFrame");
     check(&(0..arms.len(), choices()), |(arm, made)| {
         let content = schema.frame("ServerFrame", arms[arm], Spelling::Loose, &mut Choices(&made));
@@ -199,7 +198,7 @@ fn arbitrary_bytes_never_panic_and_reserve_nothing() {
 
 #[test]
 fn damaged_frames_never_panic_and_what_is_accepted_round_trips() {
-    let schema = Schema::load();
+    let schema = Schema::load(env!("CARGO_MANIFEST_DIR"));
     check(&(choices(), vec(any::<u8>(), 0..80), choices()), |(made, damages, portions)| {
         for arm in schema.arms("ClientFrame") {
             let mut content = schema.frame("ClientFrame", arm, Spelling::Loose, &mut Choices(&made));
@@ -213,37 +212,6 @@ fn damaged_frames_never_panic_and_what_is_accepted_round_trips() {
             read::<ClientFrame>(&stream, 4096, Choices(&portions));
         }
     });
-}
-
-/// Reads a frame in place, and checks that prost reads the same.
-fn read_in_place(content: &[u8]) -> bool {
-    let Some(read) = MessageEntry::read(content) else { return false };
-    let (Ok(sender), Ok(content_type)) = (str::from_utf8(read.sender), str::from_utf8(read.content_type))
-    else {
-        assert_eq!(frame::decode::<PushFrame>(content.to_vec().into()), Err(FrameError::Content));
-        return true;
-    };
-    let message = Content {
-        client_message_id: Bytes::copy_from_slice(read.client_message_id),
-        content_type: content_type.to_owned(),
-        payload: Bytes::copy_from_slice(read.payload),
-        priority: read.priority,
-        reply_to_sequence: read.reply_to_sequence,
-    };
-    let entry = Entry {
-        conversation_id: Bytes::copy_from_slice(read.conversation_id),
-        sequence: read.sequence,
-        sender: sender.to_owned(),
-        time_ms: read.time_ms,
-        expires_at_ms: read.expires_at_ms,
-        body: Some(Body::Message(message)),
-    };
-    let frame = PushFrame { push: Some(Push::Entry(entry)) };
-    assert!(
-        frame::decode::<PushFrame>(content.to_vec().into()) == Ok(frame),
-        "prost reads {content:x?} otherwise"
-    );
-    true
 }
 
 #[test]
@@ -275,7 +243,7 @@ fn an_entry_as_prost_writes_it_is_read_in_place() {
 
 #[test]
 fn what_is_read_in_place_prost_reads_the_same() {
-    let schema = Schema::load();
+    let schema = Schema::load(env!("CARGO_MANIFEST_DIR"));
     check(&(choices(), vec(any::<u8>(), 0..80)), |(made, damages)| {
         for arm in schema.arms("PushFrame") {
             for spelling in [Spelling::Canonical, Spelling::Loose] {

@@ -9,6 +9,7 @@ mod mutant;
 use std::sync::Arc;
 
 use model::check::{Tally, grouping, sequence};
+use model::generate::Draw;
 use mutant::{Defect, Mutant};
 use wardline_storage::memory::MemoryEngine;
 
@@ -28,8 +29,8 @@ fn machine_and_view_do_what_the_model_does() {
     let mut tally = Tally::default();
     for seed in first..first + count {
         let engine = Arc::new(MemoryEngine::default());
-        if let Err(what) = sequence(engine, seed, 36, &mut tally) {
-            panic!("{what}\nreplay: WARDLINE_SEED={seed} WARDLINE_SEQUENCES=1");
+        if let Err(what) = sequence(engine, Draw::new(&[], seed), 36, &mut tally) {
+            panic!("seed {seed}: {what}\nreplay: WARDLINE_SEED={seed} WARDLINE_SEQUENCES=1");
         }
     }
     println!("{} commands: {:?}", tally.commands, tally.happened);
@@ -70,8 +71,8 @@ fn grouping_changes_nothing() {
     let first = seed();
     println!("seeds {first} to {}", first + 1_999);
     for seed in first..first + 2_000 {
-        if let Err(what) = grouping(seed, 40) {
-            panic!("{what}");
+        if let Err(what) = grouping(Draw::new(&[], seed), 40) {
+            panic!("seed {seed}: {what}");
         }
     }
 }
@@ -82,7 +83,7 @@ fn the_comparison_finds_planted_defects() {
     for defect in Defect::ALL {
         let found = (1..=3_000).find_map(|seed| {
             let engine = Arc::new(Mutant::new(defect));
-            sequence(engine, seed, 36, &mut Tally::default()).err().map(|what| (seed, what))
+            sequence(engine, Draw::new(&[], seed), 36, &mut Tally::default()).err().map(|what| (seed, what))
         });
         let Some((seed, what)) = found else { panic!("{defect:?} was not found in 3,000 sequences") };
         println!("{defect:?}: found by seed {seed}: {}", what.lines().next().unwrap_or_default());

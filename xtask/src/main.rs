@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use xtask::cargo::Workspace;
 use xtask::process::Children;
-use xtask::{checks, dashboards, defects, demo, drill, idle, observe, package, tidy, torture};
+use xtask::{checks, dashboards, defects, demo, drill, fuzz, idle, observe, package, tidy, torture};
 
 /// The project's chores.
 #[derive(Parser)]
@@ -25,6 +25,8 @@ enum Chore {
     Demo(demo::Options),
     /// Restores, drains and reloads a broker under traffic, many times, and checks that nothing is lost.
     Drill(drill::Options),
+    /// Hands the parts that read what strangers send whatever a fuzzer comes up with.
+    Fuzz(fuzz::Options),
     /// Measures the broker's memory for each idle connection.
     Idle(idle::Options),
     /// Watches a broker under load with a real Prometheus, and checks that every panel shows something.
@@ -69,6 +71,7 @@ fn run(chore: Chore) -> anyhow::Result<bool> {
         }
         Chore::Dashboards => dashboards::write(&workspace.root).map(|()| true),
         Chore::Drill(options) => drill::run(&workspace, &options),
+        Chore::Fuzz(options) => fuzz::run(&workspace, &options),
         Chore::Package => package::run(&workspace),
         Chore::Defects => defects::run(&workspace),
         Chore::Test => checks::run(&workspace),

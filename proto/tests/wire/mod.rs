@@ -1,6 +1,6 @@
 //! Makes frames of every type from a string of choices, damages them, and states what must hold of any byte stream.
 //!
-//! Shared by the property tests and by the fuzz target. Types come from the .proto files, not from the generated
+//! Shared by the property tests and by the fuzz targets. Types come from the .proto files, not from the generated
 //! code, so what is made here checks the generated code too. Every choice is a byte of the input: the same bytes
 //! give the same frames, and fewer bytes give smaller ones, which is what lets a test runner shrink a failure.
 
@@ -12,6 +12,10 @@ use prost::encoding::{self, WireType};
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FieldDescriptorProto};
 use wardline_proto::frame::{self, FrameError, LENGTH_BYTES_MAX};
+use wardline_proto::message_entry::MessageEntry;
+use wardline_proto::v1::entry::Body;
+use wardline_proto::v1::push_frame::Push;
+use wardline_proto::v1::{Entry, Message as Content, PushFrame};
 
 /// A string of choices; when it has run out, every choice is the first one.
 pub(crate) struct Choices<'a>(pub(crate) &'a [u8]);
@@ -52,8 +56,8 @@ pub(crate) struct Schema {
 }
 
 impl Schema {
-    pub(crate) fn load() -> Self {
-        let root = env!("CARGO_MANIFEST_DIR");
+    /// Reads the files of the crate in this folder.
+    pub(crate) fn load(root: &str) -> Self {
         let set = protox::compile(["wardline/v1/frame.proto"], [root])
             .expect("the crate was built from these files");
         let messages = set
@@ -349,4 +353,38 @@ fn round_trip<M: Message + Default + PartialEq>(content: Bytes) -> Option<Vec<u8
         "decode, encode, decode changed the message"
     );
     Some(again.to_vec())
+}
+
+/// Reads a frame in place, and checks that prost reads the same; whether it was read.
+///
+/// # Panics
+/// If prost reads something else.
+pub(crate) fn read_in_place(content: &[u8]) -> bool {
+    let Some(read) = MessageEntry::read(content) else { return false };
+    let (Ok(sender), Ok(content_type)) = (str::from_utf8(read.sender), str::from_utf8(read.content_type))
+    else {
+        assert_eq!(frame::decode::<PushFrame>(content.to_vec().into()), Err(FrameError::Content));
+        return true;
+    };
+    let message = Content {
+        client_message_id: Bytes::copy_from_slice(read.client_message_id),
+        content_type: content_type.to_owned(),
+        payload: Bytes::copy_from_slice(read.payload),
+        priority: read.priority,
+        reply_to_sequence: read.reply_to_sequence,
+    };
+    let entry = Entry {
+        conversation_id: Bytes::copy_from_slice(read.conversation_id),
+        sequence: read.sequence,
+        sender: sender.to_owned(),
+        time_ms: read.time_ms,
+        expires_at_ms: read.expires_at_ms,
+        body: Some(Body::Message(message)),
+    };
+    let frame = PushFrame { push: Some(Push::Entry(entry)) };
+    assert!(
+        frame::decode::<PushFrame>(content.to_vec().into()) == Ok(frame),
+        "prost reads {content:x?} otherwise"
+    );
+    true
 }

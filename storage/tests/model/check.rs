@@ -37,18 +37,17 @@ impl Tally {
 /// What differs from the model, with the submissions up to there.
 pub(crate) fn sequence(
     engine: Arc<dyn Engine>,
-    seed: u64,
+    mut draw: Draw,
     commands_max: u64,
     tally: &mut Tally,
 ) -> Result<(), String> {
-    let mut draw = Draw::new(seed);
     let (mut model, mut applier) =
         (Model::default(), Applier::new(engine.clone()).map_err(|e| e.to_string())?);
     let mut past: Vec<Submission> = Vec::new();
     let length = 5 + draw.below(commands_max.saturating_sub(5).max(1));
     let failed = |what: String, past: &[Submission]| {
         let past: Vec<String> = past.iter().map(|submission| format!("  {submission:?}")).collect();
-        format!("seed {seed}: {what}, after\n{}", past.join("\n"))
+        format!("{what}, after\n{}", past.join("\n"))
     };
     while (past.len() as u64) < length {
         let size = if draw.below(3) == 0 { 1 } else { 1 + draw.below(8) };
@@ -92,8 +91,8 @@ pub(crate) fn sequence(
 ///
 /// # Errors
 /// The first grouping that leaves something else.
-pub(crate) fn grouping(seed: u64, commands_max: u64) -> Result<(), String> {
-    let (mut draw, mut model) = (Draw::new(seed), Model::default());
+pub(crate) fn grouping(mut draw: Draw, commands_max: u64) -> Result<(), String> {
+    let mut model = Model::default();
     let submissions: Vec<Submission> = (0..5 + draw.below(commands_max))
         .map(|_| {
             let submission = draw.submission(&model);
@@ -107,8 +106,8 @@ pub(crate) fn grouping(seed: u64, commands_max: u64) -> Result<(), String> {
     let mixed = contents(submissions.chunks(size))?;
     match (single == whole, single == mixed) {
         (true, true) => Ok(()),
-        (false, _) => Err(format!("seed {seed}: one group leaves something else than single commands")),
-        (_, false) => Err(format!("seed {seed}: groups of {size} leave something else than single commands")),
+        (false, _) => Err("one group leaves something else than single commands".into()),
+        (_, false) => Err(format!("groups of {size} leave something else than single commands")),
     }
 }
 

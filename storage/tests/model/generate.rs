@@ -3,6 +3,7 @@
 //! Half of what is drawn looks at the model, to hit heads, watermarks and the very milliseconds of expiry; the rest
 //! is blind. The seed decides everything.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +42,8 @@ fn person(number: u8) -> Person {
 
 /// Where chance comes from.
 pub(crate) struct Draw {
+    /// What a fuzzer chose; drawn before anything else.
+    chosen: VecDeque<u8>,
     chance: StdRng,
     time: Timestamp,
     /// The latest time of any submission: nobody reads the past.
@@ -50,14 +53,20 @@ pub(crate) struct Draw {
 }
 
 impl Draw {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// Draws by a seed, once what was chosen is used up.
+    pub(crate) fn new(chosen: &[u8], seed: u64) -> Self {
         let time = Timestamp(1_000_000);
-        Self { chance: StdRng::seed_from_u64(seed), time, latest: time, floor: time }
+        let (chosen, chance) = (chosen.to_vec().into(), StdRng::seed_from_u64(seed));
+        Self { chosen, chance, time, latest: time, floor: time }
     }
 
     /// A number below `bound`.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.chance.random_range(0..bound)
+        match self.chosen.pop_front() {
+            // Wide bounds are for times, whose edges are drawn apart: 256 of them are enough.
+            Some(byte) => u64::from(byte) % bound,
+            None => self.chance.random_range(0..bound),
+        }
     }
 
     fn one_in(&mut self, count: u64) -> bool {
