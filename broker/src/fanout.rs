@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::{mpsc, watch};
 use wardline_storage::command::Event;
 use wardline_storage::engine::EngineError;
+use wardline_storage::fail_point::{self, Point};
 use wardline_storage::id::{ConversationId, Seq};
 use wardline_storage::log::{GroupStats, Observer};
 use wardline_storage::model::{Body, Entry, Notice, Priority, ReceiptKind, Text};
@@ -74,6 +75,7 @@ impl Fanout {
                 }
                 if let Some(topic) = self.topics.find(conversation) {
                     topic.append(seq, self.encode(conversation, seq, &entry, &sender));
+                    fail_point::pass(Point::Rung);
                 }
             }
             Event::Erased { conversation, seq } => {
@@ -93,6 +95,7 @@ impl Fanout {
                     wire::receipt(conversation, &person.name, kind, seq, time, &mut self.scratch);
                     topic.receipt(person.user, kind, Bytes::copy_from_slice(&self.scratch));
                     self.scratch.clear();
+                    fail_point::pass(Point::Receipt);
                 }
             }
             Event::Joined { conversation, user } => {

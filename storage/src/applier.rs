@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use crate::command::{Event, Submission, Verdict};
 use crate::engine::{Direction, Durability, Engine, EngineError, Mutation, Table};
+use crate::fail_point::{self, Point};
 use crate::id::{PARTITIONS, PartitionId, Timestamp};
 use crate::key;
 use crate::log::GroupStats;
@@ -109,7 +110,9 @@ impl Applier {
         // can tear one record, the last.
         if changed {
             batch.extend(self.position_rows());
+            fail_point::pass(Point::Batched);
             self.state.engine().commit(&batch, Durability::Synced)?;
+            fail_point::pass(Point::Synced);
             self.ahead.fill(false);
         }
         let stats = GroupStats {

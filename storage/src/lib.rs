@@ -15,6 +15,7 @@ pub mod command;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod engine;
+pub mod fail_point;
 pub mod format;
 mod hot;
 pub mod id;

@@ -24,6 +24,7 @@ use self::queue::{Group, Queue};
 use crate::applier::Applier;
 use crate::command::Submission;
 use crate::engine::{Engine, EngineError};
+use crate::fail_point::{self, Point};
 use crate::log::{Depth, Log, Lost, Observer, Refused, Reply};
 
 /// Bounds of the local log. An eighth of what may wait is kept for urgent submissions: routine ones are refused
@@ -165,6 +166,7 @@ impl<O: Observer> Committer<O> {
                 let longest = if is_urgent { &mut stats.urgent } else { &mut stats.routine };
                 *longest = durable.saturating_duration_since(waiting.since).max(*longest);
                 waiting.reply.send(Ok(verdict));
+                fail_point::pass(Point::Acked);
             }
             self.observer.committed(stats, result.events);
         }

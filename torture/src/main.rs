@@ -33,6 +33,9 @@ struct Arguments {
     /// The `wardline` program.
     #[arg(long)]
     program: PathBuf,
+    /// The same, built with the feature `fail-points`; for --points.
+    #[arg(long)]
+    fail_points_program: Option<PathBuf>,
     /// Where data and the report go.
     #[arg(long)]
     out: PathBuf,
@@ -58,6 +61,9 @@ struct Programmes {
     /// Kill -9 at random moments, also while it starts and reclaims.
     #[arg(long, value_name = "CYCLES")]
     kill: Option<u64>,
+    /// A crash at a drawn passage of a drawn step of the commit path.
+    #[arg(long, value_name = "CYCLES")]
+    points: Option<u64>,
     /// Loss of power. Needs root.
     #[arg(long, value_name = "CYCLES")]
     power: Option<u64>,
@@ -85,6 +91,7 @@ impl Programmes {
         Self {
             short: self.short,
             kill: few(self.kill, 30),
+            points: few(self.points, 16),
             power: few(self.power, 15),
             corrupt: few(self.corrupt, 30),
             disk_full: few(self.disk_full, 2),
@@ -134,6 +141,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     say(&format!("seed {seed}; journals, keys and logs in {journals_on}"));
     let context = Context {
         program: arguments.program.clone(),
+        fail_points_program: arguments.fail_points_program.clone(),
         folder: folder.clone(),
         journals: journals.path().to_owned(),
         seed,
@@ -163,6 +171,9 @@ async fn programmes(context: &Context, asked: &Programmes) -> Vec<Outcome> {
     let mut done = Done { outcomes: Vec::new(), skips: asked.short };
     if let Some(cycles) = asked.kill {
         done.add("kill", fault::kill::run(context, cycles)).await;
+    }
+    if let Some(cycles) = asked.points {
+        done.add("points", fault::points::run(context, cycles)).await;
     }
     if let Some(cycles) = asked.power {
         done.add("power", fault::power::run(context, cycles)).await;

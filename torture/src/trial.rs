@@ -37,6 +37,8 @@ const END_PATIENCE: Duration = Duration::from_secs(60);
 /// What all programmes share.
 pub(crate) struct Context {
     pub(crate) program: PathBuf,
+    /// One that can crash at a chosen step.
+    pub(crate) fail_points_program: Option<PathBuf>,
     /// Where data lies, and the report.
     pub(crate) folder: PathBuf,
     /// Where journals, keys and logs lie: another file system.

@@ -81,7 +81,7 @@ impl Workspace {
     pub fn programs(&self) -> anyhow::Result<Programs> {
         prerequisites::ensure()?;
         self.announce_rocksdb();
-        let programs = self.build(&["wardline-broker", "wardline-loadgen"], &[])?;
+        let programs = self.build(&["wardline-broker", "wardline-loadgen"], &[], &[])?;
         let find = |wanted: &str| {
             let program = programs.iter().find(|(name, _)| name == wanted);
             program.map(|(_, path)| path.clone()).with_context(|| format!("cargo built no {wanted}"))
@@ -109,9 +109,26 @@ impl Workspace {
         name: &str,
         variables: &[(&str, &str)],
     ) -> anyhow::Result<PathBuf> {
-        let programs = self.build(&[package], variables)?;
+        let programs = self.build(&[package], &[], variables)?;
         let program = programs.into_iter().find(|(found, _)| found == name);
         program.map(|(_, path)| path).with_context(|| format!("cargo built no {name}"))
+    }
+
+    /// Builds one package with a feature that nobody else wants; gives the path of a copy of one of its programs.
+    /// The program itself is built again without it: nobody may find one with the feature in its place.
+    ///
+    /// # Errors
+    /// If the build fails; cargo has said why.
+    pub fn program_with_feature(&self, package: &str, name: &str, feature: &str) -> anyhow::Result<PathBuf> {
+        prerequisites::ensure()?;
+        self.announce_rocksdb();
+        let programs = self.build(&[package], &["--features", feature], &[])?;
+        let program = programs.iter().find(|(found, _)| found == name);
+        let (_, program) = program.with_context(|| format!("cargo built no {name}"))?;
+        let copy = program.with_file_name(format!("{name}-{feature}"));
+        std::fs::copy(program, &copy).with_context(|| format!("cannot copy {}", program.display()))?;
+        self.program(package, name)?;
+        Ok(copy)
     }
 
     /// The folder of RocksDB's library, once it is compiled.
@@ -132,7 +149,12 @@ impl Workspace {
     }
 
     /// Builds these packages in release and gives the executables' paths, by name.
-    fn build(&self, packages: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<Vec<(String, PathBuf)>> {
+    fn build(
+        &self,
+        packages: &[&str],
+        more: &[&str],
+        variables: &[(&str, &str)],
+    ) -> anyhow::Result<Vec<(String, PathBuf)>> {
         let mut command = cargo(&self.root);
         command.env("CARGO_TARGET_DIR", &self.target).envs(variables.iter().copied());
         command.args([
@@ -142,7 +164,7 @@ impl Workspace {
             "--bins",
             "--message-format=json-render-diagnostics",
         ]);
-        command.args(packages.iter().flat_map(|package| ["--package", package]));
+        command.args(packages.iter().flat_map(|package| ["--package", package])).args(more);
         let output = command.stderr(Stdio::inherit()).output().context("cannot run cargo")?;
         if !output.status.success() {
             bail!("the build failed");

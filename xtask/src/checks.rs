@@ -18,6 +18,8 @@ struct Step {
 
 /// What ordinary builds leave out is linted and tested all the same.
 const PEERS: &str = "wardline-loadgen/peers";
+/// That, and what no test may have: its programs are the ones that people use.
+const LINTED: &str = "wardline-loadgen/peers,wardline-broker/fail-points";
 
 /// The last step: a few of each fault under a real broker.
 const TORTURE: &str = "torture";
@@ -33,7 +35,7 @@ const STEPS: &[Step] = &[
             "--workspace",
             "--all-targets",
             "--features",
-            PEERS,
+            LINTED,
             "--",
             "-D",
             "warnings",

@@ -52,7 +52,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<bool> {
         command.arg("--program").arg(unsynced).arg("--expect-objections");
         command.args(["--power", CONTROL_CYCLES]);
     } else {
-        command.arg("--program").arg(workspace.program("wardline-broker", "wardline")?);
+        add_brokers(workspace, &mut command, &options.arguments)?;
         if options.arguments.is_empty() {
             command.args(DEFAULT);
         }
@@ -88,12 +88,28 @@ fn all_defects(workspace: &Workspace) -> anyhow::Result<bool> {
 /// If something cannot be built or started.
 pub fn check(workspace: &Workspace, arguments: &[&str]) -> anyhow::Result<bool> {
     let torture = workspace.program("wardline-torture", "wardline-torture")?;
-    let broker = workspace.program("wardline-broker", "wardline")?;
+    let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
     let mut command = Command::new(torture);
-    command.arg("--out").arg(folder(workspace)).arg("--program").arg(broker).args(arguments);
+    command.arg("--out").arg(folder(workspace));
+    add_brokers(workspace, &mut command, &arguments)?;
+    command.args(arguments);
     let status = command.status().context("cannot start wardline-torture")?;
     ensure!(status.code().is_some(), "wardline-torture ended with {status}");
     Ok(status.success())
+}
+
+/// Builds the broker, and the one that crashes where it is told if these arguments need it.
+fn add_brokers(workspace: &Workspace, command: &mut Command, arguments: &[OsString]) -> anyhow::Result<()> {
+    let wants_points = |argument: &OsString| {
+        let argument = argument.to_string_lossy();
+        argument == "--short" || argument == "--points" || argument.starts_with("--points=")
+    };
+    if arguments.iter().any(wants_points) {
+        let broker = workspace.program_with_feature("wardline-broker", "wardline", "fail-points")?;
+        command.arg("--fail-points-program").arg(broker);
+    }
+    command.arg("--program").arg(workspace.program("wardline-broker", "wardline")?);
+    Ok(())
 }
 
 fn folder(workspace: &Workspace) -> PathBuf {

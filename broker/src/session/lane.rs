@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use wardline_storage::command::{Command, Submission};
+use wardline_storage::fail_point::{self, Point};
 use wardline_storage::log::{Completion, Reply};
 
 use super::Session;
@@ -155,6 +156,7 @@ impl Lane {
         let refused = match planned {
             Ok(Plan::Read(query)) => return self.read(id, query),
             Ok(Plan::Submit(submission)) => {
+                fail_point::pass(Point::Validated);
                 self.time(&submission);
                 match self.places.clone().try_reserve_owned() {
                     Ok(place) => service.admission.submit(submission, Reply { ticket: id, place }),

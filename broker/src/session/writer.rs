@@ -5,6 +5,7 @@
 
 use bytes::{Buf, BytesMut};
 use tokio::time::Instant;
+use wardline_storage::fail_point::{self, Point};
 
 /// A delivery lane.
 pub(super) struct Writer {
@@ -67,6 +68,7 @@ impl Writer {
         while !self.buffer.is_empty() {
             let written = stream.write(&self.buffer).await.map_err(|_| Gone)?;
             self.buffer.advance(written);
+            fail_point::pass(Point::Delivered);
             self.waiting_since = Some(Instant::now());
         }
         self.buffer.clear();

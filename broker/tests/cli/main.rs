@@ -291,3 +291,14 @@ fn refusals_of_the_broker_are_told_plainly() {
     let list = ["conversation", "list", "--token", foreign.trim(), "--server", &server];
     fails(folder, &list, 1, &["not acceptable", "signature"]);
 }
+
+/// Only a broker of `cargo xtask torture` can be told to crash.
+#[test]
+fn the_program_has_no_fail_points() {
+    let program = fs::read(env!("CARGO_BIN_EXE_wardline")).unwrap();
+    let has = |text: &str| program.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(has("unknown key"), "what is looked for would be found");
+    for text in ["FAIL_POINT", "not a step and a passage"] {
+        assert!(!has(text), "{text:?} stands in the program: it was built with the feature fail-points");
+    }
+}

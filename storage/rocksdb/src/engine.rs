@@ -15,6 +15,7 @@ use rocksdb::{Cache, ColumnFamily, ColumnFamilyDescriptor, DB, ErrorKind, WriteB
 use wardline_storage::engine::{
     Direction, Durability, Engine, EngineError, Health, KeyRange, Mutation, Reclaimed, Table, Visit,
 };
+use wardline_storage::fail_point::{self, Point};
 use wardline_storage::id::Timestamp;
 
 use crate::expiry_filter::{Expiry, Factory};
@@ -183,6 +184,11 @@ impl Engine for RocksEngine {
                     writes.delete_cf(families[*table as usize], key);
                 }
             }
+        }
+        if fail_point::is_drawn(Point::Written) {
+            // Whether it succeeds or not: its sync does not come any more.
+            let _ = self.db.write_opt(writes, &options::write(Durability::Buffered));
+            fail_point::crash();
         }
         let options = options::write(durability);
         self.wal_time.of(|| self.db.write_opt(writes, &options)).map_err(|error| failure(DOING, error))?;

@@ -6,4 +6,5 @@ pub(crate) mod disk_full;
 pub(crate) mod eio;
 pub(crate) mod kill;
 pub(crate) mod network;
+pub(crate) mod points;
 pub(crate) mod power;
