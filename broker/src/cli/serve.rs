@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
@@ -32,6 +32,8 @@ use super::{Failure, OpenEngine};
 
 /// A certificate that ends sooner than this is worth a warning.
 const CERTIFICATE_WARNING: Duration = Duration::from_secs(14 * 86_400);
+/// Longest wait for the last ones who use the store, once the broker has stopped.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -166,12 +168,27 @@ pub(super) fn serve(arguments: Arguments, open_engine: OpenEngine) -> anyhow::Re
     warn_about(&tls);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().on_thread_start(give_way()).build()?;
+    let store = Arc::clone(&engine);
     let ended = runtime.block_on(run(arguments.configuration, config, tls, verifier, engine, levels));
     // What is left by now has had its time.
     runtime.shutdown_timeout(Duration::from_millis(500));
+    close(store);
     match ended? {
         Ended::Stopped => Ok(()),
         Ended::StorageFailed(why) => Err(Failure::Storage(why).into()),
+    }
+}
+
+/// Closes the store in this thread. The last to let go of it closes it, and must not do so beside the end of `main`, which
+/// takes away what the engine stands on.
+fn close(store: Arc<dyn Engine>) {
+    let deadline = Instant::now() + CLOSE_PATIENCE;
+    while Arc::strong_count(&store) > 1 {
+        if Instant::now() >= deadline {
+            tracing::warn!(code = "store-in-use", "the store is still in use and ends without being closed");
+            return std::mem::forget(store);
+        }
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
