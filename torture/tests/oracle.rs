@@ -267,16 +267,20 @@ fn receipts_stay() {
     let early = Event::MarksRead { user: BOB, room: ROOM, since: Index(0), delivered: 0, read: 0 };
     good(&with([asked(2), answer(2, 2), early]));
 
-    let told = |delivered_at_ms, read_at_ms| Event::RecipientsRead {
+    let told_since = |since, delivered_at_ms, read_at_ms| Event::RecipientsRead {
         room: ROOM,
         sequence: 2,
-        since: Index(99),
+        since: Index(since),
         recipients: vec![Recipient { user: BOB, delivered_at_ms, read_at_ms }],
     };
+    let told = |delivered_at_ms, read_at_ms| told_since(99, delivered_at_ms, read_at_ms);
     good(&with([told(None, None), told(Some(5), None), told(Some(5), Some(6))]));
     broken(Law::ReceiptsStay, &with([told(Some(5), None), told(Some(6), None)]));
     broken(Law::ReceiptsStay, &with([told(Some(5), Some(6)), told(Some(5), None)]));
     broken(Law::ReceiptsStay, &with([asked(2), answer(2, 2), told(Some(5), None)]));
+    // Asked for before somebody else was told of the reading, and answered after that.
+    good(&with([told(Some(5), Some(6)), told_since(0, Some(5), None)]));
+    broken(Law::ReceiptsStay, &with([told(Some(5), Some(6)), told_since(0, Some(5), Some(7))]));
 }
 
 #[test]

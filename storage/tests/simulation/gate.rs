@@ -1,20 +1,36 @@
 //! An engine whose commits wait to be let through, one by one, on a disk that forgets what was not synced.
 //!
-//! The committer is a thread; with this it moves only when the scheduler says so, and a seed gives one schedule.
+//! The committer is a thread; with this it moves only when the scheduler says so, and a seed gives one schedule. A group
+//! that changes nothing has no commit: so the gate hears what the log's observer hears, too, and says when the
+//! committer stands still.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
+use wardline_storage::command::Event;
 use wardline_storage::engine::{
     Direction, Durability, Engine, EngineError, Health, KeyRange, Mutation, Reclaimed, Table, Visit,
 };
 use wardline_storage::id::Timestamp;
+use wardline_storage::log::{GroupStats, Observer};
 
 use crate::lossy::LossyEngine;
 
 /// Longer than a step takes on a slow machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where the committer stands still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// In a commit, until it is let through.
+    Committing,
+    /// Everything that was submitted is answered.
+    Idle,
+    /// It ended: the engine failed.
+    Failed,
+}
 
 /// See the module's documentation.
 pub(crate) struct Gate {
@@ -27,6 +43,9 @@ pub(crate) struct Gate {
 struct State {
     entered: u64,
     let_through: u64,
+    /// Commands of this life of the log.
+    answered: u64,
+    is_failed: bool,
 }
 
 impl Gate {
@@ -34,16 +53,27 @@ impl Gate {
         Self { disk, state: Mutex::default(), moved: Condvar::new() }
     }
 
-    /// How many commits have begun.
-    pub(crate) fn entered(&self) -> u64 {
-        self.state.lock().entered
+    /// A log begins on this engine; gives its observer.
+    pub(crate) fn begin(self: &Arc<Self>) -> Ear {
+        let mut state = self.state.lock();
+        (state.answered, state.is_failed) = (0, false);
+        Ear(Arc::clone(self))
     }
 
-    /// Waits until so many commits have begun.
-    pub(crate) fn await_entered(&self, entered: u64) {
+    /// Waits until the committer stands still, of a log to which so many commands were submitted.
+    pub(crate) fn rest(&self, submitted: u64) -> Rest {
         let mut state = self.state.lock();
-        while state.entered < entered {
-            assert!(!self.moved.wait_for(&mut state, PATIENCE).timed_out(), "the committer does not commit");
+        loop {
+            if state.is_failed {
+                return Rest::Failed;
+            }
+            if state.entered > state.let_through {
+                return Rest::Committing;
+            }
+            if state.answered == submitted {
+                return Rest::Idle;
+            }
+            assert!(!self.moved.wait_for(&mut state, PATIENCE).timed_out(), "the committer is stuck");
         }
     }
 
@@ -51,6 +81,21 @@ impl Gate {
     pub(crate) fn let_one_through(&self) {
         self.state.lock().let_through += 1;
         self.moved.notify_all();
+    }
+}
+
+/// The log's observer.
+pub(crate) struct Ear(Arc<Gate>);
+
+impl Observer for Ear {
+    fn committed(&mut self, group: GroupStats, _events: Vec<Event>) {
+        self.0.state.lock().answered += group.commands as u64;
+        self.0.moved.notify_all();
+    }
+
+    fn failed(&mut self, _error: &EngineError) {
+        self.0.state.lock().is_failed = true;
+        self.0.moved.notify_all();
     }
 }
 

@@ -11,20 +11,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use parking_lot::{Condvar, Mutex};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::mpsc;
-use wardline_storage::command::{Command, Create, Event};
-use wardline_storage::engine::{Direction, Engine, EngineError};
+use wardline_storage::command::{Command, Create};
+use wardline_storage::engine::{Direction, Engine};
 use wardline_storage::id::{ClientMessageId, ConversationId, Seq, Timestamp, UserId};
 use wardline_storage::local::{Bounds, LocalLog};
-use wardline_storage::log::{GroupStats, Log, Observer, Reply};
+use wardline_storage::log::{Log, Reply};
 use wardline_storage::model::{Body, Kind, Person, Priority, Text};
 use wardline_storage::view::View;
 
 use crate::client::{Answer, Client, Message};
-use crate::gate::{Gate, PATIENCE};
+use crate::gate::{Gate, Rest};
 use crate::lossy::{Disk, LossyEngine};
 
 const STEPS: u32 = 150;
@@ -60,42 +59,10 @@ pub(crate) struct World {
 /// The log from its start to its end.
 struct Life {
     log: LocalLog,
-    told: Arc<Told>,
+    /// Commands that it took.
+    submitted: u64,
     /// A commit waits to be let through.
     is_committing: bool,
-}
-
-/// What the log's observer heard.
-#[derive(Default)]
-struct Told {
-    state: Mutex<(u64, bool)>,
-    moved: Condvar,
-}
-
-/// The log's observer.
-struct Ear(Arc<Told>);
-
-impl Observer for Ear {
-    fn committed(&mut self, _group: GroupStats, _events: Vec<Event>) {
-        self.0.state.lock().0 += 1;
-        self.0.moved.notify_all();
-    }
-
-    fn failed(&mut self, _error: &EngineError) {
-        self.0.state.lock().1 = true;
-        self.0.moved.notify_all();
-    }
-}
-
-impl Told {
-    /// Waits for the end of one more group; whether it was committed.
-    fn after(&self, groups: u64) -> bool {
-        let mut state = self.state.lock();
-        while state.0 <= groups && !state.1 {
-            assert!(!self.moved.wait_for(&mut state, PATIENCE).timed_out(), "a commit does not end");
-        }
-        !state.1
-    }
 }
 
 impl Life {
@@ -107,10 +74,9 @@ impl Life {
             group_bytes_max: 1 << 20,
             close_timeout: Duration::from_secs(60),
         };
-        let told = Arc::new(Told::default());
         let engine: Arc<dyn Engine> = Arc::clone(gate) as _;
-        let log = LocalLog::start(engine, bounds, Ear(Arc::clone(&told))).expect("the log starts");
-        Self { log, told, is_committing: false }
+        let log = LocalLog::start(engine, bounds, gate.begin()).expect("the log starts");
+        Self { log, submitted: 0, is_committing: false }
     }
 }
 
@@ -162,11 +128,11 @@ impl World {
                 title: Text::new("ward"),
                 retention: None,
             });
-            let (submission, entered) = (self.clients[0].submission(self.now, create), self.gate.entered());
+            let submission = self.clients[0].submission(self.now, create);
             let place = replies.clone().try_reserve_owned().expect("its only place is free");
             let taken = self.life.log.submit(submission, Reply { ticket: 0, place });
             assert!(taken.is_ok(), "an empty log takes it");
-            self.wake(entered);
+            self.wake();
             self.let_through();
             let created = completions.try_recv().expect("it was committed");
             assert!(matches!(created.verdict, Ok(Ok(_))), "a conversation can be made");
@@ -219,12 +185,11 @@ impl World {
     /// Somebody sends what is next in line.
     fn send(&mut self, who: usize) {
         let Some((submission, reply)) = self.clients[who].next(self.now) else { return };
-        let entered = self.gate.entered();
         match self.life.log.submit(submission, reply) {
             Ok(()) => {
                 self.clients[who].was_taken();
                 self.note(format_args!("{who} sends"));
-                self.wake(entered);
+                self.wake();
             }
             Err((refused, reply)) => {
                 self.clients[who].was_refused(&reply);
@@ -236,35 +201,31 @@ impl World {
     fn send_receipt(&mut self, who: usize) {
         let room = self.rooms[self.random.random_range(0..self.rooms.len())];
         let Some((submission, reply)) = self.clients[who].receipt(self.now, room) else { return };
-        let entered = self.gate.entered();
         match self.life.log.submit(submission, reply) {
             Ok(()) => {
                 self.note(format_args!("{who} sends a receipt"));
-                self.wake(entered);
+                self.wake();
             }
             Err((_, reply)) => self.clients[who].was_refused(&reply),
         }
     }
 
-    /// A committer that had nothing to do has something now, and goes as far as the gate.
-    fn wake(&mut self, entered: u64) {
-        if !self.life.is_committing {
-            self.gate.await_entered(entered + 1);
-            self.life.is_committing = true;
-        }
+    /// A committer that had nothing to do has something now, and goes as far as the gate, or until it has nothing to do.
+    fn wake(&mut self) {
+        self.life.submitted += 1;
+        self.let_rest();
     }
 
     /// Lets the commit that waits go on, and the committer as far as the next; whether it was committed.
     fn let_through(&mut self) -> bool {
-        let (entered, groups) = (self.gate.entered(), self.life.told.state.lock().0);
-        let waiting = self.life.log.depth().commands;
         self.gate.let_one_through();
-        let committed = self.life.told.after(groups);
-        self.life.is_committing = committed && waiting > 0;
-        if self.life.is_committing {
-            self.gate.await_entered(entered + 1);
-        }
-        committed
+        self.let_rest() != Rest::Failed
+    }
+
+    fn let_rest(&mut self) -> Rest {
+        let rest = self.gate.rest(self.life.submitted);
+        self.life.is_committing = rest == Rest::Committing;
+        rest
     }
 
     fn let_through_and_judge(&mut self) -> Result<(), Objection> {

@@ -17,8 +17,8 @@ pub(super) struct Marks {
     delivered: Watermark,
 }
 
-/// When a recipient received and read a message, as it was told first.
-pub(super) type Times = HashMap<(ConversationId, Sequence, User), (Option<TimeMs>, Option<TimeMs>)>;
+/// When a recipient received and read a message, as it was told first, and when that was.
+pub(super) type Times = HashMap<(ConversationId, Sequence, User), [Option<(Index, TimeMs)>; 2]>;
 
 /// How far somebody was known to be, and since when.
 #[derive(Default)]
@@ -102,12 +102,15 @@ impl Oracle {
                 self.objections.object(Law::ReceiptsStay, text);
             }
             let times = self.times.entry((room, sequence, *user)).or_default();
-            for (told, now) in [(&mut times.0, delivered_at_ms), (&mut times.1, read_at_ms)] {
-                if told.is_some() && told != now {
+            for (told, now) in times.iter_mut().zip([delivered_at_ms, read_at_ms]) {
+                // Who asked before it was told may have been told less, but nothing else.
+                let has_stayed =
+                    told.is_none_or(|(heard, time)| now.map_or(heard > since, |now| now == time));
+                if !has_stayed {
                     let text = format!("a time in {user:?}'s receipt of {sequence} changed");
                     self.objections.object(Law::ReceiptsStay, text);
                 }
-                *told = told.or(*now);
+                *told = told.or(now.map(|time| (self.heard, time)));
             }
         }
     }
