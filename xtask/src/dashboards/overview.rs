@@ -62,7 +62,7 @@ pub(super) fn dashboard() -> Dashboard {
                     .query("sum by (instance) (process_resident_memory_bytes{job=\"wardline\", $i})", "{{instance}}"),
                 lines("Commands that wait", Count, "To be committed; full: clients are told to come back later.")
                     .query("sum(wardline_queue_commands{$i})", "waiting").query("sum(wardline_queue_commands_max{$i})", "most"),
-                lines("Clock", Seconds, "How far the system's clock was moved since the start, and how far the broker's time is held back for it.")
+                lines("Clock", Seconds, "How far the system's clock was moved since the start, and the broker's time held back.")
                     .query("max(abs(wardline_clock_moved_seconds{$i}))", "moved").query("max(wardline_clock_held_seconds{$i})", "held"),
                 lines("Cost of being watched", Seconds, "Time to make a page of metrics.")
                     .query("max(wardline_scrape_duration_seconds{$i})", "page"),

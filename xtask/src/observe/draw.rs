@@ -20,8 +20,8 @@ const COLOURS: [&str; 8] =
 const STYLE: &str = "body{margin:0;background:#111217;color:#ccccdc;font:12px sans-serif}h1{font-size:18px;margin:12px}\
     p{margin:0 12px 8px;color:#8e8e99}.grid{position:relative}.panel{position:absolute;box-sizing:border-box;padding:6px 8px;\
     background:#181b1f;border:1px solid #25272e;overflow:hidden}.row{position:absolute;font-weight:bold;padding:9px 8px}\
-    .title{font-weight:bold;white-space:nowrap}.about{color:#8e8e99;font-size:10px;white-space:nowrap;overflow:hidden;text-overflow:ellipsis;\
-    line-height:14px;margin-bottom:3px}.legends{display:grid;grid-template-columns:1fr 1fr}.legend{line-height:14px;font-size:11px;\
+    .title{font-weight:bold;white-space:nowrap}.about{color:#8e8e99;font-size:10px;line-height:14px;margin-bottom:3px}\
+    .chart .about{white-space:nowrap;overflow:hidden;text-overflow:ellipsis}.legends{display:grid;grid-template-columns:1fr 1fr}.legend{line-height:14px;font-size:11px;\
     white-space:nowrap;overflow:hidden}.big{font-size:26px;margin-top:10px}";
 
 /// A line of a panel: its legend, and values by time.
@@ -37,12 +37,13 @@ pub(super) struct Drawing {
     pub(super) height: u32,
 }
 
-/// The page of a dashboard; `lines` asks for what a target shows.
+/// The page of a dashboard over a span of Unix times in seconds; `lines` asks for what a target shows.
 ///
 /// # Errors
 /// As `lines`.
 pub(super) fn page(
     dashboard: &Value,
+    span: (f64, f64),
     mut lines: impl FnMut(&Value) -> anyhow::Result<Vec<Line>>,
 ) -> anyhow::Result<Drawing> {
     let (mut body, mut bottom) = (String::new(), 0.0_f64);
@@ -60,14 +61,14 @@ pub(super) fn page(
         for target in panel["targets"].as_array().into_iter().flatten() {
             all.extend(lines(target)?);
         }
-        let inner = match panel["type"].as_str() {
-            Some("stat") => figure(panel, &all),
-            _ => chart(panel, &all, width - 22.0, height - 54.0),
+        let (kind, inner) = match panel["type"].as_str() {
+            Some("stat") => ("stat", figure(panel, &all)),
+            _ => ("chart", chart(panel, &all, span, (width - 22.0, height - 54.0))),
         };
         let about = escape(panel["description"].as_str().unwrap_or_default());
         write!(
             body,
-            "<div class=panel style=\"{place}\"><div class=title>{title}</div>\
+            "<div class=\"panel {kind}\" style=\"{place}\"><div class=title>{title}</div>\
              <div class=about>{about}</div>{inner}</div>"
         )?;
     }
@@ -97,7 +98,7 @@ fn figure(panel: &Value, lines: &[Line]) -> String {
     format!("<div class=big>{}</div>", shown.collect::<Vec<_>>().join(" / "))
 }
 
-fn chart(panel: &Value, lines: &[Line], width: f64, height: f64) -> String {
+fn chart(panel: &Value, lines: &[Line], span: (f64, f64), (width, height): (f64, f64)) -> String {
     let unit = unit(panel);
     let steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"].as_array();
     let limits: Vec<(f64, &str)> = steps
@@ -108,7 +109,7 @@ fn chart(panel: &Value, lines: &[Line], width: f64, height: f64) -> String {
     let shown = lines.len().min(LEGENDS_MAX);
     let rows = shown.div_ceil(2) + usize::from(!limits.is_empty());
     let height = height - LEGEND * rows as f64 - 20.0;
-    let plot = Plot::of(panel, lines, width, height);
+    let plot = Plot::of(panel, lines, span, (width, height));
     let mut svg = format!("<svg width={width} height={}>", height + 16.0);
     plot.axes(unit, &mut svg);
     for (value, colour) in limits.iter().filter(|(value, _)| *value <= plot.top) {
@@ -156,19 +157,16 @@ struct Plot {
 }
 
 impl Plot {
-    fn of(panel: &Value, lines: &[Line], width: f64, height: f64) -> Self {
-        let points = || lines.iter().flat_map(|line| &line.points);
-        let (from, to) =
-            points().fold((f64::MAX, f64::MIN), |(low, high), (at, _)| (low.min(*at), high.max(*at)));
-        let highest = points().fold(0.0_f64, |high, (_, value)| high.max(*value));
+    fn of(panel: &Value, lines: &[Line], (from, to): (f64, f64), (width, height): (f64, f64)) -> Self {
+        let points = lines.iter().flat_map(|line| &line.points);
+        let highest = points.fold(0.0_f64, |high, (_, value)| high.max(*value));
         let base = if unit(panel) == "bytes" { 1024.0 } else { 1000.0 };
         let top = panel["fieldConfig"]["defaults"]["max"].as_f64();
         Self { from, to, top: top.unwrap_or_else(|| round_up(highest, base)), width, height }
     }
 
     fn x(&self, at: f64) -> f64 {
-        let span = if self.to > self.from { self.to - self.from } else { 1.0 };
-        LEFT + (at - self.from) / span * (self.width - LEFT)
+        LEFT + (at - self.from) / (self.to - self.from) * (self.width - LEFT)
     }
 
     fn y(&self, value: f64) -> f64 {
@@ -188,16 +186,14 @@ impl Plot {
                 (at + 4.0).max(9.0)
             );
         }
-        if self.to >= self.from {
-            for (at, anchor) in [(self.from, "start"), (self.to, "end")] {
-                let _ = write!(
-                    svg,
-                    "<text x={} y={} fill=#8e8e99 font-size=10 text-anchor={anchor}>{}</text>",
-                    self.x(at),
-                    self.height + 13.0,
-                    clock(at)
-                );
-            }
+        for (at, anchor) in [(self.from, "start"), (self.to, "end")] {
+            let _ = write!(
+                svg,
+                "<text x={} y={} fill=#8e8e99 font-size=10 text-anchor={anchor}>{}</text>",
+                self.x(at),
+                self.height + 13.0,
+                clock(at)
+            );
         }
     }
 }

@@ -237,10 +237,13 @@ fn draw(
     folder: &Path,
     pictures: Option<&Path>,
 ) -> anyhow::Result<()> {
+    // All panels over the same time, so that they can be compared.
+    let (start, end) = Prometheus::shown();
     for page in pages {
-        let drawing = draw::page(&page.json, |target| {
+        let drawing = draw::page(&page.json, (start as f64, end as f64), |target| {
             let expression = substitute(target["expr"].as_str().unwrap_or_default());
-            prometheus.range(&expression, target["legendFormat"].as_str().unwrap_or_default())
+            let legend = target["legendFormat"].as_str().unwrap_or_default();
+            prometheus.range(&expression, legend, (start, end))
         })?;
         let path = folder.join(format!("{}.html", page.name));
         fs::write(&path, &drawing.html).with_context(|| format!("cannot write {}", path.display()))?;

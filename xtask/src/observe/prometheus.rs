@@ -101,13 +101,23 @@ impl Prometheus {
         self.api("/api/v1/query", &[("query", expression)]).with_context(|| format!("the query {expression}"))
     }
 
-    /// Asks an expression over the last minutes; a line for each series.
+    /// The last minutes, in Unix times in seconds.
+    pub(super) fn shown() -> (u64, u64) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        (now - SHOWN.as_secs(), now)
+    }
+
+    /// Asks an expression over a span of Unix times in seconds; a line for each series.
     ///
     /// # Errors
     /// If Prometheus does not understand it.
-    pub(super) fn range(&self, expression: &str, legend: &str) -> anyhow::Result<Vec<Line>> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let (start, end) = ((now - SHOWN.as_secs()).to_string(), now.to_string());
+    pub(super) fn range(
+        &self,
+        expression: &str,
+        legend: &str,
+        (start, end): (u64, u64),
+    ) -> anyhow::Result<Vec<Line>> {
+        let (start, end) = (start.to_string(), end.to_string());
         let arguments = [("query", expression), ("start", &start), ("end", &end), ("step", "2")];
         let answer = self.api("/api/v1/query_range", &arguments)?;
         let mut lines = Vec::new();
