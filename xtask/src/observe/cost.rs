@@ -20,7 +20,7 @@ use crate::process::Children;
 use crate::say;
 
 /// Of each: as often without as with.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 7;
 /// Until everybody is connected.
 const SETTLE: Duration = Duration::from_secs(30);
 const WINDOW: Duration = Duration::from_secs(10);
@@ -34,6 +34,16 @@ const LOSS_MAX: f64 = 0.02;
 /// Steps of `/proc`'s processor times: `sysconf(_SC_CLK_TCK)` is 100 on every Linux that Rust runs on.
 const TICKS_PER_S: f64 = 100.0;
 const DEADLINE: Duration = Duration::from_secs(120);
+
+/// What a broker did while it was measured.
+struct Publishing {
+    /// Durable publishes.
+    per_s: f64,
+    /// The broker's processor time for each, in microseconds.
+    each_us: f64,
+    /// Cores that neither the broker nor the load generator used.
+    others_cores: f64,
+}
 
 /// Measures; whether both are within their bounds.
 ///
@@ -53,20 +63,29 @@ pub(super) fn run(programs: &Programs, folder: &Path, children: &Children) -> an
     for round in 0..ROUNDS {
         // Each goes first as often as it can, so that neither has the cooler machine.
         for is_on in [round % 2 == 1, round % 2 == 0] {
-            let rate = throughput(programs, folder, is_on, children)?;
-            say(&format!("metrics {}: {rate:.0} durable publishes/s", if is_on { "on" } else { "off" }));
-            if is_on { &mut on } else { &mut off }.push(rate);
+            let run = throughput(programs, folder, is_on, children)?;
+            say(&format!(
+                "metrics {:3}: {:.0} durable publishes/s, {:.2} µs of the broker's processor time each; others used {:.2} cores",
+                if is_on { "on" } else { "off" },
+                run.per_s,
+                run.each_us,
+                run.others_cores
+            ));
+            if is_on { &mut on } else { &mut off }.push(run);
         }
     }
     // Round by round: what changes on the machine meanwhile changes both of a round.
-    let losses: Vec<f64> = off.iter().zip(&on).map(|(off, on)| 1.0 - on / off).collect();
-    let loss = median(losses.clone());
+    let change = |of: fn(&Publishing) -> f64| -> Vec<f64> {
+        off.iter().zip(&on).map(|(off, on)| of(on) / of(off) - 1.0).collect()
+    };
+    let (rates, times) = (change(|run| run.per_s), change(|run| run.each_us));
+    let loss = -median(rates.clone());
     say(&format!(
-        "medians: {:.0}/s off, {:.0}/s on; lost in each round {losses:.3?}: {:.1} % (at most {:.0} %)",
-        median(off),
-        median(on),
+        "with metrics, round by round: publishes/s {rates:+.3?}, processor time of each {times:+.3?}; \
+         medians: {:.1} % of the throughput lost (at most {:.0} %), {:+.1} % processor time",
         loss * 100.0,
-        LOSS_MAX * 100.0
+        LOSS_MAX * 100.0,
+        median(times.clone()) * 100.0
     ));
     Ok(share <= SHARE_MAX && loss <= LOSS_MAX)
 }
@@ -107,8 +126,13 @@ fn ask(http: SocketAddr) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Durable publishes a second that a fresh broker takes.
-fn throughput(programs: &Programs, folder: &Path, is_on: bool, children: &Children) -> anyhow::Result<f64> {
+/// As many durable publishes as a fresh broker takes.
+fn throughput(
+    programs: &Programs,
+    folder: &Path,
+    is_on: bool,
+    children: &Children,
+) -> anyhow::Result<Publishing> {
     let folder = folder.join("throughput");
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
@@ -140,7 +164,14 @@ fn throughput(programs: &Programs, folder: &Path, is_on: bool, children: &Childr
         serde_json::from_str(&text).with_context(|| format!("{}: not JSON", path.display()))?;
     ensure!(result["verdict"]["passed"] == true, "the load generator says: {}", result["verdict"]);
     broker.stop()?;
-    result["repeats"][0]["rates"]["acked_per_s"].as_f64().context("the result has no acked_per_s")
+    let repeat = &result["repeats"][0];
+    let figure =
+        |path: &str| repeat.pointer(path).and_then(Value::as_f64).with_context(|| format!("no {path}"));
+    Ok(Publishing {
+        per_s: figure("/rates/acked_per_s")?,
+        each_us: figure("/broker/cpu_s")? / figure("/counts/acked")? * 1e6,
+        others_cores: figure("/others_cores")?,
+    })
 }
 
 /// Processor time of a process and its threads so far, in seconds.

@@ -54,7 +54,7 @@ pub struct Options {
     /// Only count the series with 10 users, and with 100,000 in 10,000 conversations.
     #[arg(long, conflicts_with_all = ["faults", "pictures"])]
     series: bool,
-    /// Only measure what it costs to be watched. Five minutes, on a machine that does nothing else.
+    /// Only measure what it costs to be watched. Eight minutes, on a machine that does nothing else.
     #[arg(long, conflicts_with_all = ["faults", "pictures", "series"])]
     cost: bool,
 }
