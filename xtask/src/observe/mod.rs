@@ -173,6 +173,7 @@ fn load_for(
     let log = fs::File::create(folder.join(format!("{name}.log")))?;
     let mut command = Command::new(&programs.loadgen);
     command.arg("run").arg(workload).args(arguments).args(["--target", &broker.target()]);
+    command.args(["--broker-pid", &broker.id().to_string()]);
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     children.spawn(&mut command)
 }
