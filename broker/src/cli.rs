@@ -48,6 +48,8 @@ enum Command {
     History(message::History),
     /// Shows who received and read a message, and when.
     Receipts(message::Receipts),
+    /// Erases the content of a message of your own, or of your group's, for all.
+    Delete(message::Delete),
     /// Backs up the store, beside a running broker or without one.
     Backup(backup::Backup),
     /// Reads backups whole and says whether they could be restored.
@@ -98,6 +100,7 @@ impl Arguments {
             Command::Tail(arguments) => client(arguments.run()),
             Command::History(history) => client(history.run()),
             Command::Receipts(receipts) => client(receipts.run()),
+            Command::Delete(delete) => client(delete.run()),
         }
     }
 }

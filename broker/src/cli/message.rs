@@ -1,4 +1,4 @@
-//! `send`, `history` and `receipts`: one message or one look, and away.
+//! `send`, `history`, `receipts` and `delete`: one message or one look, and away.
 //!
 //! Each opens a session, asks, prints and says goodbye. None takes deliveries or marks anything as received or
 //! read: that is `tail`'s.
@@ -137,6 +137,31 @@ impl Receipts {
                 break;
             }
         }
+        session.close().await;
+        Ok(())
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Delete {
+    /// Which: an id, or @user for the direct conversation with somebody.
+    conversation: Named,
+    /// The message's number.
+    #[arg(value_name = "NUMBER")]
+    sequence: Sequence,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Delete {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        let session = self.connection.open(Purpose::Request).await?;
+        let conversation = self.conversation.find(&session.client).await?;
+        let told = match session.client.delete(conversation, self.sequence).await? {
+            Some(_) => "deleted",
+            None => "deleted before",
+        };
+        writeln!(io::stdout(), "#{} {told}", self.sequence)?;
         session.close().await;
         Ok(())
     }

@@ -262,6 +262,16 @@ fn two_people_chat_and_the_ticks_turn_to_read() {
     let lines: Vec<_> = history.lines().collect();
     assert_eq!(lines.len(), 3, "{history}");
     assert!(lines[1].ends_with("URGENT (re #1) Call me"), "{history}");
+
+    // Not another's, and one's own once.
+    let server = broker.address.to_string();
+    fails(folder, &["delete", "@alice", "1", "--as", "bob", "--server", &server], 1, &["may not"]);
+    fails(folder, &["delete", "@bob", "99", "--as", "alice", "--server", &server], 1, &["not"]);
+    assert_eq!(client(folder, &broker, "alice", &["delete", "@bob", "1"]), "#1 deleted\n");
+    assert_eq!(client(folder, &broker, "alice", &["delete", "@bob", "1"]), "#1 deleted before\n");
+    reading.until(|line| line.ends_with("(deleted #1)"));
+    let history = client(folder, &broker, "bob", &["history", "@alice"]);
+    assert!(history.contains("(deleted by alice)") && !history.contains("Potassium"), "{history}");
     assert_eq!(broker.stop(), Some(0));
 }
 
