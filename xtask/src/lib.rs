@@ -14,6 +14,7 @@ pub mod drill;
 pub mod fuzz;
 pub mod idle;
 pub mod machine;
+pub mod mutants;
 pub mod observe;
 pub mod package;
 pub mod prerequisites;

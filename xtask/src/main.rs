@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use xtask::cargo::Workspace;
 use xtask::process::Children;
-use xtask::{checks, dashboards, defects, demo, drill, fuzz, idle, observe, package, tidy, torture};
+use xtask::{checks, dashboards, defects, demo, drill, fuzz, idle, mutants, observe, package, tidy, torture};
 
 /// The project's chores.
 #[derive(Parser)]
@@ -29,6 +29,8 @@ enum Chore {
     Fuzz(fuzz::Options),
     /// Measures the broker's memory for each idle connection.
     Idle(idle::Options),
+    /// Changes the program in one place at a time, and checks that a test notices.
+    Mutants(mutants::Options),
     /// Watches a broker under load with a real Prometheus, and checks that every panel shows something.
     Observe(observe::Options),
     /// Makes the Debian package.
@@ -72,6 +74,7 @@ fn run(chore: Chore) -> anyhow::Result<bool> {
         Chore::Dashboards => dashboards::write(&workspace.root).map(|()| true),
         Chore::Drill(options) => drill::run(&workspace, &options),
         Chore::Fuzz(options) => fuzz::run(&workspace, &options),
+        Chore::Mutants(options) => mutants::run(&workspace, &options),
         Chore::Package => package::run(&workspace),
         Chore::Defects => defects::run(&workspace),
         Chore::Test => checks::run(&workspace),

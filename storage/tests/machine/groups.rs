@@ -1,6 +1,7 @@
 //! Groups: one batch, one sync if there is something to sync, and commands that see one another.
 
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -13,7 +14,7 @@ use wardline_storage::id::{PartitionId, Seq, Timestamp, UserId};
 use wardline_storage::key;
 use wardline_storage::machine::{Change, State};
 use wardline_storage::memory::MemoryEngine;
-use wardline_storage::model::{Member, Role, Text};
+use wardline_storage::model::{Conversation, Cursor, Member, Role, Text};
 use wardline_storage::overlay::Overlay;
 use wardline_storage::record::Record;
 
@@ -25,7 +26,11 @@ struct Watched {
     sound: MemoryEngine,
     commits: Mutex<Vec<(usize, Durability)>>,
     broken: Mutex<bool>,
+    /// How long each commit takes.
+    slow: Duration,
 }
+
+const SYNC: Duration = Duration::from_millis(2);
 
 impl Engine for Watched {
     fn get(&self, table: Table, key: &[u8], now: Timestamp) -> Result<Option<Bytes>, EngineError> {
@@ -47,6 +52,7 @@ impl Engine for Watched {
         if *self.broken.lock().expect("nobody panicked") {
             return Err(EngineError::Io { doing: "committing", detail: "broken".into() });
         }
+        std::thread::sleep(self.slow);
         self.commits.lock().expect("nobody panicked").push((batch.len(), durability));
         self.sound.commit(batch, durability)
     }
@@ -168,6 +174,48 @@ fn an_overlay_shows_decoded_changes_in_a_scan() {
             .expect("memory does not fail");
         assert_eq!(found, expected);
     }
+}
+
+/// And read by their keys.
+#[test]
+fn an_overlay_shows_decoded_changes_by_key() {
+    let below = Driver::new();
+    let conversation = State::conversation(&*below.engine, WARD).expect("readable").expect("Alice made it");
+    let member = State::member(&*below.engine, WARD, BOB).expect("readable").expect("Bob is in it");
+    let changed = Conversation { head: Seq(7), ..conversation };
+    let gone = Member { left_after: Some(Seq(7)), ..member };
+    let cursor = Cursor { delivered: Seq(6), read: Seq(5), devices: Vec::new() };
+    let mut overlay = Overlay::new(&*below.engine);
+    overlay.absorb([
+        Change::Conversation(WARD, changed.clone()),
+        Change::Member(WARD, BOB, gone.clone()),
+        Change::Cursor(WARD, BOB, cursor.clone()),
+    ]);
+    for (table, key, expected) in [
+        (Table::Conversation, key::conversation(WARD).to_vec(), changed.encode()),
+        (Table::Member, key::member(WARD, BOB).to_vec(), gone.encode()),
+        (Table::Cursor, key::cursor(WARD, BOB).to_vec(), cursor.encode()),
+    ] {
+        let found = State::get(&overlay, table, &key, below.now).expect("memory does not fail");
+        assert_eq!(found, Some(expected), "{table:?}");
+    }
+    // What has not changed is read from below.
+    let alice = State::get(&overlay, Table::Member, &key::member(WARD, ALICE), below.now);
+    assert!(alice.expect("memory does not fail").is_some());
+}
+
+#[test]
+fn a_group_tells_what_it_took() {
+    let mut driver = Driver::on(Arc::new(Watched { slow: SYNC, ..Watched::default() }));
+    let messages = [driver.message(), driver.message()];
+    let group = messages.map(|message| driver.submission(ALICE, Command::Publish(message)));
+    let began = Instant::now();
+    let stats = driver.applier.apply_group(&group).expect("it works").stats;
+    let whole = began.elapsed();
+    // Two messages, two acknowledgements, the conversation, Alice's membership and the applied position.
+    assert_eq!((stats.commands, stats.mutations), (2, 7));
+    assert!(stats.commit >= SYNC && !stats.apply.is_zero(), "{stats:?}");
+    assert!(stats.apply + stats.commit <= whole, "{stats:?} of {whole:?}");
 }
 
 fn mutations() -> impl Strategy<Value = Vec<Mutation>> {
