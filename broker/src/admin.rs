@@ -34,6 +34,8 @@ pub const HELD_MAX: Duration = Duration::from_secs(3600);
 /// How the folders of copies begin.
 const CHECKPOINT: &str = "checkpoint-";
 const CONNECTIONS_MAX: usize = 4;
+/// How long nobody is let in after that failed, such as for too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(2);
 const REQUEST_BYTES_MAX: u64 = 64;
 const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 /// Longest time to ask.
@@ -204,7 +206,7 @@ impl Admin {
                 Ok(_) => {}
                 Err(error) => {
                     tracing::warn!(code = "admin-accept", %error, "the operator's socket could not be answered");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
         }

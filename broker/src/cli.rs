@@ -9,6 +9,7 @@ mod conversation;
 mod doctor;
 mod generate;
 mod message;
+mod open_files;
 mod serve;
 mod session;
 mod show;
@@ -70,7 +71,8 @@ enum Command {
 pub(crate) enum Failure {
     /// The store failed while serving.
     #[error(
-        "the store failed: {0}; nothing acknowledged is lost; see to the disk, then start the broker again"
+        "the store failed: {0}; nothing acknowledged is lost; see to the disk, or to what else this names, then start the \
+         broker again"
     )]
     Storage(String),
     /// What was typed makes no sense.

@@ -56,6 +56,8 @@ pub struct Config {
     pub storage_path: PathBuf,
     /// `storage.engine`.
     pub storage_engine: EngineChoice,
+    /// `storage.memory`, in bytes: what the engine may hold of its data, half to read, half to write.
+    pub storage_memory_bytes: usize,
     /// `storage.reserve`, in bytes; 0: the disk is not watched.
     pub storage_reserve_bytes: u64,
     /// `retention.max`, `retention.dedupe_window`, `limits.members` and `limits.devices`.
@@ -88,6 +90,7 @@ impl Default for Config {
             auth_leeway: Duration::from_secs(30),
             storage_path: "data".into(),
             storage_engine: EngineChoice::Rocksdb,
+            storage_memory_bytes: 256 * 1024 * 1024,
             storage_reserve_bytes: 512 * 1024 * 1024,
             policy: Policy {
                 retention_max: 30 * 24 * HOUR,

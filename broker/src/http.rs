@@ -38,6 +38,8 @@ const CONNECTIONS_MAX: usize = 64;
 const LIFETIME: Duration = Duration::from_secs(600);
 /// Longest time for a TLS handshake, and for a request's headers; also for the next request.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long nobody is let in after that failed: shorter than anybody waits for a page, and not a flood of log lines.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(2);
 /// Most bytes of a request's headers.
 const HEADERS_BYTES_MAX: usize = 16 * 1024;
 /// What a page of metrics costs.
@@ -148,7 +150,7 @@ async fn accept(listener: TcpListener, tls: Option<watch::Receiver<Tls>>, pages:
             Err(error) => {
                 tracing::warn!(code = "http-accept", %error, "an http connection could not be taken");
                 // Such as too many open files: it does not pass at once.
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };

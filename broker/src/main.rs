@@ -44,7 +44,13 @@ fn open_engine(config: &Config) -> anyhow::Result<Arc<dyn Engine>> {
     Ok(match config.storage_engine {
         EngineChoice::Memory => Arc::new(MemoryEngine::default()),
         EngineChoice::Rocksdb => {
-            Arc::new(RocksEngine::open(&config.storage_path, wardline_rocksdb::Options::default())?)
+            let half = config.storage_memory_bytes / 2;
+            let options = wardline_rocksdb::Options {
+                block_cache_bytes: half,
+                write_buffers_bytes: half,
+                ..wardline_rocksdb::Options::default()
+            };
+            Arc::new(RocksEngine::open(&config.storage_path, options)?)
         }
     })
 }

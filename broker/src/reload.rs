@@ -134,6 +134,7 @@ pub async fn watch(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut in_force = files.look();
     let mut before = in_force;
+    let mut refused = None;
     loop {
         let told = tokio::select! {
             told = hangup.recv() => told.is_some(),
@@ -146,23 +147,32 @@ pub async fn watch(
         if !(told || changed) {
             continue;
         }
-        // Judged once: a bad file is not complained about at every look.
-        in_force = now;
         let put = files.load().and_then(|(tls, verifier)| {
             let keys = verifier.keys();
             put(tls, verifier)?;
             Ok(keys)
         });
         match put {
-            Ok(keys) => tracing::info!(
-                code = "reloaded",
-                token_keys = keys,
-                "certificate and token keys are read anew"
-            ),
-            Err(error) => tracing::error!(
-                code = "reload-refused", %error,
-                "certificate and token keys stay as they were"
-            ),
+            Ok(keys) => {
+                (in_force, refused) = (now, None);
+                tracing::info!(
+                    code = "reloaded",
+                    token_keys = keys,
+                    "certificate and token keys are read anew"
+                );
+            }
+            // Tried again at every look, since what was wrong may have been with the process or the folder, which the
+            // files do not show; complained of once.
+            Err(error) => {
+                let why = Some(error.to_string());
+                if told || refused != why {
+                    tracing::error!(
+                        code = "reload-refused", %error,
+                        "certificate and token keys stay as they were"
+                    );
+                }
+                refused = why;
+            }
         }
     }
 }

@@ -88,7 +88,7 @@ fn later_layers_win() {
 #[test]
 fn values_are_read_as_people_write_them() {
     let text = r#"
-        storage = { path = "/srv/wardline", engine = "memory", reserve = 1048576 }
+        storage = { path = "/srv/wardline", engine = "memory", memory = "64MiB", reserve = 1048576 }
         listen.address = "[::1]:0"
         [limits]
         payload = "128 KiB"
@@ -102,7 +102,7 @@ fn values_are_read_as_people_write_them() {
     let config = load(text, &[], &["limits.lanes=4"]).unwrap();
     assert_eq!(config.storage_engine, EngineChoice::Memory);
     assert_eq!(config.storage_path, Path::new("/srv/wardline"));
-    assert_eq!(config.storage_reserve_bytes, 1 << 20);
+    assert_eq!((config.storage_memory_bytes, config.storage_reserve_bytes), (64 << 20, 1 << 20));
     assert_eq!(config.listen, "[::1]:0".parse().unwrap());
     assert_eq!((config.limits.connections_max, config.limits.lanes_max), (1000, 4));
     assert_eq!(config.http_listen, None);

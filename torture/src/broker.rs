@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use rustix::process::{Pid, Signal};
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::{sleep, timeout};
 
@@ -20,6 +21,8 @@ const READY_DEADLINE: Duration = Duration::from_secs(60);
 /// Longest time until all threads have stopped, and how often they are looked at.
 const FREEZE_DEADLINE: Duration = Duration::from_secs(10);
 const FREEZE_POLL: Duration = Duration::from_micros(200);
+/// Longest wait for a page.
+const PAGE_DEADLINE: Duration = Duration::from_secs(30);
 /// Longest graceful stop.
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -64,6 +67,8 @@ pub(crate) struct Broker {
     /// Kept, so that it can go on writing.
     _lines: Lines<BufReader<ChildStdout>>,
     pub(crate) address: SocketAddr,
+    /// Where it shows pages to operators, if it was set to.
+    pages: Option<SocketAddr>,
     pub(crate) ready_after: Duration,
 }
 
@@ -159,10 +164,11 @@ impl Site {
         let log_from = self.log_len();
         let mut command = wardline(&self.program);
         command.args(["serve", "--listen", &self.listen.to_string(), "--data"]).arg(&self.data);
+        command.args(["--set", "http.listen="]);
         for setting in self.keys.settings().iter().chain(&self.settings) {
             command.args(["--set", setting]);
         }
-        command.args(["--set", "http.listen="]).envs(self.variables.iter().cloned());
+        command.envs(self.variables.iter().cloned());
         command.stdout(Stdio::piped()).stderr(log);
         let mut child =
             command.spawn().with_context(|| format!("cannot start {}", self.program.display()))?;
@@ -183,16 +189,24 @@ impl Site {
     /// Starts a broker; it may refuse.
     pub(crate) async fn try_start(&mut self) -> anyhow::Result<Result<Broker, Ended>> {
         let mut starting = self.spawn()?;
-        let line = timeout(READY_DEADLINE, starting.lines.next_line()).await;
-        let Some(line) = line.context("the broker is not ready in time")?? else {
-            let status = timeout(STOP_DEADLINE, starting.child.wait()).await.context("it does not end")??;
-            return Ok(Err(Ended { status, log: self.log_since(starting.log_from) }));
+        let mut pages = None;
+        let line = loop {
+            let line = timeout(READY_DEADLINE, starting.lines.next_line()).await;
+            let Some(line) = line.context("the broker is not ready in time")?? else {
+                let status =
+                    timeout(STOP_DEADLINE, starting.child.wait()).await.context("it does not end")??;
+                return Ok(Err(Ended { status, log: self.log_since(starting.log_from) }));
+            };
+            match line.trim().strip_prefix("http on ") {
+                Some(address) => pages = Some(address.parse().context("not an address of pages")?),
+                None => break line,
+            }
         };
         let address = line.trim().strip_prefix("listening on ").and_then(|address| address.parse().ok());
         let address = address.with_context(|| format!("{line:?} instead of an address"))?;
         self.listen = address;
         let Starting { child, lines, began, .. } = starting;
-        Ok(Ok(Broker { child, _lines: lines, address, ready_after: began.elapsed() }))
+        Ok(Ok(Broker { child, _lines: lines, address, pages, ready_after: began.elapsed() }))
     }
 
     /// How long the log is.
@@ -208,6 +222,11 @@ impl Site {
 }
 
 impl Starting {
+    /// Its process; an error once it has ended.
+    pub(crate) fn process(&self) -> anyhow::Result<Pid> {
+        process(&self.child)
+    }
+
     /// Stops it in its tracks, if it has not ended by itself.
     pub(crate) async fn freeze(&self, how: Freeze) -> anyhow::Result<()> {
         freeze(&self.child, how).await
@@ -223,12 +242,30 @@ impl Starting {
 }
 
 impl Broker {
+    /// Its process; an error once its end was waited for.
+    pub(crate) fn process(&self) -> anyhow::Result<Pid> {
+        process(&self.child)
+    }
+
     /// `kill -9`, and waits until it is gone. It may have ended by itself.
     pub(crate) async fn kill(&mut self) -> anyhow::Result<()> {
         // Fails only if it has ended before.
         let _ = self.child.start_kill();
         self.child.wait().await.context("cannot wait for the broker")?;
         Ok(())
+    }
+
+    /// Asks for a page, which is not bound to the broker's handle; gives it with its headers.
+    pub(crate) fn page(&self, path: &str) -> impl Future<Output = anyhow::Result<String>> + Send + use<> {
+        let (pages, request) = (self.pages, format!("GET {path} HTTP/1.0\r\n\r\n"));
+        let asked = async move {
+            let mut stream = TcpStream::connect(pages.context("it shows no pages")?).await?;
+            stream.write_all(request.as_bytes()).await?;
+            let mut page = String::new();
+            stream.read_to_string(&mut page).await?;
+            Ok(page)
+        };
+        async { timeout(PAGE_DEADLINE, asked).await.context("no page in time")? }
     }
 
     /// Waits until it ends by itself.
@@ -287,10 +324,13 @@ fn threads(id: u32) -> anyhow::Result<Vec<char>> {
     Ok(states)
 }
 
-fn signal(child: &Child, signal: Signal) -> anyhow::Result<()> {
+fn process(child: &Child) -> anyhow::Result<Pid> {
     let id = child.id().context("the broker has ended already")?;
-    let pid = Pid::from_raw(id.try_into()?).context("not a process id")?;
-    rustix::process::kill_process(pid, signal).context("the broker cannot be sent a signal")
+    Pid::from_raw(id.try_into()?).context("not a process id")
+}
+
+fn signal(child: &Child, signal: Signal) -> anyhow::Result<()> {
+    rustix::process::kill_process(process(child)?, signal).context("the broker cannot be sent a signal")
 }
 
 /// The program, without what is set in our own environment for it.

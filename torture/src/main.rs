@@ -6,6 +6,7 @@
 
 mod audit;
 mod broker;
+mod crowd;
 mod fault;
 mod journal;
 mod people;
@@ -76,6 +77,12 @@ struct Programmes {
     /// A disk that fails. Needs root.
     #[arg(long, value_name = "CYCLES")]
     eio: Option<u64>,
+    /// No file descriptor left.
+    #[arg(long, value_name = "CYCLES")]
+    descriptors: Option<u64>,
+    /// Little memory, and a crowd that wants much.
+    #[arg(long, value_name = "CYCLES")]
+    memory: Option<u64>,
     /// A wall clock that jumps. Needs libfaketime.
     #[arg(long, value_name = "CYCLES")]
     clock: Option<u64>,
@@ -96,6 +103,8 @@ impl Programmes {
             corrupt: few(self.corrupt, 30),
             disk_full: few(self.disk_full, 2),
             eio: few(self.eio, 6),
+            descriptors: few(self.descriptors, 4),
+            memory: few(self.memory, 3),
             clock: few(self.clock, 4),
             network_minutes: self.network_minutes.or(self.short.then_some(0.25)),
         }
@@ -186,6 +195,12 @@ async fn programmes(context: &Context, asked: &Programmes) -> Vec<Outcome> {
     }
     if let Some(cycles) = asked.eio {
         done.add("eio", fault::eio::run(context, cycles)).await;
+    }
+    if let Some(cycles) = asked.descriptors {
+        done.add("descriptors", fault::descriptors::run(context, cycles)).await;
+    }
+    if let Some(cycles) = asked.memory {
+        done.add("memory", fault::memory::run(context, cycles)).await;
     }
     if let Some(cycles) = asked.clock {
         done.add("clock", fault::clock::run(context, cycles)).await;

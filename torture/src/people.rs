@@ -44,6 +44,8 @@ const INTRUDE_EVERY: Duration = Duration::from_millis(60);
 const LONG_ONE_IN: u32 = 40;
 const LONG_BYTES_MAX: usize = 12 << 10;
 const SHORT_BYTES_MAX: usize = 200;
+/// Least and most of a bulky one: up to what the broker takes.
+const BULKY_BYTES: std::ops::RangeInclusive<usize> = 32 << 10..=64 << 10;
 
 /// A conversation, and what is published into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,9 +63,12 @@ pub(crate) enum Kind {
     Fleeting,
     /// A quarter of them is urgent.
     Urgent,
+    /// All of them are long. A crowd's.
+    Bulky,
 }
 
 impl Kind {
+    /// What members talk about.
     pub(crate) const ALL: [Self; 3] = [Self::Steady, Self::Fleeting, Self::Urgent];
 }
 
@@ -161,11 +166,12 @@ impl Person {
     }
 }
 
-struct Who {
-    user: User,
-    device: DeviceId,
-    client: Client,
-    world: World,
+/// Somebody's client, and where they live.
+pub(crate) struct Who {
+    pub(crate) user: User,
+    pub(crate) device: DeviceId,
+    pub(crate) client: Client,
+    pub(crate) world: World,
 }
 
 async fn talk(who: Who, life: Life, mut random: StdRng) {
@@ -177,18 +183,37 @@ async fn talk(who: Who, life: Life, mut random: StdRng) {
                 let rooms = who.world.rooms.borrow();
                 draw(rooms[random.random_range(0..rooms.len())], &mut random)
             };
-            note_invoked(&who, life, &message);
-            let id = message.id;
-            let Ok(pending) = who.client.enqueue(message).await else {
-                who.world.journal.note(Event::Unknown { id });
+            if !publish(&who, life, message, &mut acks).await {
                 break;
-            };
-            let journal = Arc::clone(&who.world.journal);
-            acks.spawn(async move { note_answer(&journal, id, pending.wait().await) });
+            }
         }
         while acks.try_join_next().is_some() {}
     }
     while acks.join_next().await.is_some() {}
+}
+
+/// Publishes so many messages into one conversation, each as soon as the client takes it, and waits for all answers.
+pub(crate) async fn flood(who: Who, life: Life, room: Room, messages: usize, mut random: StdRng) {
+    let mut acks = JoinSet::new();
+    for _ in 0..messages {
+        if !publish(&who, life, draw(room, &mut random), &mut acks).await {
+            break;
+        }
+    }
+    while acks.join_next().await.is_some() {}
+}
+
+/// Whether the client took it; its answer will be noted.
+async fn publish(who: &Who, life: Life, message: Outgoing, acks: &mut JoinSet<()>) -> bool {
+    note_invoked(who, life, &message);
+    let id = message.id;
+    let Ok(pending) = who.client.enqueue(message).await else {
+        who.world.journal.note(Event::Unknown { id });
+        return false;
+    };
+    let journal = Arc::clone(&who.world.journal);
+    acks.spawn(async move { note_answer(&journal, id, pending.wait().await) });
+    true
 }
 
 fn note_invoked(who: &Who, life: Life, message: &Outgoing) {
@@ -220,12 +245,15 @@ fn note_answer(
 /// Draws a message for a conversation.
 fn draw(room: Room, random: &mut StdRng) -> Outgoing {
     let long = random.random_ratio(1, LONG_ONE_IN);
-    let length = random.random_range(0..if long { LONG_BYTES_MAX } else { SHORT_BYTES_MAX });
+    let length = match room.kind {
+        Kind::Bulky => random.random_range(BULKY_BYTES),
+        _ => random.random_range(0..if long { LONG_BYTES_MAX } else { SHORT_BYTES_MAX }),
+    };
     let mut payload = vec![0; length];
     random.fill(&mut payload[..]);
     let mut message = Outgoing::new(room.id, "", Bytes::from(payload));
     match room.kind {
-        Kind::Steady => {}
+        Kind::Steady | Kind::Bulky => {}
         Kind::Fleeting => {
             message.expires_in = match random.random_range(0..4) {
                 0 => Some(Duration::from_millis(random.random_range(100..3_000))),

@@ -103,7 +103,8 @@ pub(crate) struct Trial {
     pub(crate) figures: Vec<(&'static str, u64)>,
     cycles: u64,
     began: Instant,
-    start_took: Duration,
+    /// How long the last start took.
+    pub(crate) start_took: Duration,
 }
 
 impl Trial {

@@ -17,6 +17,7 @@ use wardline_client::{DeviceId, NewConversation};
 use wardline_torture::event::{Event, Life, User};
 
 use crate::audit::{self, Auditor, Unreadable};
+use crate::crowd::{self, Crowd};
 use crate::journal::Journal;
 use crate::people::{Dial, Kind, MEMBERS, OUTSIDER, PATIENCE, Person, Room, World, dial, intrude};
 
@@ -66,20 +67,47 @@ impl Ward {
 
     /// Makes new conversations, into which everything goes from now on.
     pub(crate) async fn rotate(&mut self) -> anyhow::Result<()> {
-        let owner = self.auditors.first().context("there are auditors")?.client();
         let mut rooms = Vec::new();
         for kind in Kind::ALL {
-            let members = MEMBERS[1..].iter().map(|user| user.0.to_owned()).collect();
-            let new = NewConversation { title: "Ward".into(), members, retention: None };
-            let made = owner.create_group(new).await.context("a conversation cannot be made")?;
-            let retention_ms = made.retention.as_millis() as u64;
-            let room = made.id;
-            self.world.journal.note(Event::Opened { room, members: MEMBERS.into(), retention_ms });
-            rooms.push(Room { id: room, kind });
+            rooms.push(self.make(kind, None).await?);
         }
         let before = self.rooms.send_replace(rooms);
         self.old.extend(before);
         Ok(())
+    }
+
+    /// Makes a conversation of all members.
+    async fn make(&self, kind: Kind, retention: Option<Duration>) -> anyhow::Result<Room> {
+        let owner = self.auditors.first().context("there are auditors")?.client();
+        let members = MEMBERS[1..].iter().map(|user| user.0.to_owned()).collect();
+        let new = NewConversation { title: "Ward".into(), members, retention };
+        let made = owner.create_group(new).await.context("a conversation cannot be made")?;
+        let (room, retention_ms) = (made.id, made.retention.as_millis() as u64);
+        self.world.journal.note(Event::Opened { room, members: MEMBERS.into(), retention_ms });
+        Ok(Room { id: room, kind })
+    }
+
+    /// Lets a crowd come: further devices of the members, some of which publish long messages into a conversation of
+    /// their own as fast as they may, while the others never read what they are sent.
+    pub(crate) async fn crowd(&mut self, size: crowd::Size) -> anyhow::Result<Crowd> {
+        let room = self.make(Kind::Bulky, Some(size.retention)).await?;
+        self.old.push(room);
+        let mut crowd = Crowd::new(room);
+        for (turn, user) in (0..size.publishers + size.idlers).zip(MEMBERS.into_iter().cycle()) {
+            let options = self.dial.options(user, DeviceId::random())?;
+            if turn >= size.publishers {
+                crowd.add_idler(options).await?;
+                continue;
+            }
+            let (life, seed) = (self.next_life(), self.random.random());
+            crowd.add_publisher(&self.world, options, user, life, size.messages, seed).await?;
+        }
+        Ok(crowd)
+    }
+
+    /// Reads one conversation back, as everybody.
+    pub(crate) async fn audit_room(&self, room: Room) -> Result<(), Unreadable> {
+        audit::audit(&self.auditors, &[room]).await
     }
 
     /// Ends somebody in the middle of what they do.

@@ -14,17 +14,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use clap::Args;
-use rustix::process::{Resource, geteuid, getrlimit};
+use rustix::process::geteuid;
 use wardline_broker::admin;
 use wardline_broker::config::{Config, EngineChoice};
 use wardline_broker::tls::{self, Validity};
 use wardline_storage::format;
 
 use super::OpenEngine;
+use super::open_files::{self, OPEN_FILES_MIN};
 use super::serve::{self, Configuration};
 
-/// The engine holds up to 512 files open; the network needs one, however many connect.
-const FILES_MIN: u64 = 1_024;
 /// What the broker asks the kernel for.
 const SOCKET_BUFFER_BYTES: u64 = 4 << 20;
 /// Each commit waits for one sync.
@@ -93,10 +92,12 @@ pub(super) fn run(arguments: &Arguments, open_engine: OpenEngine) -> anyhow::Res
 }
 
 fn open_files() -> Finding {
-    match getrlimit(Resource::Nofile).current {
-        Some(limit) if limit < FILES_MIN => (
+    match open_files::allowed() {
+        Some(limit) if limit < OPEN_FILES_MIN => (
             Bad,
-            format!("{limit} allowed in this shell; at least {FILES_MIN}: ulimit -n, LimitNOFILE= in a unit"),
+            format!(
+                "{limit} allowed in this shell; at least {OPEN_FILES_MIN}: ulimit -Hn, LimitNOFILE= in a unit"
+            ),
         ),
         limit => (Fine, limit.map_or("not limited".into(), |limit| format!("{limit} allowed in this shell"))),
     }

@@ -28,7 +28,7 @@ use wardline_storage::engine::Engine;
 use wardline_storage::format;
 use wardline_storage::id::Timestamp;
 
-use super::{Failure, OpenEngine};
+use super::{Failure, OpenEngine, open_files};
 
 /// A certificate that ends sooner than this is worth a warning.
 const CERTIFICATE_WARNING: Duration = Duration::from_secs(14 * 86_400);
@@ -150,6 +150,7 @@ pub(super) fn check_config(arguments: &CheckConfig) -> anyhow::Result<()> {
 pub(super) fn serve(arguments: Arguments, open_engine: OpenEngine) -> anyhow::Result<()> {
     let config = arguments.configuration.load()?;
     let levels = log::start(arguments.log_format.into(), &filter(&config))?;
+    open_files::allow()?;
     let (engine, (tls, verifier)) = if arguments.configuration.dev {
         std::fs::create_dir_all(&config.storage_path)
             .with_context(|| format!("cannot make the data folder {}", config.storage_path.display()))?;

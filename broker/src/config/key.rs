@@ -52,6 +52,7 @@ pub(super) const KEYS: &[Key] = &[
     Key { name: "auth.leeway", takes: Time(0..=5 * MINUTE, |c, v| c.auth_leeway = v) },
     Key { name: "storage.path", takes: Text(|c, v| c.storage_path = v.into()) },
     Key { name: "storage.engine", takes: Engine(|c, v| c.storage_engine = v) },
+    Key { name: "storage.memory", takes: Bytes(32 * MIB..=256 * GIB, |c, v| c.storage_memory_bytes = v as usize) },
     Key { name: "storage.reserve", takes: Bytes(0..=1024 * GIB, |c, v| c.storage_reserve_bytes = v) },
     Key { name: "retention.max", takes: Time(SECOND..=36_525 * DAY, |c, v| c.policy.retention_max = v) },
     Key { name: "retention.dedupe_window", takes: Time(MINUTE..=30 * DAY, |c, v| c.policy.dedupe_window = v) },

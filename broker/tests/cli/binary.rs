@@ -12,7 +12,18 @@ use wardline_storage::id::Timestamp;
 
 /// The binary, in a folder of its own, without the variables of whoever runs the tests.
 pub(crate) fn wardline(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wardline"));
+    in_folder(folder, Command::new(env!("CARGO_BIN_EXE_wardline")))
+}
+
+/// The same, under what `ulimit` is told before.
+pub(crate) fn wardline_limited(folder: &Path, limit: &str) -> Command {
+    let mut shell = Command::new("sh");
+    let script = format!("ulimit {limit} && exec \"$0\" \"$@\"");
+    shell.args(["-c", &script, env!("CARGO_BIN_EXE_wardline")]);
+    in_folder(folder, shell)
+}
+
+fn in_folder(folder: &Path, mut command: Command) -> Command {
     command.current_dir(folder).env("XDG_STATE_HOME", folder.join("state")).stdin(Stdio::null());
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("WARDLINE_") {
@@ -50,9 +61,14 @@ impl Serving {
     }
 
     pub(crate) fn serve(folder: &Path, arguments: &[&str]) -> Self {
-        let mut child = wardline(folder)
-            .arg("serve")
-            .args(arguments)
+        let mut command = wardline(folder);
+        command.arg("serve").args(arguments);
+        Self::begin(folder, command)
+    }
+
+    /// Runs a command that serves.
+    pub(crate) fn begin(folder: &Path, mut command: Command) -> Self {
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(fs::File::create(folder.join("log")).unwrap())
             .spawn()
@@ -64,8 +80,22 @@ impl Serving {
         Self { address: address.parse().unwrap(), child }
     }
 
+    pub(crate) fn process(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(&self.child)
+    }
+
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
-        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
+        rustix::process::kill_process(self.process(), signal).unwrap();
+    }
+
+    /// Waits until its log has a text so often.
+    #[track_caller]
+    pub(crate) fn until_logged(&self, folder: &Path, what: &str, count: usize) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while fs::read_to_string(folder.join("log")).unwrap().matches(what).count() < count {
+            assert!(Instant::now() < deadline, "{what} is not logged");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Sends SIGTERM and waits for the exit code.

@@ -1,7 +1,6 @@
 //! What an operator types: backups, checks, other keys, pages to read.
 
 use std::fs;
-use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -15,13 +14,7 @@ fn keys_are_read_anew_and_bad_ones_are_refused() {
     let broker = Serving::serve(folder, &memory);
     let send = ["send", "@bob", "hello", "--data", "keys"];
     client(folder, &broker, "alice", &["conversation", "create", "--direct", "bob", "--data", "keys"]);
-    let until_logged = |what: &str, count: usize| {
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while fs::read_to_string(folder.join("log")).unwrap().matches(what).count() < count {
-            assert!(Instant::now() < deadline, "{what} is not logged");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    };
+    let until_logged = |what, count| broker.until_logged(folder, what, count);
 
     // Half of a renewal: the new certificate is there, its key is not.
     let other = with_keys();
