@@ -48,7 +48,7 @@ struct Generations<K, V> {
 }
 
 impl Recent {
-    /// Over an engine, with nothing kept yet. Holds at most `records_max` records of each kind.
+    /// Over an engine, with nothing kept yet. Holds at most `records_max` records of each kind, and at least one.
     pub(crate) fn new(engine: Arc<dyn Engine>, records_max: usize) -> Self {
         let kept = Kept {
             conversations: Generations::new(records_max),
@@ -174,7 +174,7 @@ impl<K: Eq + Hash + Copy, V: Clone> Generations<K, V> {
 
     fn put(&mut self, key: K, value: V) {
         self.young.insert(key, value);
-        if self.young.len() > self.young_max {
+        if self.young.len() >= self.young_max {
             self.old = std::mem::take(&mut self.young);
         }
     }
@@ -243,6 +243,34 @@ mod tests {
         recent.committed(hot);
     }
 
+    /// The engine is changed in secret here, to see whether it is asked.
+    #[test]
+    fn what_is_known_costs_no_look_up() {
+        let engine = Arc::new(MemoryEngine::default());
+        let mut recent = Recent::new(engine.clone(), 4);
+        let told = |delivered| Batch::Cursors(vec![(1, delivered)]);
+        let in_secret = |batch| commit(&engine, &mut Recent::new(engine.clone(), 4), batch);
+        let delivered = |recent: &Recent| {
+            let (conversation, user) = person(1);
+            recent.cursor(conversation, user).expect("memory does not fail").map(|cursor| cursor.delivered.0)
+        };
+        commit(&engine, &mut recent, told(1));
+        in_secret(told(2));
+        assert_eq!(delivered(&recent), Some(1), "what was committed is known");
+
+        let recent = Recent::new(engine.clone(), 4);
+        assert_eq!(delivered(&recent), Some(2));
+        in_secret(told(3));
+        assert_eq!(delivered(&recent), Some(2), "what was read is known");
+
+        let found = |id| recent.get(Table::Dedupe, &dedupe(1, id), NOW).expect("memory does not fail");
+        in_secret(Batch::Ids(vec![(1, 5, 9)]));
+        assert!(found(6).is_none() && found(7).is_none(), "the second question finds the highest");
+        in_secret(Batch::Ids(vec![(1, 4, 9), (1, 8, 9)]));
+        assert!(found(4).is_some(), "below the highest they are looked up");
+        assert!(found(8).is_none(), "above it they are not");
+    }
+
     proptest! {
         /// Whatever was committed, read, expired or reclaimed before, and however little is kept.
         #[test]
@@ -264,8 +292,8 @@ mod tests {
                 let expected = Engine::get(&*engine, Table::Dedupe, &key, NOW).expect("memory does not fail");
                 prop_assert_eq!(recent.get(Table::Dedupe, &key, NOW).expect("memory does not fail"), expected);
                 let kept = recent.kept.borrow();
-                prop_assert!(kept.cursors.young.len() + kept.cursors.old.len() <= records_max + 1);
-                prop_assert!(kept.ceilings.young.len() + kept.ceilings.old.len() <= records_max + 1);
+                prop_assert!(kept.cursors.young.len() + kept.cursors.old.len() <= records_max.max(1));
+                prop_assert!(kept.ceilings.young.len() + kept.ceilings.old.len() <= records_max.max(1));
             }
         }
     }

@@ -58,7 +58,7 @@ pub const DEFECTS: &[Defect] = &[
         programme: "--kill",
     },
     Defect {
-        name: "the ack is sent before the commit",
+        name: "the ack of a message is sent before the commit",
         edits: &[
             Edit {
                 path: "storage/src/applier.rs",
@@ -73,10 +73,14 @@ pub const DEFECTS: &[Defect] = &[
             Edit {
                 path: "storage/src/local.rs",
                 from: "let result = self.applier.apply_group(self.group.iter().map(|waiting| &waiting.submission))?;",
-                to: "let (replies, submissions): (Vec<_>, Vec<_>) = \
-                     self.group.drain(..).map(|waiting| (waiting.reply, waiting.submission)).unzip(); \
+                to: "let (mut replies, submissions): (Vec<_>, Vec<_>) = \
+                     self.group.drain(..).map(|waiting| (Some(waiting.reply), waiting.submission)).unzip(); \
                      let result = self.applier.apply_group(&submissions, |verdicts| { \
-                     for (reply, verdict) in replies.into_iter().zip(verdicts) { reply.send(Ok(*verdict)); } })?;",
+                     for ((reply, told), verdict) in replies.iter_mut().zip(&submissions).zip(verdicts) { \
+                     if matches!(told.command, crate::command::Command::Publish(_)) { \
+                     reply.take().unwrap().send(Ok(*verdict)); } } })?; \
+                     for (reply, verdict) in replies.into_iter().zip(&result.verdicts) { \
+                     if let Some(reply) = reply { reply.send(Ok(*verdict)); } }",
             },
             Edit {
                 path: "storage/src/local.rs",

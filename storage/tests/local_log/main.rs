@@ -144,16 +144,16 @@ fn a_full_log_refuses_and_keeps_room_for_urgent_messages() {
 
 #[test]
 fn bytes_are_bounded_like_commands() {
-    let mut driver = Driver::start(Bounds { waiting_bytes_max: 80_000, ..wide() });
-    driver.hold();
     let weight = publish(Routine, 9_000).weight();
+    let mut driver = Driver::start(Bounds { waiting_bytes_max: 8 * weight, ..wide() });
+    driver.hold();
     let mut taken = 0;
     while driver.session.submit(publish(Routine, 9_000)) != Err(Refused::Full) {
         taken += 1;
     }
-    assert_eq!(taken, 70_000 / weight);
+    assert_eq!(taken, 7, "seven eighths, to the byte");
     assert_eq!(driver.log.depth().bytes, taken * weight);
-    driver.session.submit(publish(Urgent, 9_000)).expect("an urgent message has room");
+    driver.session.submit(publish(Urgent, 9_000)).expect("an urgent message has room, to the byte");
     driver.session.submit(publish(Routine, 100_000)).expect_err("heavier than all that may wait");
     driver.engine.set(Commits::Pass);
     for _ in 0..taken + 2 {

@@ -40,6 +40,17 @@ fn a_shortening_holds_before_anything_is_rewritten() {
 }
 
 #[test]
+fn what_is_written_after_a_shortening_has_the_shorter_time() {
+    let mut driver = Driver::new();
+    driver.publish(1);
+    driver.set_retention(10).expect("Alice is an admin");
+    driver.apply(ALICE, Command::DeleteMessage { conversation: WARD, seq: Seq(1) }).expect("her own");
+    let end = driver.now.after(Duration::from_secs(10));
+    assert_eq!(stored(&driver, Timestamp(end.0 - 1)), 3, "what is left of it, and two notices");
+    assert_eq!(stored(&driver, end), 0, "though it was not rewritten for its time");
+}
+
+#[test]
 fn rewriting_goes_in_steps_and_survives_a_restart() {
     let mut driver = Driver::new();
     driver.publish(600);
