@@ -60,26 +60,39 @@ fn what_changes_state_is_synced() {
     assert!(commits.len() >= 21 && commits.iter().all(|asked| *asked == Durability::Synced), "{commits:?}");
 }
 
-#[test]
-fn a_group_keeps_its_bounds() {
-    let bounds = Bounds { group_commands_max: 10, group_bytes_max: 5_000, ..wide() };
+/// How many messages go into each group, when so long ones wait during the commit of a first one.
+fn group_sizes(bounds: Bounds, payloads: &[usize]) -> Vec<usize> {
     let mut driver = Driver::start(bounds);
     driver.hold();
-    for _ in 0..25 {
-        driver.session.submit(publish(Routine, 0)).unwrap();
-    }
-    // Heavier than a group may be: it goes alone.
-    driver.session.submit(publish(Routine, 6_000)).unwrap();
-    for _ in 0..4 {
-        driver.session.submit(publish(Routine, 2_000)).unwrap();
+    for payload in payloads {
+        driver.session.submit(publish(Routine, *payload)).unwrap();
     }
     driver.engine.set(Commits::Pass);
-    for i in 0..31 {
+    for i in 0..=payloads.len() as u64 {
         assert_eq!(driver.session.published(), (1 + i, Seq(1 + i)));
     }
-    eventually("the observer hears of every group", || driver.told.groups().len() == 8);
-    let sizes: Vec<usize> = driver.told.groups().iter().map(|group| group.commands).collect();
-    assert_eq!(sizes, [1, 1, 10, 10, 5, 1, 2, 2]);
+    let sizes = || driver.told.groups().iter().map(|group| group.commands).collect::<Vec<usize>>();
+    eventually("the observer hears of every group", || sizes().iter().sum::<usize>() == 2 + payloads.len());
+    assert_eq!((driver.log.depth().commands, driver.log.depth().bytes), (0, 0));
+    let sizes = sizes();
+    assert_eq!(sizes[..2], [1, 1], "the conversation and the first message");
+    sizes[2..].to_vec()
+}
+
+#[test]
+fn a_group_keeps_its_bounds() {
+    let by_commands = Bounds { group_commands_max: 10, ..wide() };
+    assert_eq!(group_sizes(by_commands, &[0; 25]), [10, 10, 5]);
+    assert_eq!(group_sizes(by_commands, &[0; 10]), [10], "what just fits");
+
+    let weight = publish(Routine, 2_000).weight();
+    let by_bytes = Bounds { group_bytes_max: 2 * weight, ..wide() };
+    assert_eq!(group_sizes(by_bytes, &[2_000; 5]), [2, 2, 1], "what just fits");
+    assert_eq!(group_sizes(by_bytes, &[2_000, 6_000, 2_000]), [1, 1, 1], "heavier than a group: alone");
+
+    let both = Bounds { group_commands_max: 10, group_bytes_max: 5_000, ..wide() };
+    let payloads = [[0; 25].as_slice(), &[6_000], &[2_000; 4]].concat();
+    assert_eq!(group_sizes(both, &payloads), [10, 10, 5, 1, 2, 2]);
 }
 
 /// Everything after a failure: lost, stopped, said once, never tried again.
