@@ -4,4 +4,5 @@ mod bounds;
 mod driver;
 mod expiry;
 mod groups;
+mod members;
 mod retention;
