@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wardline_storage::command::Command;
-use wardline_storage::engine::Direction;
+use wardline_storage::engine::{Direction, Table};
 use wardline_storage::id::{DeviceId, Seq};
+use wardline_storage::key;
 use wardline_storage::view::UNREAD_MAX;
 
 use crate::driver::{ALICE, BOB, Driver};
@@ -54,6 +55,29 @@ fn a_position_beyond_the_head_comes_back_to_it() {
     let access = driver.access(BOB);
     let chunk = driver.view().entries(&access, Seq(9), Direction::Forward, 10, 1 << 20).expect("readable");
     assert_eq!((chunk.entries.len(), chunk.through, chunk.more), (0, Seq(3), false));
+}
+
+/// The driver lets a person have four.
+#[test]
+fn of_too_many_devices_the_one_not_seen_for_longest_is_forgotten() {
+    let mut driver = Driver::new();
+    let mut register = |number: u8| {
+        driver.now = driver.now.after(Duration::from_secs(86_400));
+        let mut register = driver.submission(BOB, Command::RegisterDevice);
+        Arc::make_mut(&mut register.actor).device = DeviceId::new([number; 16]);
+        driver.applier.apply_group(&[register]).expect("the engine works");
+        let registered = |number| {
+            let at = key::device(BOB, DeviceId::new([number; 16]));
+            driver.engine.get(Table::Device, &at, driver.now).expect("readable").is_some()
+        };
+        (1..=6).filter(|number| registered(*number)).collect::<Vec<u8>>()
+    };
+    for number in 1..=4 {
+        register(number);
+    }
+    assert_eq!(register(1), [1, 2, 3, 4], "known already");
+    assert_eq!(register(5), [1, 3, 4, 5]);
+    assert_eq!(register(6), [1, 4, 5, 6]);
 }
 
 /// A device that never acknowledged is owed what came since it was registered, and what nobody received.
