@@ -65,7 +65,7 @@ fn group_sizes(bounds: Bounds, payloads: &[usize]) -> Vec<usize> {
     let mut driver = Driver::start(bounds);
     driver.hold();
     for payload in payloads {
-        driver.session.submit(publish(Routine, *payload)).unwrap();
+        driver.session.submit(publish(Routine, *payload)).expect("there is room");
     }
     driver.engine.set(Commits::Pass);
     for i in 0..=payloads.len() as u64 {
