@@ -101,7 +101,11 @@ pub fn start(format: Format, filter: &str) -> Result<Levels, LogError> {
 }
 
 fn parse(filter: &str) -> Result<EnvFilter, LogError> {
-    EnvFilter::try_new(filter).map_err(|_| LogError::Filter { filter: filter.into() })
+    // A few characters are a regular expression of millions of states: values of fields are compared as they are.
+    EnvFilter::builder()
+        .with_regex(false)
+        .parse(filter)
+        .map_err(|_| LogError::Filter { filter: filter.into() })
 }
 
 /// Counts warnings and errors, from the first event on; as metrics once somebody records them.

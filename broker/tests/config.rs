@@ -112,6 +112,14 @@ fn values_are_read_as_people_write_them() {
     assert_eq!(config.limits.frame_bytes_max - config.limits.payload_bytes_max, 16 * 1024);
 }
 
+/// As a regular expression it would have 2^24 states.
+#[test]
+fn a_filter_of_the_log_is_read_at_once_whatever_it_says() {
+    let filter = format!("[{{field=.*a{}}}]=debug", ".".repeat(24));
+    let text = format!("log.filter = \"{filter}\"");
+    assert_eq!(load(&text, &[], &[]).unwrap().log_filter, filter);
+}
+
 #[test]
 fn pages_that_others_reach_must_be_asked_for() {
     let refused = error("http.listen = \"0.0.0.0:9433\"", &[], &[]);
