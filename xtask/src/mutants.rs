@@ -17,9 +17,6 @@ use crate::{prerequisites, say};
 pub struct Options {
     /// Only these files; all that `.cargo/mutants.toml` names, unless some are.
     files: Vec<String>,
-    /// Goes on where the last run stopped, without what it caught.
-    #[arg(long)]
-    iterate: bool,
 }
 
 /// How much random tests do.
@@ -49,9 +46,6 @@ pub fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<bool> {
         .arg(&output)
         .current_dir(&workspace.root)
         .envs(SHORT);
-    if options.iterate {
-        command.arg("--iterate");
-    }
     for file in &options.files {
         command.args(["--file", file]);
     }
@@ -61,7 +55,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<bool> {
 
     let count = |name: &str| lines(&output.join("mutants.out").join(name));
     let (survived, unviable) = (count("missed.txt"), count("unviable.txt"));
-    let caught = count("caught.txt") + count("previously_caught.txt") + count("timeout.txt");
+    let caught = count("caught.txt") + count("timeout.txt");
     let share = caught * 100 / (caught + survived).max(1);
     say(&format!(
         "{caught} of {} mutants caught ({share} %, at least {CAUGHT_MIN}); {unviable} more did not compile",
