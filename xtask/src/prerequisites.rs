@@ -102,11 +102,16 @@ fn has_libclang() -> bool {
     let versions = versions.filter(|entry| entry.file_name().to_string_lossy().starts_with("llvm"));
     folders.extend(versions.map(|entry| entry.path().join("lib")));
     folders.iter().any(|folder| {
-        std::fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            name.starts_with("libclang.so") || (name.starts_with("libclang-") && name.contains(".so"))
-        })
+        let mut files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        files.any(|entry| is_libclang(&entry.file_name().to_string_lossy()))
     })
+}
+
+/// The C interface, under any version; `libclang-cpp`, which other packages bring without it, is another library.
+fn is_libclang(file: &str) -> bool {
+    let versioned =
+        file.starts_with("libclang-") && !file.starts_with("libclang-cpp") && file.contains(".so");
+    file.starts_with("libclang.so") || versioned
 }
 
 fn is_root() -> bool {
@@ -129,4 +134,23 @@ fn install(packages: &[&str], purpose: &str) -> anyhow::Result<()> {
         ensure!(status.success(), "apt-get {} failed", arguments.join(" "));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_libclang;
+
+    #[test]
+    fn the_c_interface_alone_is_libclang() {
+        for file in
+            ["libclang.so", "libclang.so.1", "libclang-14.so", "libclang-14.so.14.0.6", "libclang-19.so.1"]
+        {
+            assert!(is_libclang(file), "{file}");
+        }
+        for file in
+            ["libclang-cpp.so.14", "libclang-cpp14.so", "libclang_rt.asan.so", "libclang-14.a", "libLLVM.so"]
+        {
+            assert!(!is_libclang(file), "{file}");
+        }
+    }
 }
