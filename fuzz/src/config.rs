@@ -43,8 +43,11 @@ fn file(text: &str) -> Option<Config> {
     })
 }
 
+/// Cut to its length after the write: a file that is first cut to nothing is written to the disk by ext4, each time.
 fn write(file: &mut File, text: &str) {
-    let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(text.as_bytes()));
+    let length = text.len() as u64;
+    let written =
+        file.rewind().and_then(|()| file.write_all(text.as_bytes())).and_then(|()| file.set_len(length));
     written.expect("a temporary file can be written");
 }
 

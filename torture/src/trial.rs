@@ -300,9 +300,11 @@ impl Trial {
         {
             outcome.troubles.push(format!("at the end: {error:#}"));
         }
-        // The volume, if there is one, goes after the broker.
-        drop(self.volume);
-        // Kept only where it shows something.
+        // The volume, if there is one, goes after the broker. Data is kept only where it shows something.
+        match self.volume {
+            Some(volume) if !outcome.is_good() => volume.keep(),
+            volume => drop(volume),
+        }
         if outcome.is_good() {
             let _ = std::fs::remove_dir_all(&site.data);
         }

@@ -27,6 +27,8 @@ pub(crate) struct Volume {
     image: PathBuf,
     mounted_at: PathBuf,
     is_mounted: bool,
+    /// Whether the image stays.
+    is_kept: bool,
 }
 
 impl Volume {
@@ -42,7 +44,7 @@ impl Volume {
         file.set_len(bytes).context("cannot make the image")?;
         let eager = "lazy_itable_init=0,lazy_journal_init=0";
         run(Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0", "-E", eager]).arg(&image))?;
-        let mut volume = Self { image, mounted_at, is_mounted: false };
+        let mut volume = Self { image, mounted_at, is_mounted: false, is_kept: false };
         // A container may be root and have neither loop devices nor the right to mount.
         volume.mount().map_err(|error| Impossible(format!("{error:#}")))?;
         Ok(volume)
@@ -69,6 +71,11 @@ impl Volume {
         run(Command::new("sync").arg("-f").arg(&self.mounted_at))
     }
 
+    /// Leaves the image where it is, for people to mount.
+    pub(crate) fn keep(mut self) {
+        self.is_kept = true;
+    }
+
     fn mount(&mut self) -> anyhow::Result<()> {
         run(Command::new("mount").args(["-t", "ext4", "-o", "loop"]).arg(&self.image).arg(&self.mounted_at))?;
         self.is_mounted = true;
@@ -92,8 +99,10 @@ impl Drop for Volume {
         if self.is_mounted && self.unmount().is_err() {
             undo_mount(&self.mounted_at);
         }
-        // Left behind it is only a file, and the next trial makes it anew.
-        let _ = fs::remove_file(&self.image);
+        if !self.is_kept {
+            // Left behind it is only a file, and the next trial makes it anew.
+            let _ = fs::remove_file(&self.image);
+        }
     }
 }
 

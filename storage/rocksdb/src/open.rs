@@ -96,21 +96,26 @@ pub(crate) fn open(
         refuse_remains(path).map_err(folder)??;
     }
     let (mut note, known) = Synced::open(path).map_err(folder)?;
-    if path.join(CURRENT).try_exists().map_err(folder)? {
+    let is_store = path.join(CURRENT).try_exists().map_err(folder)?;
+    if is_store {
         check_manifest(path, known.manifest)?;
-        refuse_unknown_tables(path, &database)?;
     }
     options::set_direct_io(&mut database, takes_direct_io(path));
     let read = read_at_opening(path).map_err(folder)?;
     // Without a note there is nothing to compare with.
     let as_found = known.write.and_then(|_| AsFound::keep(path));
-    let mut opened = DB::open_cf_descriptors(&database, path, tables());
-    if opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::Corruption)
-        && drop_torn_records(path).map_err(folder)?
-    {
-        opened = DB::open_cf_descriptors(&database, path, tables());
+    let attempt = || {
+        if is_store {
+            refuse_unknown_tables(path, &database, &read)?;
+        }
+        DB::open_cf_descriptors(&database, path, tables()).map_err(|error| classify(path, &error, &read))
+    };
+    let mut database = attempt();
+    let is_torn =
+        matches!(database, Err(OpenError::Damaged { .. })) && drop_torn_records(path).map_err(folder)?;
+    if is_torn {
+        database = attempt();
     }
-    let database = opened.map_err(|error| classify(path, &error, &read));
     let found = database.as_ref().map_or(u64::MAX, DB::latest_sequence_number);
     if let Some(synced) = known.write.filter(|synced| found < *synced) {
         let (path, files) = (path.to_owned(), read.join(", "));
@@ -118,7 +123,9 @@ pub(crate) fn open(
         return Err(OpenError::EndMissing { path, found, synced, files, kept });
     }
     // If RocksDB refused, it changed nothing.
-    as_found.into_iter().for_each(AsFound::discard);
+    if database.is_ok() || !is_torn {
+        as_found.into_iter().for_each(AsFound::discard);
+    }
     let database = database?;
     note.note(found);
     Ok((database, note))
@@ -144,14 +151,18 @@ fn check_manifest(path: &Path, noted: Option<Manifest>) -> Result<(), OpenError>
 }
 
 /// Drops the record that was being written when the power went, of the last log and of the manifest; whether there was one.
+/// If the log's was acknowledged, that will be noticed. Nothing would tell of a change of table files that was synced and
+/// then damaged: of the manifest, only a record with a hole is dropped.
 fn drop_torn_records(path: &Path) -> io::Result<bool> {
-    let logs = names(path)?.into_iter().filter(|name| name.ends_with(".log")).max();
+    let log = names(path)?.into_iter().filter(|name| name.ends_with(".log")).max();
     let manifest = synced::current_manifest(path)?.map(synced::manifest_name);
     let mut is_any = false;
-    for name in logs.into_iter().chain(manifest) {
+    for (name, needs_hole) in log.map(|log| (log, false)).into_iter().chain(manifest.map(|name| (name, true)))
+    {
         let file = path.join(&name);
         let content = fs::read(&file)?;
-        if let Some(bytes) = torn::bytes_before(&content) {
+        let torn = torn::bytes_before(&content);
+        if let Some(bytes) = torn.filter(|bytes| !needs_hole || torn::has_hole(&content, *bytes)) {
             torn::cut(&file, &content, bytes)?;
             let dropped = content.len() - bytes;
             tracing::warn!(code = "torn-record", file = %name, bytes = dropped, "the last record was being written when the power went, and was not acknowledged: it is dropped");
@@ -224,11 +235,10 @@ fn make_private(path: &Path) -> io::Result<()> {
     folder.create(path)
 }
 
-fn refuse_unknown_tables(path: &Path, database: &rocksdb::Options) -> Result<(), OpenError> {
+fn refuse_unknown_tables(path: &Path, database: &rocksdb::Options, read: &[String]) -> Result<(), OpenError> {
     let known: BTreeSet<&str> =
         Table::ALL.iter().map(|table| table.name()).chain([options::UNUSED_TABLE]).collect();
-    let read = read_at_opening(path).map_err(|source| OpenError::Folder { path: path.to_owned(), source })?;
-    let found = DB::list_cf(database, path).map_err(|error| classify(path, &error, &read))?;
+    let found = DB::list_cf(database, path).map_err(|error| classify(path, &error, read))?;
     match found.into_iter().find(|name| !known.contains(name.as_str())) {
         Some(table) => Err(OpenError::Newer { path: path.to_owned(), table }),
         None => Ok(()),

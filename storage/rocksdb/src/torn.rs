@@ -12,6 +12,8 @@ use std::path::Path;
 
 /// Fragments do not cross the bounds of these.
 const BLOCK: usize = 32 * 1024;
+/// The least that a disk writes as a whole, in bytes.
+const SECTOR: usize = 512;
 /// Checksum (4 bytes), length (2, low byte first), kind.
 const HEADER: usize = 7;
 /// Kinds of fragments: a record as a whole, its first part, others, its last.
@@ -42,6 +44,18 @@ pub(crate) fn bytes_before(log: &[u8]) -> Option<usize> {
         at += HEADER + length;
     }
     None
+}
+
+/// Whether a sector of what was written from here on never reached the disk. Damage to what did leaves no such hole.
+pub(crate) fn has_hole(log: &[u8], mut from: usize) -> bool {
+    while from < log.len() {
+        let end = ((from / SECTOR + 1) * SECTOR).min(log.len());
+        if log[from..end].iter().all(|byte| *byte == 0) {
+            return true;
+        }
+        from = end;
+    }
+    false
 }
 
 /// Replaces a file by its first so many bytes; whoever has a link to the old file keeps that as it was.
@@ -134,6 +148,7 @@ mod tests {
                 let mut torn = whole.clone();
                 torn[zeros].fill(0);
                 assert_eq!(bytes_before(&torn), Some(begin), "page {page} of {lengths:?}");
+                assert!(has_hole(&torn, begin) && !has_hole(&whole, begin), "page {page} of {lengths:?}");
             }
             for cut in begin + 1..whole.len() {
                 if cut % 100 < 2 {

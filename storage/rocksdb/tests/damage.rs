@@ -234,6 +234,41 @@ fn a_record_that_was_being_written_when_the_power_went_is_dropped() {
     }
 }
 
+/// The manifest of a store, and what its next record may look like: longer than a sector, with a checksum that is wrong.
+fn manifest_and_record(folder: &Path) -> (PathBuf, Vec<u8>, Vec<u8>) {
+    let manifest = files(folder, "MANIFEST-").pop().expect("a manifest");
+    let whole = fs::read(&manifest).expect("reads");
+    // Checksum, length, "a record as a whole", and what it holds.
+    let record = [&[1, 2, 3, 4, 88, 2, 1][..], &[7; 600]].concat();
+    (manifest, whole, record)
+}
+
+/// The first to read it is the list of tables, before the store is opened.
+#[test]
+fn a_manifest_record_that_was_being_written_when_the_power_went_is_dropped() {
+    let (_root, folder) = store();
+    let (manifest, whole, record) = manifest_and_record(&folder);
+    let mut torn = [&whole[..], &record].concat();
+    let sector = (whole.len() / 512 + 1) * 512;
+    torn[sector..].fill(0);
+    fs::write(&manifest, torn).expect("writes");
+    let engine = open(&folder).expect("nothing was built on it");
+    assert!((0..=10).all(|key| has(&engine, key)));
+    drop(engine);
+    assert!(!folder.join("as-found").exists(), "nothing is left behind");
+}
+
+/// It may have been synced, and the log that it replaced be gone.
+#[test]
+fn a_manifest_record_that_was_written_and_then_damaged_is_refused() {
+    let (_root, folder) = store();
+    let (manifest, whole, record) = manifest_and_record(&folder);
+    let damaged = [&whole[..], &record].concat();
+    fs::write(&manifest, &damaged).expect("writes");
+    refused(&folder, &name(&manifest));
+    assert!(fs::read(&manifest).expect("reads") == damaged, "nothing was changed");
+}
+
 #[test]
 fn a_torn_record_that_was_acknowledged_is_refused_and_kept() {
     let (_root, folder) = store();
