@@ -101,10 +101,12 @@ pub fn start(format: Format, filter: &str) -> Result<Levels, LogError> {
 }
 
 fn parse(filter: &str) -> Result<EnvFilter, LogError> {
+    // tracing-subscriber 0.3.23 misreads what stands behind spaces, and panics if they are not of ASCII.
+    let directives: Vec<_> = filter.split(',').map(str::trim).collect();
     // A few characters are a regular expression of millions of states: values of fields are compared as they are.
     EnvFilter::builder()
         .with_regex(false)
-        .parse(filter)
+        .parse(directives.join(","))
         .map_err(|_| LogError::Filter { filter: filter.into() })
 }
 

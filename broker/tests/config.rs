@@ -114,6 +114,14 @@ fn values_are_read_as_people_write_them() {
 
 /// As a regular expression it would have 2^24 states.
 #[test]
+fn a_filter_of_the_log_may_have_spaces_of_any_kind() {
+    for filter in ["info, wardline_broker=debug", " warn ,\u{3000}quinn=error", "\u{85}Y=debug"] {
+        let text = format!("log.filter = \"{filter}\"");
+        assert_eq!(load(&text, &[], &[]).unwrap().log_filter, filter);
+    }
+}
+
+#[test]
 fn a_filter_of_the_log_is_read_at_once_whatever_it_says() {
     let filter = format!("[{{field=.*a{}}}]=debug", ".".repeat(24));
     let text = format!("log.filter = \"{filter}\"");
