@@ -10,11 +10,11 @@ use std::sync::{Arc, OnceLock};
 use metrics::{Counter, counter, describe_counter};
 use thiserror::Error;
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
+use tracing_subscriber::{Layer, Registry, fmt};
 
 /// The variable that goes before the configuration's filter.
 pub const VARIABLE: &str = "WARDLINE_LOG";
@@ -51,7 +51,7 @@ pub enum LogError {
 /// What is logged; can be changed while the broker runs.
 #[derive(Clone)]
 pub struct Levels {
-    filter: Handle<EnvFilter, Registry>,
+    filter: Handle<Targets, Registry>,
     troubles: Arc<Troubles>,
 }
 
@@ -100,14 +100,28 @@ pub fn start(format: Format, filter: &str) -> Result<Levels, LogError> {
     Ok(Levels { filter: handle, troubles })
 }
 
-fn parse(filter: &str) -> Result<EnvFilter, LogError> {
-    // tracing-subscriber 0.3.23 misreads what stands behind spaces, and panics if they are not of ASCII.
-    let directives: Vec<_> = filter.split(',').map(str::trim).collect();
-    // A few characters are a regular expression of millions of states: values of fields are compared as they are.
-    EnvFilter::builder()
-        .with_regex(false)
-        .parse(directives.join(","))
-        .map_err(|_| LogError::Filter { filter: filter.into() })
+/// Levels, and modules with their own: `info,wardline_broker::session=debug`. Of the rest errors are logged.
+fn parse(filter: &str) -> Result<Targets, LogError> {
+    let mut levels = Targets::new().with_default(LevelFilter::ERROR);
+    for directive in filter.split(',').map(str::trim).filter(|directive| !directive.is_empty()) {
+        let (module, level) = match directive.split_once('=') {
+            Some((module, level)) => (Some(module.trim()), level.trim()),
+            None => (None, directive),
+        };
+        // No level would be that of errors.
+        let level: Option<LevelFilter> = level.parse().ok().filter(|_| !level.is_empty());
+        levels = match (module, level) {
+            (None, Some(level)) => levels.with_default(level),
+            (Some(module), Some(level)) if is_module(module) => levels.with_target(module, level),
+            _ => return Err(LogError::Filter { filter: filter.into() }),
+        };
+    }
+    Ok(levels)
+}
+
+fn is_module(name: &str) -> bool {
+    let is_part = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == ':';
+    !name.is_empty() && name.chars().all(is_part)
 }
 
 /// Counts warnings and errors, from the first event on; as metrics once somebody records them.

@@ -11,6 +11,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 use wardline_loadgen::cli;
 use wardline_loadgen::dialler::{Dialler, Server};
 use wardline_loadgen::idle;
@@ -97,11 +101,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const STEPS_BETWEEN_LOOKS: u32 = 16;
 
 fn main() -> ExitCode {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter.unwrap_or_else(|_| "error,lapin=off".into()))
-        .with_writer(std::io::stderr)
-        .init();
+    let chosen = std::env::var("RUST_LOG").ok().and_then(|levels| levels.parse().ok());
+    let levels = chosen.unwrap_or_else(|| {
+        Targets::new().with_default(LevelFilter::ERROR).with_target("lapin", LevelFilter::OFF)
+    });
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(levels);
+    tracing_subscriber::registry().with(lines).init();
     match run(Arguments::parse().workload) {
         Ok(code) => code,
         Err(error) => {
