@@ -154,6 +154,17 @@ pub(crate) enum Tail {
     Detached,
 }
 
+/// What became of a chunk that was read from the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ChunkCopy {
+    /// It was copied.
+    Copied,
+    /// Entries were withdrawn since it was read, perhaps some of its own.
+    Stale,
+    /// The user is a member no longer.
+    Detached,
+}
+
 /// A conversation that some connected session follows.
 pub(crate) struct Topic {
     state: RwLock<State>,
@@ -163,6 +174,8 @@ struct State {
     ring: Ring,
     /// The latest entry that was told; zero before the first.
     head: Seq,
+    /// How often something that was told before was taken back: deleted, or its time cut.
+    withdrawals: u64,
     receipts: Receipts,
     subscriptions: Vec<Arc<Subscription>>,
     /// Those of them whose user has published here: they are told of receipts, which are many.
@@ -174,6 +187,7 @@ impl State {
         Self {
             ring,
             head: Seq::ZERO,
+            withdrawals: 0,
             receipts: Receipts::default(),
             subscriptions: Vec::new(),
             publishers: Vec::new(),
@@ -185,6 +199,11 @@ impl State {
             subscription.set_publishes();
             self.publishers.push(Arc::clone(subscription));
         }
+    }
+
+    fn withdraw_through(&mut self, seq: Seq) {
+        self.withdrawals += 1;
+        self.ring.forget_through(seq);
     }
 
     fn ring_all(&self, news: News) {
@@ -209,14 +228,19 @@ impl Topic {
 
     /// Forgets the frames up to a message that was deleted.
     pub(crate) fn erase(&self, seq: Seq) {
-        self.state.write().ring.forget_through(seq);
+        self.state.write().withdraw_through(seq);
     }
 
-    /// Forgets all frames.
+    /// Forgets all frames: they expire earlier than they say.
     pub(crate) fn clear(&self) {
         let mut state = self.state.write();
         let head = state.head;
-        state.ring.forget_through(head);
+        state.withdraw_through(head);
+    }
+
+    /// How often entries were withdrawn. To be asked before they are read from the engine.
+    pub(crate) fn withdrawals(&self) -> u64 {
+        self.state.read().withdrawals
     }
 
     /// Cuts off every session of a user.
@@ -301,14 +325,23 @@ impl Topic {
         state.ring.copy(after, now, true, fill, out)
     }
 
-    /// Copies a chunk that was read from the engine, unless the user is a member no longer.
-    pub(crate) fn copy_chunk(&self, subscription: &Subscription, chunk: &[u8], out: &mut BytesMut) -> bool {
-        let _state = self.state.read();
-        let active = subscription.is_active();
-        if active {
-            out.extend_from_slice(chunk);
+    /// Copies a chunk that was read from the engine when so much had been withdrawn.
+    pub(crate) fn copy_chunk(
+        &self,
+        subscription: &Subscription,
+        chunk: &[u8],
+        withdrawals: u64,
+        out: &mut BytesMut,
+    ) -> ChunkCopy {
+        let state = self.state.read();
+        if !subscription.is_active() {
+            return ChunkCopy::Detached;
         }
-        active
+        if state.withdrawals != withdrawals {
+            return ChunkCopy::Stale;
+        }
+        out.extend_from_slice(chunk);
+        ChunkCopy::Copied
     }
 
     /// Copies receipts of others that are newer than `after`. Returns the version up to which was looked.
@@ -324,5 +357,37 @@ impl Topic {
             return (state.receipts.version(), 0);
         }
         state.receipts.copy(subscription.user(), after, fill, out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wardline_storage::id::UserId;
+
+    use super::*;
+    use crate::bell::{Bell, Slot};
+
+    /// A chunk may wait for a slow client when something in it is deleted, or its time is cut.
+    #[test]
+    fn a_chunk_that_was_read_before_a_withdrawal_is_stale() {
+        let topics = Arc::new(Topics::new(1024, 1024));
+        let user = UserId::new([1; 16]);
+        let subscription = Arc::new(Subscription::new(user, Slot(0), Arc::new(Bell::new(1))));
+        let attachment = topics.attach(ConversationId::new([2; 16]), subscription);
+        let (topic, subscription) = (attachment.topic(), attachment.subscription());
+        let mut out = BytesMut::new();
+        let withdrawals: [fn(&Topic); 2] = [|topic| topic.erase(Seq(3)), Topic::clear];
+        for withdraw in withdrawals {
+            let before = topic.withdrawals();
+            topic.append(Seq(4), None);
+            assert_eq!(topic.copy_chunk(subscription, b"chunk", before, &mut out), ChunkCopy::Copied);
+            out.clear();
+            withdraw(topic);
+            assert_eq!(topic.copy_chunk(subscription, b"chunk", before, &mut out), ChunkCopy::Stale);
+            assert!(out.is_empty());
+        }
+        topic.cut(user);
+        let now = topic.withdrawals();
+        assert_eq!(topic.copy_chunk(subscription, b"chunk", now, &mut out), ChunkCopy::Detached);
     }
 }

@@ -15,14 +15,14 @@ use wardline_storage::id::{ConversationId, Seq};
 use wardline_storage::view::Summary;
 
 use super::Session;
-use super::follow::{self, Batch, Chunk, Followed, Follower};
+use super::follow::{self, Batch, Chunk, Followed, Follower, Gap};
 use super::state::{Found, Next, State};
 use super::writer::{Gone, Writer};
 use crate::bell::{Change, News, Slot};
 use crate::metrics::Held;
 use crate::receipts::Version;
 use crate::refusal::{Code, Refusal};
-use crate::topic::{Attachment, Tail};
+use crate::topic::{Attachment, ChunkCopy, Tail};
 use crate::turns::Task;
 use crate::wire;
 
@@ -314,20 +314,22 @@ impl Delivery {
     fn chunk_job(&mut self) -> Option<Job> {
         loop {
             let (slot, after) = self.state.next_read()?;
-            let up_to = self.ties.get(&slot).and_then(|tie| {
-                let told = tie.attachment.topic().head(tie.attachment.subscription())?;
-                Some((tie.attachment.conversation(), told.max(tie.head)))
+            let gap = self.ties.get(&slot).and_then(|tie| {
+                let topic = tie.attachment.topic();
+                let told = topic.head(tie.attachment.subscription())?;
+                let (conversation, up_to) = (tie.attachment.conversation(), told.max(tie.head));
+                Some(Gap { conversation, slot, after, up_to, withdrawals: topic.withdrawals() })
             });
-            let Some((conversation, up_to)) = up_to.filter(|(_, up_to)| *up_to > after) else {
+            let Some(gap) = gap.filter(|gap| gap.up_to > after) else {
                 // The user left, or there is nothing beyond: the tail says the rest.
                 self.state.chunk_sent(slot, after, 0, false);
                 continue;
             };
             let (service, user) = (Arc::clone(&self.session.service), self.follower.user);
-            service.metrics.lag_entries.record((up_to.0 - after.0) as f64);
+            service.metrics.lag_entries.record((gap.up_to.0 - after.0) as f64);
             return Some(Box::pin(async move {
                 let read = move |service: &crate::service::Service| {
-                    follow::read_chunk(service, user, conversation, slot, after, up_to).map(Done::Chunk)
+                    follow::read_chunk(service, user, gap).map(Done::Chunk)
                 };
                 service.read(&service.catch_up_reads, read).await
             }));
@@ -448,14 +450,18 @@ impl Delivery {
         let Some(chunk) = self.chunk.take() else { return };
         let Some(tie) = self.ties.get(&chunk.slot) else { return };
         let service = &self.session.service;
-        if chunk.expires <= service.clock.now() {
-            self.state.read_again(chunk.slot);
-            return;
-        }
         let (topic, subscription) = (tie.attachment.topic(), tie.attachment.subscription());
-        if topic.copy_chunk(subscription, &chunk.bytes, self.ordered.buffer()) {
-            service.metrics.deliveries_engine.increment(chunk.frames);
-            self.state.chunk_sent(chunk.slot, chunk.through, chunk.frames, chunk.more);
+        let copy = match chunk.expires <= service.clock.now() {
+            true => ChunkCopy::Stale,
+            false => topic.copy_chunk(subscription, &chunk.bytes, chunk.withdrawals, self.ordered.buffer()),
+        };
+        match copy {
+            ChunkCopy::Copied => {
+                service.metrics.deliveries_engine.increment(chunk.frames);
+                self.state.chunk_sent(chunk.slot, chunk.through, chunk.frames, chunk.more);
+            }
+            ChunkCopy::Stale => self.state.read_again(chunk.slot),
+            ChunkCopy::Detached => {}
         }
     }
 

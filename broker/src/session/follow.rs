@@ -46,6 +46,19 @@ pub(super) struct Batch {
     pub(super) next: Option<ConversationId>,
 }
 
+/// What a device has not got yet of a conversation that it follows.
+#[derive(Clone, Copy)]
+pub(super) struct Gap {
+    pub(super) conversation: ConversationId,
+    pub(super) slot: Slot,
+    /// It has everything up to here.
+    pub(super) after: Seq,
+    /// The last that is missing.
+    pub(super) up_to: Seq,
+    /// How often the topic had withdrawn entries when the gap was looked at.
+    pub(super) withdrawals: u64,
+}
+
 /// Consecutive entries of one conversation, encoded.
 pub(super) struct Chunk {
     pub(super) slot: Slot,
@@ -56,6 +69,8 @@ pub(super) struct Chunk {
     pub(super) more: bool,
     /// From when on it must not be sent as it is.
     pub(super) expires: Timestamp,
+    /// Nor if the topic has withdrawn entries since: [`Gap::withdrawals`].
+    pub(super) withdrawals: u64,
 }
 
 /// Follows the conversations after `after`; slots are numbered from `first`.
@@ -132,18 +147,12 @@ pub(super) fn summary(
     view.access(user, conversation)?.map(|access| view.summary(access)).transpose()
 }
 
-/// Reads what lies after `after`, up to and including `up_to`, as far as one chunk holds.
+/// Reads what lies in a gap, as far as one chunk holds.
 ///
 /// # Errors
 /// [`EngineError`] if the storage could not be read.
-pub(super) fn read_chunk(
-    service: &Service,
-    user: UserId,
-    conversation: ConversationId,
-    slot: Slot,
-    after: Seq,
-    up_to: Seq,
-) -> Result<Chunk, EngineError> {
+pub(super) fn read_chunk(service: &Service, user: UserId, gap: Gap) -> Result<Chunk, EngineError> {
+    let Gap { conversation, slot, after, up_to, withdrawals } = gap;
     let view = View::new(service.engine.as_ref(), service.clock.now());
     let mut chunk = Chunk {
         slot,
@@ -152,6 +161,7 @@ pub(super) fn read_chunk(
         through: up_to,
         more: false,
         expires: Timestamp::NEVER,
+        withdrawals,
     };
     let Some(access) = view.access(user, conversation)? else { return Ok(chunk) };
     let bytes_max = service.limits.write_bytes;
