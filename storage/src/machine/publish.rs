@@ -4,8 +4,8 @@
 //! writes the message, the acknowledgement and the conversation.
 
 use crate::command::{Event, Outcome, Publish, Rejection};
-use crate::engine::Table;
-use crate::id::{ConversationId, Seq};
+use crate::engine::{EngineError, Table};
+use crate::id::{ConversationId, Seq, Timestamp};
 use crate::key;
 use crate::model::{Acknowledgement, Body, Kind, Message, Notice};
 
@@ -13,11 +13,13 @@ use super::{Scene, Step, Stepped, Stop};
 
 impl Step<'_> {
     pub(super) fn publish(&mut self, publish: &Publish) -> Stepped {
-        let mut scene = self.enter(publish.conversation)?;
-        // Before every other check: what was acknowledged once is acknowledged again, whatever changed since.
+        let mut scene = match self.enter(publish.conversation) {
+            Err(Stop::Rejected(rejection)) => return self.publish_of_no_member(publish, rejection),
+            entered => entered?,
+        };
         let dedupe = key::dedupe(scene.id, self.actor(), publish.client_id);
-        if let Some(known) = self.record::<Acknowledgement>(Table::Dedupe, &dedupe, scene.now)? {
-            return Ok(Outcome::Published { seq: known.seq, time: known.time });
+        if let Some(published) = self.published_before(&dedupe, scene.now)? {
+            return Ok(published);
         }
         if scene.conversation.kind == Kind::Broadcast && !scene.is_admin() {
             return Err(Rejection::Forbidden.into());
@@ -47,6 +49,22 @@ impl Step<'_> {
             self.tell(Event::FirstPublish { conversation: scene.id, user: self.actor() });
         }
         Ok(Outcome::Published { seq, time: scene.now })
+    }
+
+    /// What was acknowledged once is acknowledged again, whatever changed since.
+    fn published_before(&self, dedupe: &[u8], now: Timestamp) -> Result<Option<Outcome>, EngineError> {
+        let known = self.record::<Acknowledgement>(Table::Dedupe, dedupe, now)?;
+        Ok(known.map(|known| Outcome::Published { seq: known.seq, time: known.time }))
+    }
+
+    /// Somebody who was removed may repeat what was published before that, and was not heard of.
+    fn publish_of_no_member(&self, publish: &Publish, rejection: Rejection) -> Stepped {
+        let Some(conversation) = self.state.conversation(publish.conversation)? else {
+            return Err(rejection.into());
+        };
+        let dedupe = key::dedupe(publish.conversation, self.actor(), publish.client_id);
+        let now = self.submission.time.max(conversation.last_activity);
+        self.published_before(&dedupe, now)?.ok_or(rejection.into())
     }
 
     fn check_reply(&self, scene: &Scene, reply_to: Option<Seq>) -> Result<(), Stop> {

@@ -1,6 +1,6 @@
 //! How many members and admins a conversation has, when several come at once.
 
-use wardline_storage::command::{Command, Outcome};
+use wardline_storage::command::{Command, Outcome, Rejection};
 use wardline_storage::id::UserId;
 use wardline_storage::model::{Person, Role, Text};
 
@@ -30,4 +30,18 @@ fn only_when_the_last_of_several_admins_leaves_another_member_becomes_one() {
     assert_eq!((counts(&driver), driver.access(BOB).member.role), ((2, 1), Role::Member));
     leave(&mut driver, OTHERS[2]);
     assert_eq!((counts(&driver), driver.access(BOB).member.role), ((1, 1), Role::Admin));
+}
+
+#[test]
+fn who_was_removed_gets_an_earlier_acknowledgement_again_and_no_new_one() {
+    let mut driver = Driver::new();
+    let (earlier, later) = (driver.message(), driver.message());
+    let published = driver.apply(BOB, Command::Publish(earlier.clone()));
+    assert!(matches!(published, Ok(Outcome::Published { .. })), "{published:?}");
+    leave(&mut driver, BOB);
+    assert_eq!(driver.apply(BOB, Command::Publish(earlier.clone())), published);
+    assert_eq!(driver.apply(OTHERS[0], Command::Publish(earlier.clone())), Err(Rejection::NotFound));
+    assert_eq!(driver.apply(BOB, Command::Publish(later)), Err(Rejection::NotFound));
+    driver.now = driver.now.after(std::time::Duration::from_secs(60));
+    assert_eq!(driver.apply(BOB, Command::Publish(earlier)), Err(Rejection::NotFound), "it is forgotten");
 }

@@ -166,8 +166,14 @@ impl Model {
             room.tenant == case.submission.actor.tenant
                 && room.people.get(&case.me.user).is_some_and(|person| person.active)
         };
+        let last_activity = self.rooms.get(&id).map_or(case.now, |room| room.last_activity);
+        case.now = case.now.max(last_activity);
+        if let Command::Publish(publish) = &case.submission.command
+            && let Some(published) = published_before(case, &self.published, publish)
+        {
+            return Ok(published);
+        }
         let Some(room) = self.rooms.get_mut(&id).filter(mine) else { return Err(Rejection::NotFound) };
-        case.now = case.now.max(room.last_activity);
         match &case.submission.command {
             Command::Create(_) => Ok(Outcome::Created { conversation: id, existed: true }),
             Command::AddMembers { people, role, share_history, .. } => {
@@ -339,6 +345,13 @@ fn set_retention(case: &mut Case<'_>, room: &mut Room, retention: Option<Duratio
     case.notify(room, Notice::Retention(kept))
 }
 
+/// Whoever has left since gets the same acknowledgement again, too.
+fn published_before(case: &Case<'_>, published: &[Published], publish: &Publish) -> Option<Outcome> {
+    let what = (case.id, case.me.user, publish.client_id);
+    let known = published.iter().rev().find(|known| known.what == what)?;
+    (case.now < known.forgotten).then_some(Outcome::Published { seq: known.seq, time: known.time })
+}
+
 fn publish_once(
     case: &mut Case<'_>,
     room: &mut Room,
@@ -346,11 +359,6 @@ fn publish_once(
     publish: &Publish,
 ) -> Verdict {
     let what = (case.id, case.me.user, publish.client_id);
-    if let Some(known) = published.iter().rev().find(|known| known.what == what)
-        && case.now < known.forgotten
-    {
-        return Ok(Outcome::Published { seq: known.seq, time: known.time });
-    }
     if room.kind == Kind::Broadcast {
         check_manager(case, room)?;
     }
