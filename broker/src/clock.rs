@@ -3,11 +3,12 @@
 //! Within a process it never goes back, and it does not jump: what the system's clock says is believed as long as it is
 //! within a minute of the time that has passed. A jump that is further is not: expired means gone for good, and a clock
 //! set to next month by mistake would erase what is due then. Time goes on by what has passed, the log says so, and a
-//! restart believes the system's clock again.
+//! restart believes the system's clock again. What passes while the machine is suspended has passed, too.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustix::time::{ClockId, clock_gettime};
 use wardline_storage::id::Timestamp;
 
 /// Furthest that the system's clock may move at once, either way, to be followed: more than any daemon that keeps a clock
@@ -17,7 +18,8 @@ const STEP_MAX: Duration = Duration::from_secs(60);
 /// Tells the time.
 #[derive(Debug)]
 pub(crate) struct Clock {
-    began: Instant,
+    /// When this one began, after the machine's start; in milliseconds.
+    began: u64,
     /// What the wall clock showed when this one began, as it is believed now; in milliseconds.
     origin: AtomicU64,
     /// The same, as the system's clock had it when it was last doubted; 0: it never was.
@@ -34,7 +36,7 @@ impl Default for Clock {
 impl Clock {
     /// Now; never earlier than told before.
     pub(crate) fn now(&self) -> Timestamp {
-        self.read(system_millis(), millis(self.began.elapsed()))
+        self.read(system_millis(), uptime_millis().saturating_sub(self.began))
     }
 
     /// How far this one and the system's are apart, since that was set back or jumped.
@@ -44,7 +46,7 @@ impl Clock {
 
     fn at(system: u64) -> Self {
         let (origin, doubted, latest) = (AtomicU64::new(system), AtomicU64::new(0), AtomicU64::new(system));
-        Self { began: Instant::now(), origin, doubted, latest }
+        Self { began: uptime_millis(), origin, doubted, latest }
     }
 
     /// The time, when the system's clock shows `system` and so much has passed since this one began.
@@ -82,6 +84,11 @@ fn is_step(one: u64, other: u64) -> bool {
 
 fn system_millis() -> u64 {
     millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO))
+}
+
+/// Since the machine's start, the time that it was suspended included.
+fn uptime_millis() -> u64 {
+    Duration::try_from(clock_gettime(ClockId::Boottime)).map_or(0, millis)
 }
 
 fn millis(duration: Duration) -> u64 {
