@@ -121,6 +121,9 @@ pub(crate) fn table(table: Table, chosen: &Options, cache: &Cache) -> rocksdb::O
     options.set_max_bytes_for_level_base(256 * MIB as u64);
     // As much gathers before the base level as that may hold: each merge into it rewrites less of what is there.
     options.set_level_zero_file_num_compaction_trigger(8);
+    // What one compaction of a reclaim writes beside what it replaces must fit into what is kept free of the disk; the
+    // default, 25 files, is more.
+    options.set_max_compaction_bytes(256 * MIB as u64);
     // With a filter RocksDB would rewrite everything every 30 days by the wall clock; `reclaim` decides instead.
     options.set_periodic_compaction_seconds(0);
     options.set_ttl(0);

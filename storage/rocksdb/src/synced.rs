@@ -28,6 +28,8 @@ pub(crate) struct Synced {
     file: File,
     store: PathBuf,
     manifest: Option<Followed>,
+    /// A sync of the manifest failed: what of it is on the disk, nobody knows any more.
+    is_manifest_lost: bool,
 }
 
 /// What a note says. A part that cannot be understood says nothing: it was never written whole, or it is the one file
@@ -70,7 +72,7 @@ impl Synced {
         let path = store.join(NOTE);
         let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
         let known = read(&file);
-        Ok((Self { file, store: store.to_owned(), manifest: None }, known))
+        Ok((Self { file, store: store.to_owned(), manifest: None, is_manifest_lost: false }, known))
     }
 
     /// Notes that everything up to this write is durable.
@@ -85,6 +87,9 @@ impl Synced {
     /// Notes how far the manifest is durable, if RocksDB appended to it since. Costs one look at the file's length
     /// if it did not.
     pub(crate) fn note_manifest(&mut self) {
+        if self.is_manifest_lost {
+            return;
+        }
         let noted = match &mut self.manifest {
             // A manifest that grew long was replaced.
             Some(followed) if followed.file.metadata().is_ok_and(|metadata| metadata.nlink() > 0) => {
@@ -96,7 +101,9 @@ impl Synced {
             Ok(None) => {}
             Ok(Some(manifest)) => self.put(&manifest.encode(), WRITE as u64),
             Err(error) => {
-                tracing::warn!(code = "note-unwritten", %error, "how far the manifest is durable cannot be noted");
+                // A second sync would say that all is well. The older note holds.
+                self.is_manifest_lost = true;
+                tracing::warn!(code = "note-unwritten", %error, "how far the manifest is durable cannot be noted until the next start");
             }
         }
     }
