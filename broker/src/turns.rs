@@ -3,11 +3,11 @@
 //! A connection has two tasks that may have much to do: quinn's driver, which takes in its packets and sends what it has
 //! to send, and delivery. In the runtime's queue, first come first served, those of somebody who is sent one urgent
 //! message stand behind those of a hundred who are sent all they can take. So they wait here instead, in the order of
-//! the processor time that their connections have used (start-time fair queueing: Goyal, Vin and Cheng, SIGCOMM 1996):
-//! who uses little waits for nobody, and nobody waits for ever. What has something urgent to do can be put in front.
+//! the processor time that their connections have used lately: who uses little waits for nobody, and nobody waits for
+//! ever, because what was used is soon forgotten. What has something urgent to do can be put in front.
 //!
 //! Invariants: a task waits at most once, so the queue is bounded by the number of connections; a task that was woken
-//! waits, or has another turn; a connection's time is never far behind the latest that had a turn, so idling earns little.
+//! waits, or has another turn.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,15 +29,20 @@ use tokio::task::yield_now;
 /// For how long turns are given before all else that is ready runs, and the network is looked at.
 const ROUND: Duration = Duration::from_micros(100);
 
-/// How far behind the others' time a connection may fall by idling: what it does then goes first until it has caught up.
-/// Enough for what a clinician's device does in a burst; little for the others to wait.
-const CREDIT: Duration = Duration::from_millis(1);
+/// Processor time counts half when so much time has passed: about as long can somebody who begins to use much keep
+/// others who did before from their turns.
+const HALF_LIFE: Duration = Duration::from_millis(10);
+
+/// A new connection counts as if it had used so much: its handshake goes before those who use much, not before those who
+/// use little.
+const NEWCOMER: Duration = Duration::from_micros(100);
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The turns of an endpoint's connections; quinn's runtime, on tokio's.
 pub(crate) struct Turns {
     queue: Mutex<Queue>,
+    begun: Instant,
     entered: Notify,
     /// Held while a connection is accepted, so that its driver is told from others.
     accepting: Mutex<()>,
@@ -48,8 +53,6 @@ pub(crate) struct Turns {
 #[derive(Default)]
 struct Queue {
     waiting: BTreeMap<Place, Arc<Task>>,
-    /// The time of the latest connection that had a turn.
-    floor: Duration,
     /// Numbers given to tasks so far.
     numbers: u64,
 }
@@ -67,13 +70,20 @@ struct Place {
     /// Not in a hurry.
     is_patient: bool,
     /// What its connection had used.
-    time: Duration,
+    used: Used,
     number: u64,
 }
 
-/// The processor time that a connection used, or was put forward to: it may save [`CREDIT`] by idling.
-#[derive(Debug, Default)]
-struct Account(Mutex<Duration>);
+/// The processor time that a connection used lately: the sum of what its turns took, each halved for every
+/// [`HALF_LIFE`] since.
+///
+/// Kept as a logarithm, of what it would be if nothing had been halved since the turns began. Halving all alike changes
+/// no comparison, so that an account changes with its connection's own turns alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Used(i64);
+
+/// One connection's.
+type Account = Mutex<Used>;
 
 /// A task that takes turns.
 pub(crate) struct Task {
@@ -112,6 +122,7 @@ impl Turns {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             queue: Mutex::default(),
+            begun: Instant::now(),
             entered: Notify::new(),
             accepting: Mutex::default(),
             accepted: Mutex::new(Accepted::Nobody),
@@ -159,6 +170,11 @@ impl Turns {
         }
     }
 
+    /// The account of a connection that begins now.
+    fn newcomer(&self) -> Arc<Account> {
+        Arc::new(Mutex::new(Used::NOTHING.and(NEWCOMER, self.begun.elapsed())))
+    }
+
     fn spawn(&self, work: Work, account: Arc<Account>) -> Arc<Task> {
         let mut queue = self.queue.lock();
         queue.numbers += 1;
@@ -190,17 +206,18 @@ impl Turns {
 
     fn next(&self) -> Option<Arc<Task>> {
         let mut queue = self.queue.lock();
-        let (place, task) = queue.waiting.pop_first()?;
-        queue.floor = queue.floor.max(place.time);
+        let (_, task) = queue.waiting.pop_first()?;
         task.state.lock().stage = Stage::Runs { again: false };
         Some(task)
     }
 
-    /// A task had a turn, which took so long.
-    fn leave(&self, task: &Arc<Task>, took: Duration) {
+    /// A task had a turn.
+    fn leave(&self, task: &Arc<Task>, begun: Instant, ended: Instant) {
         let mut queue = self.queue.lock();
         let mut state = task.state.lock();
-        *task.account.0.lock() += took;
+        let mut account = task.account.lock();
+        *account = account.and(ended - begun, ended - self.begun);
+        drop(account);
         match state.stage {
             Stage::Runs { again: true } => queue.insert(task, &mut state),
             _ => state.stage = Stage::Idle,
@@ -210,12 +227,26 @@ impl Turns {
 
 impl Queue {
     fn insert(&mut self, task: &Arc<Task>, state: &mut State) {
-        let mut used = task.account.0.lock();
-        *used = used.max(self.floor.saturating_sub(CREDIT));
         let is_patient = !std::mem::take(&mut state.is_hurried);
-        let place = Place { is_patient, time: *used, number: task.number };
+        let place = Place { is_patient, used: *task.account.lock(), number: task.number };
         state.stage = Stage::Waits(place);
         self.waiting.insert(place, Arc::clone(task));
+    }
+}
+
+impl Used {
+    const NOTHING: Self = Self(i64::MIN);
+    /// In a doubling.
+    const STEPS: f64 = 65_536.0;
+
+    /// This, and a turn that took so long and ended so long after the turns began.
+    fn and(self, took: Duration, ended: Duration) -> Self {
+        let half_lives = ended.as_secs_f64() / HALF_LIFE.as_secs_f64();
+        let more = took.max(Duration::from_nanos(1)).as_secs_f64().log2() + half_lives;
+        let before = self.0 as f64 / Self::STEPS;
+        let (less, most) = (before.min(more), before.max(more));
+        let both = most + (1.0 + (less - most).exp2()).log2();
+        Self((both * Self::STEPS) as i64)
     }
 }
 
@@ -268,7 +299,7 @@ impl Task {
         drop(work);
         let ended = Instant::now();
         if let Some(turns) = self.turns.upgrade() {
-            turns.leave(&self, ended - begun);
+            turns.leave(&self, begun, ended);
         }
         ended
     }
@@ -294,7 +325,7 @@ impl Runtime for Turns {
     fn spawn(&self, work: Work) {
         let mut accepted = self.accepted.lock();
         if matches!(*accepted, Accepted::Awaited) {
-            *accepted = Accepted::Driver(Self::spawn(self, work, Arc::default()));
+            *accepted = Accepted::Driver(Self::spawn(self, work, self.newcomer()));
         } else {
             // The endpoint's own, which reads the socket for all.
             TokioRuntime.spawn(work);

@@ -15,14 +15,13 @@ use wardline_storage::id::{ConversationId, Seq};
 use wardline_storage::view::Summary;
 
 use super::Session;
-use super::follow::{self, Batch, Chunk, Followed, Follower, Gap};
+use super::follow::{self, Batch, Chunk, Followed, Follower, Tie};
 use super::state::{Found, Next, State};
 use super::writer::{Gone, Writer};
 use crate::bell::{Change, News, Slot};
 use crate::metrics::Held;
-use crate::receipts::Version;
 use crate::refusal::{Code, Refusal};
-use crate::topic::{Attachment, ChunkCopy, Tail};
+use crate::topic::{ChunkCopy, Tail};
 use crate::turns::Task;
 use crate::wire;
 
@@ -42,14 +41,6 @@ enum Done {
     Page(Batch),
     Joined(Option<Followed>, Option<Box<Summary>>),
     Chunk(Chunk),
-}
-
-/// A conversation that the session follows.
-struct Tie {
-    attachment: Attachment,
-    /// How far it had got when the session attached.
-    head: Seq,
-    receipts: Version,
 }
 
 /// Delivers to a session until it ends.
@@ -257,8 +248,7 @@ impl Delivery {
         let slot = followed.slot;
         self.slots.insert(conversation, slot);
         self.state.follow(slot, followed.cursor, followed.head);
-        let receipts = followed.attachment.attached_at();
-        self.ties.insert(slot, Tie { attachment: followed.attachment, head: followed.head, receipts });
+        self.ties.insert(slot, Tie::from(followed));
         // The bell may have been rung for it, and not heard, between its attaching and now.
         self.hear(slot);
     }
@@ -314,13 +304,7 @@ impl Delivery {
     fn chunk_job(&mut self) -> Option<Job> {
         loop {
             let (slot, after) = self.state.next_read()?;
-            let gap = self.ties.get(&slot).and_then(|tie| {
-                let topic = tie.attachment.topic();
-                let told = topic.head(tie.attachment.subscription())?;
-                let (conversation, up_to) = (tie.attachment.conversation(), told.max(tie.head));
-                Some(Gap { conversation, slot, after, up_to, withdrawals: topic.withdrawals() })
-            });
-            let Some(gap) = gap.filter(|gap| gap.up_to > after) else {
+            let Some(gap) = self.ties.get(&slot).and_then(|tie| tie.gap(slot, after)) else {
                 // The user left, or there is nothing beyond: the tail says the rest.
                 self.state.chunk_sent(slot, after, 0, false);
                 continue;

@@ -12,6 +12,7 @@ use wardline_storage::id::{ConversationId, DeviceId, Seq, Timestamp, UserId};
 use wardline_storage::view::{Summary, View};
 
 use crate::bell::{Bell, Slot, Subscription};
+use crate::receipts::Version;
 use crate::service::Service;
 use crate::topic::Attachment;
 use crate::wire;
@@ -37,6 +38,32 @@ pub(super) struct Followed {
     pub(super) cursor: Seq,
     /// How far it had got; all up to here may be seen.
     pub(super) head: Seq,
+}
+
+/// The session's tie to a conversation that it follows.
+pub(super) struct Tie {
+    pub(super) attachment: Attachment,
+    /// How far it had got when the session attached.
+    head: Seq,
+    /// Receipts up to here are delivered.
+    pub(super) receipts: Version,
+}
+
+impl From<Followed> for Tie {
+    fn from(followed: Followed) -> Self {
+        let Followed { attachment, head, .. } = followed;
+        Self { receipts: attachment.attached_at(), attachment, head }
+    }
+}
+
+impl Tie {
+    /// What the device, which has everything up to `after`, has not got yet. `None`: nothing, or its user left.
+    pub(super) fn gap(&self, slot: Slot, after: Seq) -> Option<Gap> {
+        let (topic, conversation) = (self.attachment.topic(), self.attachment.conversation());
+        let up_to = topic.head(self.attachment.subscription())?.max(self.head);
+        let withdrawals = topic.withdrawals();
+        (up_to > after).then_some(Gap { conversation, slot, after, up_to, withdrawals })
+    }
 }
 
 /// One page of the conversations that a session begins with.

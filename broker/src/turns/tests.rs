@@ -10,14 +10,49 @@ use super::*;
 const DEADLINE: Duration = Duration::from_secs(20);
 const TURN: Duration = Duration::from_micros(80);
 
-/// Tasks that do nothing, of connections of their own.
-fn idle(turns: &Turns, count: usize) -> Vec<Arc<Task>> {
-    let tasks = (0..count).map(|_| turns.spawn(Box::pin(std::future::pending()), Arc::default()));
-    let tasks: Vec<_> = tasks.collect();
-    while let Some(task) = turns.next() {
-        turns.leave(&task, Duration::ZERO);
+/// Turns, and the time in which they are taken.
+struct Room {
+    turns: Arc<Turns>,
+    now: Instant,
+}
+
+impl Room {
+    fn new() -> Self {
+        let turns = Turns::new();
+        Self { now: turns.begun, turns }
     }
-    tasks
+
+    /// Tasks that do nothing, of connections of their own.
+    fn idle(&mut self, count: usize) -> Vec<Arc<Task>> {
+        let task =
+            |_| self.turns.spawn(Box::pin(std::future::pending()), Arc::new(Mutex::new(Used::NOTHING)));
+        let tasks: Vec<_> = (0..count).map(task).collect();
+        while let Some(task) = self.turns.next() {
+            self.leave(&task, Duration::ZERO);
+        }
+        tasks
+    }
+
+    fn leave(&mut self, task: &Arc<Task>, took: Duration) {
+        let begun = self.now;
+        self.now += took;
+        self.turns.leave(task, begun, self.now);
+    }
+
+    /// The next one has a turn.
+    fn turn(&mut self, took: Duration) -> Arc<Task> {
+        let task = self.turns.next().expect("somebody waits");
+        self.leave(&task, took);
+        task
+    }
+
+    /// The next one has a turn, and is woken meanwhile.
+    fn turn_and_again(&mut self, took: Duration) -> Arc<Task> {
+        let task = self.turns.next().expect("somebody waits");
+        wake(&task);
+        self.leave(&task, took);
+        task
+    }
 }
 
 fn wake(task: &Arc<Task>) {
@@ -26,81 +61,121 @@ fn wake(task: &Arc<Task>) {
 
 #[test]
 fn who_uses_little_does_not_stand_behind_those_who_use_much() {
-    let turns = Turns::new();
-    let tasks = idle(&turns, 101);
+    let mut room = Room::new();
+    let tasks = room.idle(101);
     let (quiet, busy) = tasks.split_last().expect("a hundred and one");
     busy.iter().for_each(wake);
     for round in 0..1000 {
-        let task = turns.next().expect("a hundred wait");
-        wake(&task);
-        turns.leave(&task, TURN);
+        room.turn_and_again(TURN);
         // At the begin nobody has used anything.
         if round >= 200 && round % 50 == 0 {
             wake(quiet);
-            let next = turns.next().expect("a hundred and one wait");
+            let next = room.turn(TURN / 10);
             assert_eq!(next.number, quiet.number, "in round {round}");
-            turns.leave(&next, TURN / 10);
+        }
+    }
+}
+
+/// One that always has something to do, a hundred that have a little at a time, and one that has less.
+#[test]
+fn who_uses_least_goes_first_beside_one_who_uses_all_that_is_left() {
+    let mut room = Room::new();
+    let tasks = room.idle(102);
+    let (quiet, others) = tasks.split_last().expect("a hundred and two");
+    let (greedy, light) = others.split_first().expect("a hundred and one");
+    others.iter().for_each(wake);
+    others.iter().for_each(|_| drop(room.turn(TURN)));
+    wake(greedy);
+    room.turn_and_again(TURN);
+    for round in 0..100 {
+        light.iter().for_each(wake);
+        // It has a packet more to take in than the others each time, the moment before.
+        for _ in 0..2 {
+            wake(quiet);
+            assert_eq!(room.turn(TURN / 10).number, quiet.number, "in round {round}");
+        }
+        for _ in light {
+            assert_ne!(room.turn(TURN / 2).number, greedy.number, "in round {round}");
+        }
+        for _ in 0..10 {
+            assert_eq!(room.turn_and_again(TURN).number, greedy.number, "in round {round}");
         }
     }
 }
 
 #[test]
 fn nobody_waits_for_ever_and_time_is_shared_evenly() {
-    let turns = Turns::new();
-    let tasks = idle(&turns, 3);
+    let mut room = Room::new();
+    let tasks = room.idle(3);
     tasks.iter().for_each(wake);
     let mut used = [Duration::ZERO; 3];
     for _ in 0..6000 {
-        let task = turns.next().expect("three wait");
+        let task = room.turns.next().expect("three wait");
         let which = tasks.iter().position(|other| Arc::ptr_eq(other, &task)).expect("one of them");
         // One takes twice as long as the next.
         let took = TURN * (1 << which);
         used[which] += took;
         wake(&task);
-        turns.leave(&task, took);
+        room.leave(&task, took);
     }
     let (least, most) = (used.iter().min(), used.iter().max());
-    assert!(most.zip(least).is_some_and(|(most, least)| *most - *least <= TURN * 8), "{used:?}");
+    assert!(most.zip(least).is_some_and(|(most, least)| *most - *least <= *most / 50), "{used:?}");
 }
 
 #[test]
-fn a_connection_that_was_idle_has_saved_little() {
-    let turns = Turns::new();
-    let tasks = idle(&turns, 2);
+fn who_begins_to_use_much_goes_first_for_about_a_half_life() {
+    let mut room = Room::new();
+    let tasks = room.idle(2);
     wake(&tasks[0]);
     for _ in 0..1000 {
-        let task = turns.next().expect("it waits");
-        wake(&task);
-        turns.leave(&task, TURN);
+        room.turn_and_again(TURN);
     }
     wake(&tasks[1]);
-    let ahead = (CREDIT.as_nanos() / TURN.as_nanos()) as usize + 1;
-    let had: Vec<_> = (0..ahead + 10)
-        .map(|_| {
-            let task = turns.next().expect("both wait");
-            wake(&task);
-            turns.leave(&task, TURN);
-            task.number
-        })
-        .collect();
-    let of_the_first = had.iter().filter(|number| **number == tasks[0].number).count();
-    assert!((4..=6).contains(&of_the_first), "{had:?}");
-    assert!(had[..ahead - 1].iter().all(|number| *number == tasks[1].number), "{had:?}");
+    let begun = room.now;
+    while room.turn_and_again(TURN).number == tasks[1].number {}
+    let ahead = room.now - begun;
+    assert!((HALF_LIFE / 2..HALF_LIFE * 2).contains(&ahead), "{ahead:?}");
+    let firsts = (0..100).filter(|_| room.turn_and_again(TURN).number == tasks[0].number).count();
+    assert!((45..=55).contains(&firsts), "then they take turns: {firsts} of 100");
+}
+
+#[test]
+fn a_newcomer_goes_before_those_who_use_much_and_after_those_who_use_little() {
+    let mut room = Room::new();
+    let tasks = room.idle(2);
+    for _ in 0..100 {
+        wake(&tasks[0]);
+        room.turn(TURN);
+    }
+    wake(&tasks[1]);
+    room.turn(TURN / 8);
+    let account = Used::NOTHING.and(NEWCOMER, room.now - room.turns.begun);
+    let newcomer = room.turns.spawn(Box::pin(std::future::pending()), Arc::new(Mutex::new(account)));
+    tasks.iter().for_each(wake);
+    let order = [(); 3].map(|()| room.turn(TURN).number);
+    assert_eq!(order, [tasks[1].number, newcomer.number, tasks[0].number]);
+}
+
+#[test]
+fn years_of_service_change_no_order() {
+    for years in [0_u64, 1, 30] {
+        let at = Duration::from_secs(years * 365 * 24 * 3600);
+        let [one, two] = [TURN, TURN + TURN / 100].map(|took| Used::NOTHING.and(took, at));
+        assert!(one < two && one.and(TURN / 100, at) > one, "after {years} years");
+        assert!(two < one.and(TURN, at + HALF_LIFE) && two > one.and(TURN / 1000, at), "after {years} years");
+    }
 }
 
 #[test]
 fn two_tasks_of_a_connection_share_its_time() {
-    let turns = Turns::new();
-    let tasks = idle(&turns, 2);
+    let mut room = Room::new();
+    let tasks = room.idle(2);
     let (beside, _end) = tasks[0].beside(std::future::pending());
-    let all = [&tasks[0], &tasks[1], &beside];
-    all.iter().for_each(|task| wake(task));
+    [&tasks[0], &tasks[1], &beside].into_iter().for_each(wake);
     let mut used = [0_u32; 2];
     for _ in 0..300 {
-        let task = turns.next().expect("three wait");
+        let task = room.turn_and_again(TURN);
         used[usize::from(Arc::ptr_eq(&task, &tasks[1]))] += 1;
-        wake(&task);
-        turns.leave(&task, TURN);
     }
     assert!(used[0].abs_diff(used[1]) <= 4, "{used:?}");
 }
@@ -135,8 +210,8 @@ struct Wish {
 proptest! {
     #[test]
     fn whoever_was_woken_waits_once_or_has_another_turn(steps in prop::collection::vec(step(), 0..120)) {
-        let turns = Turns::new();
-        let tasks = idle(&turns, TASKS);
+        let mut room = Room::new();
+        let tasks = room.idle(TASKS);
         let mut wishes = [Wish::default(); TASKS];
         for step in steps {
             match step {
@@ -149,7 +224,7 @@ proptest! {
                     wishes[which].is_hurried = true;
                 }
                 Step::Begin => {
-                    let Some(task) = turns.next() else {
+                    let Some(task) = room.turns.next() else {
                         prop_assert!(wishes.iter().all(|wish| wish.runs || !wish.woken));
                         continue;
                     };
@@ -161,12 +236,12 @@ proptest! {
                 }
                 Step::End(which, took) => {
                     if wishes[which].runs {
-                        turns.leave(&tasks[which], Duration::from_micros(took));
+                        room.leave(&tasks[which], Duration::from_micros(took));
                         wishes[which].runs = false;
                     }
                 }
             }
-            let waiting = turns.queue.lock().waiting.len();
+            let waiting = room.turns.queue.lock().waiting.len();
             let want = wishes.iter().filter(|wish| wish.woken && !wish.runs).count();
             prop_assert_eq!(waiting, want);
         }
@@ -182,7 +257,7 @@ async fn a_panic_ends_its_own_task_alone() {
             tokio::spawn(async move { turns.run().await })
         })
         .collect();
-    let first = turns.spawn(Box::pin(async {}), Arc::default());
+    let first = turns.spawn(Box::pin(async {}), turns.newcomer());
     let (_, panicked) = first.beside(async { panic!("planted") });
     let count = Arc::new(AtomicUsize::new(0));
     let ends: Vec<_> = (0..50)

@@ -44,7 +44,7 @@ pub struct RocksEngine {
 
 /// What the one writer owns.
 pub(crate) struct Writer {
-    failed: bool,
+    pub(crate) failed: bool,
     /// A stored value is put together here.
     buffer: Vec<u8>,
     /// How far everything is durable.

@@ -99,6 +99,10 @@ impl RocksEngine {
     fn await_deletion(&self, obsolete: &BTreeSet<String>) -> Result<(), EngineError> {
         let deadline = Instant::now() + DELETION_WAIT;
         while obsolete.iter().any(|name| self.path.join(name).exists()) {
+            if self.writer.lock().failed {
+                // It would only hold up the end.
+                return Err(unfinished("a commit failed meanwhile"));
+            }
             if Instant::now() > deadline {
                 return Err(unfinished(
                     "RocksDB did not delete its old files in time; a long scan may hold them",

@@ -10,7 +10,8 @@ use anyhow::ensure;
 
 use crate::trial::{Context, Fault, Outcome, Place, Trial};
 
-const VOLUME_BYTES: u64 = 256 << 20;
+/// Room for what a long trial on a fast machine publishes; the image takes only what is written.
+const VOLUME_BYTES: u64 = 2 << 30;
 const LIFE_MAX: Duration = Duration::from_millis(300);
 /// Longest time in which a broker notices; everybody publishes meanwhile.
 const STOPS_WITHIN: Duration = Duration::from_secs(30);
