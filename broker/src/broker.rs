@@ -156,7 +156,8 @@ impl Broker {
             limits: settings.limits,
         });
 
-        let turns = Turns::new();
+        let urgent_log = Arc::clone(&log);
+        let turns = Turns::new(move || urgent_log.owes_urgent());
         let runtime = Arc::clone(&turns) as _;
         let endpoint = endpoint::open(socket, config, &secrets, runtime).map_err(listen)?;
         let mut giving_turns = JoinSet::new();

@@ -4,7 +4,8 @@
 //! to send, and delivery. In the runtime's queue, first come first served, those of somebody who is sent one urgent
 //! message stand behind those of a hundred who are sent all they can take. So they wait here instead, in the order of
 //! the processor time that their connections have used lately: who uses little waits for nobody, and nobody waits for
-//! ever, because what was used is soon forgotten. What has something urgent to do can be put in front.
+//! ever, because what was used is soon forgotten. What has something urgent to do can be put in front; and while the log
+//! has, its thread gets the processor after each round if it waits for it.
 //!
 //! Invariants: a task waits at most once, so the queue is bounded by the number of connections; a task that was woken
 //! waits, or has another turn.
@@ -43,6 +44,8 @@ type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub(crate) struct Turns {
     queue: Mutex<Queue>,
     begun: Instant,
+    /// Whether the processor is wanted for something urgent.
+    gives_way: Box<dyn Fn() -> bool + Send + Sync>,
     entered: Notify,
     /// Held while a connection is accepted, so that its driver is told from others.
     accepting: Mutex<()>,
@@ -118,11 +121,12 @@ impl Turns {
         self.queue.lock().waiting.len()
     }
 
-    /// Nobody to serve yet.
-    pub(crate) fn new() -> Arc<Self> {
+    /// Nobody to serve yet. `gives_way`: whether another thread has something urgent to do; asked after each round.
+    pub(crate) fn new(gives_way: impl Fn() -> bool + Send + Sync + 'static) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             queue: Mutex::default(),
             begun: Instant::now(),
+            gives_way: Box::new(gives_way),
             entered: Notify::new(),
             accepting: Mutex::default(),
             accepted: Mutex::new(Accepted::Nobody),
@@ -161,6 +165,10 @@ impl Turns {
             while now - begun < ROUND && has_budget_remaining() {
                 let Some(task) = self.next() else { break };
                 now = task.run(now);
+            }
+            if (self.gives_way)() {
+                // The scheduler lets a thread that runs finish its slice, some milliseconds, before one that woke up.
+                std::thread::yield_now();
             }
             if self.queue.lock().waiting.is_empty() {
                 self.entered.notified().await;

@@ -79,6 +79,10 @@ impl Log for LocalLog {
         self.queue.depth()
     }
 
+    fn owes_urgent(&self) -> bool {
+        self.queue.owes_urgent()
+    }
+
     /// As [`Log::close`]; after `Bounds::close_timeout` what still waits is answered [`Lost`], and the group in hand
     /// is left to finish by itself.
     fn close(&self) {
@@ -166,6 +170,9 @@ impl<O: Observer> Committer<O> {
                 let longest = if is_urgent { &mut stats.urgent } else { &mut stats.routine };
                 *longest = durable.saturating_duration_since(waiting.since).max(*longest);
                 waiting.reply.send(Ok(verdict));
+                if is_urgent {
+                    self.queue.urgent_answered();
+                }
                 fail_point::pass(Point::Acked);
             }
             self.observer.committed(stats, result.events);

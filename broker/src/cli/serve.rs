@@ -193,8 +193,9 @@ fn close(store: Arc<dyn Engine>) {
     }
 }
 
-/// Lets the committer go first where they share a core: everybody waits for it, and it waits for the disk, after which
-/// it would otherwise stand behind sessions that have more to do.
+/// Lets the committer go first where they share a core with it, the threads of sessions and those that flush and compact:
+/// everybody waits for it, and it waits for the disk, after which it would otherwise stand behind those that have more to
+/// do. Flushes must not stand behind sessions either, or commits would wait for them.
 ///
 /// The priority is told, not lowered: a thread begins with that of the one that started it, which has given way already.
 fn give_way() -> impl Fn() + Send + Sync + 'static {
@@ -202,7 +203,7 @@ fn give_way() -> impl Fn() + Send + Sync + 'static {
     let own = getpriority_process(None);
     move || {
         if let Err(error) = own.and_then(|own| setpriority_process(None, own + NICER_BY)) {
-            tracing::debug!(code = "same-priority", %error, "the threads of sessions keep the committer's priority");
+            tracing::debug!(code = "same-priority", %error, "other threads keep the committer's priority");
         }
     }
 }
@@ -286,7 +287,16 @@ fn open_door(config: &Config) -> Option<Admin> {
 }
 
 fn open(config: &Config, open_engine: OpenEngine) -> anyhow::Result<Arc<dyn Engine>> {
-    let engine = open_engine(config)?;
+    // The engine's own threads begin with the priority of the one that opens it.
+    let give_way = give_way();
+    let opened = std::thread::scope(|scope| {
+        let opening = scope.spawn(|| {
+            give_way();
+            open_engine(config)
+        });
+        opening.join()
+    });
+    let engine = opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
     format::check(engine.as_ref()).with_context(|| match config.storage_engine {
         EngineChoice::Rocksdb => format!("the data folder {} cannot be used", config.storage_path.display()),
         EngineChoice::Memory => "the memory engine cannot be used".into(),

@@ -18,7 +18,7 @@ struct Room {
 
 impl Room {
     fn new() -> Self {
-        let turns = Turns::new();
+        let turns = Turns::new(|| false);
         Self { now: turns.begun, turns }
     }
 
@@ -250,7 +250,7 @@ proptest! {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_panic_ends_its_own_task_alone() {
-    let turns = Turns::new();
+    let turns = Turns::new(|| true);
     let giving: Vec<_> = (0..2)
         .map(|_| {
             let turns = Arc::clone(&turns);

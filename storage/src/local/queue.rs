@@ -5,6 +5,7 @@
 //! order. The urgent lane is emptied first; what does not fit into a group waits for the next one.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
@@ -21,6 +22,8 @@ const URGENT_SHARE: usize = 8;
 pub(super) struct Queue {
     bounds: Bounds,
     state: Mutex<State>,
+    /// Urgent submissions that were taken in and are not answered.
+    urgent: AtomicUsize,
     /// Something waits, or the phase changed: the committer looks.
     changed: Condvar,
     /// The committer left.
@@ -63,7 +66,13 @@ pub(super) type Group = VecDeque<Waiting>;
 
 impl Queue {
     pub(super) fn new(bounds: Bounds) -> Self {
-        Self { bounds, state: Mutex::default(), changed: Condvar::new(), finished: Condvar::new() }
+        Self {
+            bounds,
+            state: Mutex::default(),
+            urgent: AtomicUsize::new(0),
+            changed: Condvar::new(),
+            finished: Condvar::new(),
+        }
     }
 
     /// Takes a submission in, or gives the reply back unsent.
@@ -80,6 +89,7 @@ impl Queue {
             return Err((Refused::Full, reply));
         }
         state.bytes += weight;
+        self.urgent.fetch_add(usize::from(urgent), Ordering::Relaxed);
         let lane = if urgent { &mut state.urgent } else { &mut state.routine };
         lane.push_back(Waiting { submission, reply, since, weight });
         drop(state);
@@ -160,6 +170,16 @@ impl Queue {
     pub(super) fn finish(&self) {
         self.state.lock().phase = Phase::Finished;
         self.finished.notify_all();
+    }
+
+    /// An urgent submission was answered.
+    pub(super) fn urgent_answered(&self) {
+        self.urgent.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether an urgent submission is not answered yet.
+    pub(super) fn owes_urgent(&self) -> bool {
+        self.urgent.load(Ordering::Relaxed) > 0
     }
 
     pub(super) fn depth(&self) -> Depth {
