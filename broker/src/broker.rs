@@ -295,6 +295,7 @@ fn bounds(limits: &Limits, stop_deadline: Duration) -> Bounds {
         waiting_bytes_max: limits.waiting_bytes_max,
         group_commands_max: limits.group_commands_max,
         group_bytes_max: limits.group_bytes_max,
+        receipts_wait: limits.receipt_delay,
         close_timeout: stop_deadline.mul_f64(CLOSE_SHARE),
     }
 }

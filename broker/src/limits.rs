@@ -98,7 +98,7 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// What a refused client is told to wait, at least.
     pub retry_after: Duration,
-    /// Over how long receipts wait for company before they are pushed.
+    /// Over how long receipts wait for company: before they are committed, and again before they are pushed.
     pub receipt_delay: Duration,
 }
 

@@ -4,8 +4,8 @@
 //! to send, and delivery. In the runtime's queue, first come first served, those of somebody who is sent one urgent
 //! message stand behind those of a hundred who are sent all they can take. So they wait here instead, in the order of
 //! the processor time that their connections have used lately: who uses little waits for nobody, and nobody waits for
-//! ever, because what was used is soon forgotten. What has something urgent to do can be put in front; and while the log
-//! has, its thread gets the processor after each round if it waits for it.
+//! ever, because what was used is soon forgotten. What has something urgent to do can be put in front; and while another
+//! thread has, the processor is given away now and then, in case that thread waits for it.
 //!
 //! Invariants: a task waits at most once, so the queue is bounded by the number of connections; a task that was woken
 //! waits, or has another turn.
@@ -30,13 +30,17 @@ use tokio::task::yield_now;
 /// For how long turns are given before all else that is ready runs, and the network is looked at.
 const ROUND: Duration = Duration::from_micros(100);
 
-/// Processor time counts half when so much time has passed: about as long can somebody who begins to use much keep
-/// others who did before from their turns.
+/// Processor time counts half when so much time has passed. About as long can one who begins to use much keep others who
+/// did before from their turns; a hundred who begin together, five times as long.
 const HALF_LIFE: Duration = Duration::from_millis(10);
 
 /// A new connection counts as if it had used so much: its handshake goes before those who use much, not before those who
 /// use little.
 const NEWCOMER: Duration = Duration::from_micros(100);
+
+/// Least time from giving the processor away to doing so again: whoever else wants it keeps it for a slice of the
+/// scheduler's, and sessions must get on with what is urgent, too.
+const GIVE_WAY_EVERY: Duration = Duration::from_micros(250);
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -159,6 +163,7 @@ impl Turns {
     /// # Cancellation
     /// Whoever waits has its turn by the next call.
     pub(crate) async fn run(&self) {
+        let mut gave_way = self.begun;
         loop {
             let begun = Instant::now();
             let mut now = begun;
@@ -166,9 +171,10 @@ impl Turns {
                 let Some(task) = self.next() else { break };
                 now = task.run(now);
             }
-            if (self.gives_way)() {
+            if now - gave_way >= GIVE_WAY_EVERY && (self.gives_way)() {
                 // The scheduler lets a thread that runs finish its slice, some milliseconds, before one that woke up.
                 std::thread::yield_now();
+                gave_way = now;
             }
             if self.queue.lock().waiting.is_empty() {
                 self.entered.notified().await;
@@ -179,8 +185,8 @@ impl Turns {
     }
 
     /// The account of a connection that begins now.
-    fn newcomer(&self) -> Arc<Account> {
-        Arc::new(Mutex::new(Used::NOTHING.and(NEWCOMER, self.begun.elapsed())))
+    fn newcomer(&self, now: Instant) -> Arc<Account> {
+        Arc::new(Mutex::new(Used::NOTHING.and(NEWCOMER, now - self.begun)))
     }
 
     fn spawn(&self, work: Work, account: Arc<Account>) -> Arc<Task> {
@@ -333,7 +339,7 @@ impl Runtime for Turns {
     fn spawn(&self, work: Work) {
         let mut accepted = self.accepted.lock();
         if matches!(*accepted, Accepted::Awaited) {
-            *accepted = Accepted::Driver(Self::spawn(self, work, self.newcomer()));
+            *accepted = Accepted::Driver(Self::spawn(self, work, self.newcomer(self.now())));
         } else {
             // The endpoint's own, which reads the socket for all.
             TokioRuntime.spawn(work);

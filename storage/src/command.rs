@@ -154,6 +154,11 @@ impl Command {
     pub fn is_urgent(&self) -> bool {
         matches!(self, Self::Publish(publish) if publish.priority == Priority::Urgent)
     }
+
+    /// Whether it tells of messages that somebody received or read, and nothing else waits for it.
+    pub fn is_receipt(&self) -> bool {
+        matches!(self, Self::Acknowledge(_))
+    }
 }
 
 /// See [`Command::Create`].

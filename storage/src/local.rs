@@ -39,6 +39,8 @@ pub struct Bounds {
     pub group_commands_max: usize,
     /// Most bytes in one group; a heavier submission makes a group of its own.
     pub group_bytes_max: usize,
+    /// How long receipts wait for more of them, or for anything else, before they make a group by themselves.
+    pub receipts_wait: Duration,
     /// Longest time [`Log::close`] waits for what is left.
     pub close_timeout: Duration,
 }
@@ -64,6 +66,7 @@ impl LocalLog {
             queue: Arc::clone(&queue),
             observer,
             group: Group::default(),
+            urgent: 0,
         };
         let thread = thread::Builder::new().name("committer".to_owned()).spawn(move || committer.run())?;
         Ok(Self { queue, close_timeout: bounds.close_timeout, committer: Mutex::new(Some(thread)) })
@@ -128,6 +131,8 @@ struct Committer<O> {
     observer: O,
     /// The group in hand. Its replies are sent, or lost, but never forgotten.
     group: Group,
+    /// Urgent submissions that were in it when it was taken, until the observer was told, or they are lost.
+    urgent: usize,
 }
 
 impl<O: Observer> Committer<O> {
@@ -147,6 +152,7 @@ impl<O: Observer> Committer<O> {
             .map(|waiting| waiting.reply)
             .chain(waiting)
             .for_each(|reply| reply.send(Err(Lost)));
+        self.queue.urgent_done(self.urgent);
         let Self { queue, mut observer, applier, .. } = self;
         if let Some(failure) = failure {
             let told = catch_unwind(AssertUnwindSafe(|| observer.failed(&failure)));
@@ -161,6 +167,9 @@ impl<O: Observer> Committer<O> {
 
     fn commit_groups(&mut self) -> Result<(), EngineError> {
         while self.queue.next_group(&mut self.group) {
+            // They come first.
+            let urgent = self.group.iter().take_while(|waiting| waiting.submission.command.is_urgent());
+            self.urgent = urgent.count();
             let result = self.applier.apply_group(self.group.iter().map(|waiting| &waiting.submission))?;
             // Durable from here on.
             assert_eq!(result.verdicts.len(), self.group.len(), "a verdict for each submission");
@@ -170,12 +179,10 @@ impl<O: Observer> Committer<O> {
                 let longest = if is_urgent { &mut stats.urgent } else { &mut stats.routine };
                 *longest = durable.saturating_duration_since(waiting.since).max(*longest);
                 waiting.reply.send(Ok(verdict));
-                if is_urgent {
-                    self.queue.urgent_answered();
-                }
                 fail_point::pass(Point::Acked);
             }
             self.observer.committed(stats, result.events);
+            self.queue.urgent_done(std::mem::take(&mut self.urgent));
         }
         Ok(())
     }

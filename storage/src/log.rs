@@ -105,8 +105,8 @@ pub trait Log: Send + Sync + 'static {
     /// How much waits.
     fn depth(&self) -> Depth;
 
-    /// Whether an urgent submission is not answered yet. Takes no lock: whoever shares a processor with the log may ask
-    /// all the time, to give way to it.
+    /// Whether an urgent submission was taken in that is not yet answered, and told to the observer. Takes no lock: whoever
+    /// shares a processor with the log may ask all the time, to give way to it.
     fn owes_urgent(&self) -> bool;
 
     /// Takes nothing in any more, finishes what it has, and returns when it is durable. Blocks; call it off the

@@ -290,13 +290,13 @@ fn open(config: &Config, open_engine: OpenEngine) -> anyhow::Result<Arc<dyn Engi
     // The engine's own threads begin with the priority of the one that opens it.
     let give_way = give_way();
     let opened = std::thread::scope(|scope| {
-        let opening = scope.spawn(|| {
+        let opening = std::thread::Builder::new().name("engine".to_owned()).spawn_scoped(scope, || {
             give_way();
             open_engine(config)
         });
-        opening.join()
+        opening.map(|opening| opening.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     });
-    let engine = opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    let engine = opened.context("cannot start a thread")??;
     format::check(engine.as_ref()).with_context(|| match config.storage_engine {
         EngineChoice::Rocksdb => format!("the data folder {} cannot be used", config.storage_path.display()),
         EngineChoice::Memory => "the memory engine cannot be used".into(),

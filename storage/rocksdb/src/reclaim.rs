@@ -98,9 +98,12 @@ impl RocksEngine {
 
     fn await_deletion(&self, obsolete: &BTreeSet<String>) -> Result<(), EngineError> {
         let deadline = Instant::now() + DELETION_WAIT;
-        while obsolete.iter().any(|name| self.path.join(name).exists()) {
-            if self.writer.lock().failed {
-                // It would only hold up the end.
+        // A file that cannot be looked for is not known to be gone.
+        let exists = |name: &String| self.path.join(name).try_exists().unwrap_or(true);
+        while obsolete.iter().any(exists) {
+            // A commit that is under way has not failed, and is not to be held up.
+            if self.writer.try_lock().is_some_and(|writer| writer.failed) {
+                // Waiting would only hold up the end.
                 return Err(unfinished("a commit failed meanwhile"));
             }
             if Instant::now() > deadline {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
@@ -52,36 +53,41 @@ fn a_reclaim_does_not_outlast_a_failed_commit() {
     let folder = root.path().join("store");
     let options = Options { write_buffers_bytes: 1 << 20, ..Options::default() };
     let engine = RocksEngine::open(&folder, options).expect("opens");
-    for key in 0..2 {
-        engine.commit(&put(key), Durability::Synced).expect("commits");
-        engine.reclaim(Timestamp(1)).expect("reclaims");
-    }
-    let (began, reading) = (Barrier::new(2), Barrier::new(2));
-    let (began_twice, engine) = (&began, &engine);
-    thread::scope(|threads| {
+    engine.commit(&put(0), Durability::Synced).expect("commits");
+    engine.reclaim(Timestamp(1)).expect("reclaims");
+    engine.commit(&put(0), Durability::Synced).expect("replaces");
+    let (reads, ends) = (Barrier::new(2), Barrier::new(2));
+    let ended = thread::scope(|threads| {
         threads.spawn(|| {
             let range = KeyRange { from: &[0], to: &[255] };
-            let mut is_first = true;
-            let scanned =
-                engine.scan(Table::Message, range, Direction::Forward, Timestamp::ZERO, &mut |_, _| {
-                    if std::mem::take(&mut is_first) {
-                        began_twice.wait();
-                        reading.wait();
-                    }
-                    ControlFlow::Continue(())
-                });
-            // Its files are in a folder that moved.
-            drop(scanned);
+            let visit = &mut |_: &[u8], _: &[u8]| {
+                reads.wait();
+                ends.wait();
+                ControlFlow::Break(())
+            };
+            engine.scan(Table::Message, range, Direction::Forward, Timestamp::ZERO, visit).expect("reads");
         });
-        began.wait();
+        reads.wait();
         let reclaim = threads.spawn(|| engine.reclaim(Timestamp(2)));
-        thread::sleep(Duration::from_millis(300));
-        assert!(!reclaim.is_finished(), "it waits for the scan");
-        fs::rename(&folder, root.path().join("aside")).expect("moves");
-        let failed = (2..1_000).find_map(|key| engine.commit(&put(key), Durability::Synced).err());
-        assert!(failed.is_some());
-        let ended = reclaim.join().expect("no panic");
-        reading.wait();
-        assert!(ended.expect_err("it did not finish").to_string().contains("a commit failed meanwhile"));
+        thread::sleep(Duration::from_millis(500));
+        let waits = !reclaim.is_finished();
+        block_new_logs(&folder);
+        let failed = (1..1_000).find_map(|key| engine.commit(&put(key), Durability::Synced).err());
+        let ended = failed.map(|_| reclaim.join().expect("no panic"));
+        ends.wait();
+        assert!(waits, "it waits for the scan");
+        ended
     });
+    let error = ended.expect("a commit failed").expect_err("the reclaim did not finish");
+    assert!(error.to_string().contains("a commit failed meanwhile"), "{error}");
+}
+
+/// Puts folders where RocksDB wants to begin its next logs.
+fn block_new_logs(store: &Path) {
+    let files = fs::read_dir(store).expect("lists").map(|file| file.expect("a file").file_name());
+    let numbers = files.filter_map(|name| name.to_str()?.split('.').next()?.parse::<u64>().ok());
+    let last = numbers.max().expect("a numbered file");
+    for number in last + 1..last + 100 {
+        fs::create_dir(store.join(format!("{number:06}.log"))).expect("makes a folder");
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! Submitting never blocks: it takes a short lock, or is refused. An eighth of both bounds is kept for urgent
 //! submissions, so that they are still taken in when routine ones have filled their share. Each lane keeps its
-//! order. The urgent lane is emptied first; what does not fit into a group waits for the next one.
+//! order. The urgent lane is emptied first; what does not fit into a group waits for the next one. Receipts alone are no
+//! hurry: they wait a little for company, so that thousands of devices do not make a sync of each.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,7 +23,7 @@ const URGENT_SHARE: usize = 8;
 pub(super) struct Queue {
     bounds: Bounds,
     state: Mutex<State>,
-    /// Urgent submissions that were taken in and are not answered.
+    /// Urgent submissions that were taken in and are not done.
     urgent: AtomicUsize,
     /// Something waits, or the phase changed: the committer looks.
     changed: Condvar,
@@ -35,6 +36,8 @@ struct State {
     urgent: VecDeque<Waiting>,
     routine: VecDeque<Waiting>,
     bytes: usize,
+    /// How many are no receipts.
+    pressing: usize,
     phase: Phase,
 }
 
@@ -46,6 +49,7 @@ pub(super) struct Waiting {
     /// When it was taken in.
     pub(super) since: Instant,
     weight: usize,
+    is_pressing: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,6 +83,7 @@ impl Queue {
     pub(super) fn push(&self, submission: Submission, reply: Reply) -> Result<(), (Refused, Reply)> {
         let (since, weight) = (Instant::now(), submission.weight());
         let urgent = submission.command.is_urgent();
+        let is_pressing = !submission.command.is_receipt();
         let commands_max = share(self.bounds.waiting_commands_max, urgent);
         let bytes_max = share(self.bounds.waiting_bytes_max, urgent);
         let mut state = self.state.lock();
@@ -91,9 +96,14 @@ impl Queue {
         state.bytes += weight;
         self.urgent.fetch_add(usize::from(urgent), Ordering::Relaxed);
         let lane = if urgent { &mut state.urgent } else { &mut state.routine };
-        lane.push_back(Waiting { submission, reply, since, weight });
+        lane.push_back(Waiting { submission, reply, since, weight, is_pressing });
+        state.pressing += usize::from(is_pressing);
+        // Of further receipts the committer, which waits for company of the first, need not hear.
+        let wakes = is_pressing || state.commands() == 1 || state.fills_group(&self.bounds);
         drop(state);
-        self.changed.notify_one();
+        if wakes {
+            self.changed.notify_one();
+        }
         Ok(())
     }
 
@@ -104,29 +114,39 @@ impl Queue {
         loop {
             match state.phase {
                 Phase::Stopped | Phase::Finished => return false,
-                _ if state.commands() > 0 => break,
-                Phase::Closing => return false,
-                Phase::Open => self.changed.wait(&mut state),
+                Phase::Closing if state.commands() == 0 => return false,
+                Phase::Closing => break,
+                Phase::Open if state.commands() == 0 => self.changed.wait(&mut state),
+                Phase::Open => match state.patience(&self.bounds) {
+                    Some(until) if Instant::now() < until => {
+                        // Whichever way it ends, it looks again.
+                        let _ = self.changed.wait_until(&mut state, until);
+                    }
+                    _ => break,
+                },
             }
         }
         let (commands_max, bytes_max) = (self.bounds.group_commands_max.max(1), self.bounds.group_bytes_max);
-        let State { urgent, routine, bytes, .. } = &mut *state;
+        let State { urgent, routine, bytes, pressing, .. } = &mut *state;
         if urgent.len() + routine.len() <= commands_max && *bytes <= bytes_max {
             group.append(urgent);
             group.append(routine);
-            *bytes = 0;
+            (*bytes, *pressing) = (0, 0);
             return true;
         }
         let mut taken = 0;
         while group.len() < commands_max {
             let lane = if urgent.is_empty() { &mut *routine } else { &mut *urgent };
-            let Some(weight) = lane.front().map(|next| next.weight) else { break };
+            let Some((weight, is_pressing)) = lane.front().map(|next| (next.weight, next.is_pressing)) else {
+                break;
+            };
             if !group.is_empty() && taken + weight > bytes_max {
                 break;
             }
             group.extend(lane.pop_front());
             taken += weight;
             *bytes -= weight;
+            *pressing -= usize::from(is_pressing);
         }
         true
     }
@@ -158,8 +178,9 @@ impl Queue {
         if state.phase != Phase::Finished {
             state.phase = Phase::Stopped;
         }
-        state.bytes = 0;
+        (state.bytes, state.pressing) = (0, 0);
         let State { urgent, routine, .. } = &mut *state;
+        self.urgent_done(urgent.len());
         let replies = urgent.drain(..).chain(routine.drain(..)).map(|waiting| waiting.reply).collect();
         drop(state);
         self.changed.notify_all();
@@ -172,12 +193,12 @@ impl Queue {
         self.finished.notify_all();
     }
 
-    /// An urgent submission was answered.
-    pub(super) fn urgent_answered(&self) {
-        self.urgent.fetch_sub(1, Ordering::Relaxed);
+    /// So many urgent submissions that were given out are answered and told, or lost.
+    pub(super) fn urgent_done(&self, count: usize) {
+        self.urgent.fetch_sub(count, Ordering::Relaxed);
     }
 
-    /// Whether an urgent submission is not answered yet.
+    /// Whether an urgent submission is not done yet.
     pub(super) fn owes_urgent(&self) -> bool {
         self.urgent.load(Ordering::Relaxed) > 0
     }
@@ -196,6 +217,20 @@ impl Queue {
 impl State {
     fn commands(&self) -> usize {
         self.urgent.len() + self.routine.len()
+    }
+
+    /// Whether there is enough for a group, or no room for more.
+    fn fills_group(&self, bounds: &Bounds) -> bool {
+        let most = |in_group: usize, waiting: usize| in_group.min(share(waiting, false));
+        self.commands() >= most(bounds.group_commands_max, bounds.waiting_commands_max)
+            || self.bytes >= most(bounds.group_bytes_max, bounds.waiting_bytes_max)
+    }
+
+    /// Until when what waits may wait for more. `None`: not at all.
+    fn patience(&self, bounds: &Bounds) -> Option<Instant> {
+        let may_wait = self.pressing == 0 && !self.fills_group(bounds);
+        let oldest = self.routine.front().filter(|_| may_wait)?;
+        Some(oldest.since + bounds.receipts_wait)
     }
 }
 

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::mpsc;
-use wardline_storage::command::{Actor, Command, Create, Event, Outcome, Policy, Publish, Submission};
+use wardline_storage::command::{
+    Acknowledge, Actor, Command, Create, Event, Outcome, Policy, Publish, Submission,
+};
 use wardline_storage::engine::{
     Direction, Durability, Engine, EngineError, Health, KeyRange, Mutation, Reclaimed, Table, Visit,
 };
@@ -241,6 +243,7 @@ pub(crate) fn wide() -> Bounds {
         waiting_bytes_max: 64 << 20,
         group_commands_max: 1_000,
         group_bytes_max: 8 << 20,
+        receipts_wait: Duration::ZERO,
         close_timeout: PATIENCE,
     }
 }
@@ -286,5 +289,16 @@ pub(crate) fn publish(priority: Priority, payload_bytes: usize) -> Submission {
         priority,
         reply_to: None,
         expires_in: None,
+    }))
+}
+
+/// Tells that everything so far was received.
+pub(crate) fn receipt() -> Submission {
+    submission(Command::Acknowledge(Acknowledge {
+        conversation: CONVERSATION,
+        delivered: Some(Seq(1)),
+        read: None,
+        delivered_only: Vec::new(),
+        read_only: Vec::new(),
     }))
 }

@@ -5,7 +5,7 @@ mod driver;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use driver::{Commits, Driver, PATIENCE, Session, eventually, publish, wide};
+use driver::{Commits, Driver, PATIENCE, Session, eventually, publish, receipt, wide};
 use wardline_storage::engine::Durability;
 use wardline_storage::id::Seq;
 use wardline_storage::local::Bounds;
@@ -188,6 +188,92 @@ fn urgent_messages_overtake_and_each_kind_keeps_its_order() {
     driver.engine.set(Commits::Pass);
     let order: Vec<u64> = (0..10).map(|_| driver.session.published().0).collect();
     assert_eq!(order, [1, 7, 8, 9, 10, 2, 3, 4, 5, 6]);
+}
+
+#[test]
+fn urgent_messages_are_owed_from_their_taking_in_until_their_answer() {
+    let bounds = Bounds { waiting_commands_max: 8, ..wide() };
+    let mut driver = Driver::start(bounds);
+    driver.hold();
+    assert!(!driver.log.owes_urgent(), "a routine message is none");
+    let room = (0..).take_while(|_| driver.session.submit(publish(Urgent, 0)).is_ok()).count();
+    assert_eq!(room, 8);
+    assert!(driver.log.owes_urgent());
+    // They, and the one that was held.
+    driver.engine.set(Commits::Pass);
+    for _ in 0..room + 1 {
+        driver.session.published();
+    }
+    eventually("nothing is owed", || !driver.log.owes_urgent());
+    driver.hold();
+    driver.session.submit(publish(Urgent, 0)).expect("taken in");
+    assert!(driver.log.owes_urgent(), "what was refused before is not counted");
+    driver.engine.set(Commits::Pass);
+    eventually("nothing is owed", || !driver.log.owes_urgent());
+}
+
+#[test]
+fn a_log_that_failed_owes_nothing_urgent() {
+    let mut driver = Driver::start(Bounds { group_commands_max: 1, ..wide() });
+    driver.hold();
+    // One is in hand when it fails, one waits.
+    driver.session.submit(publish(Urgent, 0)).unwrap();
+    driver.session.submit(publish(Urgent, 0)).unwrap();
+    assert!(driver.log.owes_urgent());
+    driver.engine.set(Commits::Fail);
+    for _ in 0..3 {
+        assert!(driver.session.completion().verdict.is_err());
+    }
+    eventually("nothing is owed", || !driver.log.owes_urgent());
+}
+
+#[test]
+fn receipts_wait_for_company_and_go_with_whatever_does_not() {
+    let mut driver = Driver::start(Bounds { receipts_wait: PATIENCE * 10, ..wide() });
+    let (entered, groups) = (driver.engine.entered(), driver.told.groups().len());
+    for _ in 0..5 {
+        driver.session.submit(receipt()).unwrap();
+    }
+    thread::sleep(Duration::from_millis(50));
+    assert_eq!((driver.engine.entered(), driver.log.depth().commands), (entered, 5));
+    driver.session.submit(publish(Routine, 0)).unwrap();
+    for _ in 0..6 {
+        assert!(driver.session.completion().verdict.is_ok());
+    }
+    eventually("one group is told", || driver.told.groups().len() == groups + 1);
+    assert_eq!(driver.told.groups()[groups].commands, 6);
+    driver.session.submit(receipt()).unwrap();
+    driver.session.submit(publish(Urgent, 0)).unwrap();
+    for _ in 0..2 {
+        assert!(driver.session.completion().verdict.is_ok());
+    }
+    // Nor does the end wait for them.
+    driver.session.submit(receipt()).unwrap();
+    driver.log.close();
+    assert!(driver.session.completion().verdict.is_ok());
+}
+
+#[test]
+fn receipts_do_not_wait_longer_than_they_may_or_for_more_than_a_group() {
+    let mut driver = Driver::start(Bounds { receipts_wait: Duration::from_millis(30), ..wide() });
+    let begun = Instant::now();
+    driver.session.submit(receipt()).unwrap();
+    assert!(driver.session.completion().verdict.is_ok());
+    assert!(begun.elapsed() >= Duration::from_millis(30));
+
+    let never = Bounds { receipts_wait: PATIENCE * 10, ..wide() };
+    let small = Bounds { group_commands_max: 10, ..never };
+    // An eighth is kept for urgent messages.
+    let full = Bounds { waiting_commands_max: 16, group_commands_max: 16, ..never };
+    for (bounds, count) in [(small, 10), (full, 14)] {
+        let mut driver = Driver::start(bounds);
+        for _ in 0..count {
+            driver.session.submit(receipt()).unwrap();
+        }
+        for _ in 0..count {
+            assert!(driver.session.completion().verdict.is_ok());
+        }
+    }
 }
 
 #[test]

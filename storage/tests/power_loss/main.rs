@@ -186,6 +186,7 @@ impl Trial {
             waiting_bytes_max: 1 << 20,
             group_commands_max: 16,
             group_bytes_max: 1 << 20,
+            receipts_wait: Duration::ZERO,
             close_timeout: Duration::from_secs(10),
         };
         let engine: Arc<dyn Engine> = Arc::clone(&self.engine) as _;

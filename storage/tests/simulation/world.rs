@@ -72,6 +72,7 @@ impl Life {
             waiting_bytes_max: 1 << 20,
             group_commands_max: 6,
             group_bytes_max: 1 << 20,
+            receipts_wait: Duration::ZERO,
             close_timeout: Duration::from_secs(60),
         };
         let engine: Arc<dyn Engine> = Arc::clone(gate) as _;
