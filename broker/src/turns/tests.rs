@@ -251,7 +251,7 @@ proptest! {
 async fn a_panic_ends_its_own_task_alone() {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
-    let turns = Turns::new(move || count.fetch_add(1, Ordering::Relaxed) % 2 == 0);
+    let turns = Turns::new(move || count.fetch_add(1, Ordering::Relaxed).is_multiple_of(2));
     let giving: Vec<_> = (0..2)
         .map(|_| {
             let turns = Arc::clone(&turns);
