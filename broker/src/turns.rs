@@ -125,7 +125,8 @@ impl Turns {
         self.queue.lock().waiting.len()
     }
 
-    /// Nobody to serve yet. `gives_way`: whether another thread has something urgent to do; asked after each round.
+    /// Nobody to serve yet. `gives_way`: whether another thread has something urgent to do; asked between
+    /// rounds, once it is [`GIVE_WAY_EVERY`] since the processor was given away.
     pub(crate) fn new(gives_way: impl Fn() -> bool + Send + Sync + 'static) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             queue: Mutex::default(),

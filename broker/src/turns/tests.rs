@@ -279,7 +279,7 @@ async fn a_panic_ends_its_own_task_alone() {
         timeout(DEADLINE, end).await.expect("has its turns").expect("to its end");
     }
     assert_eq!(count.load(Ordering::Relaxed), 50);
-    assert!(asked.load(Ordering::Relaxed) > 0, "after each round");
+    assert!(asked.load(Ordering::Relaxed) > 0, "between rounds");
     for task in giving {
         task.abort();
     }
