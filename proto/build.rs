@@ -1,7 +1,8 @@
 //! Compiles the .proto files with protox, so that no `protoc` has to be installed.
 
+use std::env;
 use std::error::Error;
-use std::path::Path;
+use std::path::PathBuf;
 
 const FILES: [&str; 5] = ["error", "session", "conversation", "message", "frame"];
 
@@ -27,7 +28,8 @@ const REDACTED: [&str; 17] = [
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // Asked for now, not when this was compiled: the target folder may serve a checkout that was moved.
+    let root = &PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").ok_or("cargo names no folder")?);
     let files: Vec<_> = FILES.iter().map(|name| root.join(format!("wardline/v1/{name}.proto"))).collect();
     for file in &files {
         println!("cargo::rerun-if-changed={}", file.display());

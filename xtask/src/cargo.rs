@@ -4,6 +4,7 @@
 //! goes is cargo's business (`CARGO_TARGET_DIR` and its configuration hold); what the chores themselves leave
 //! behind goes to `target/` in the repository.
 
+use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -36,8 +37,9 @@ impl Workspace {
     /// # Errors
     /// If cargo does not answer.
     pub fn find() -> anyhow::Result<Self> {
-        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let output = cargo(here)
+        // From `cargo xtask` it is where the checkout is now; the target folder may have served another before.
+        let here = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+        let output = cargo(Path::new(&here))
             .args(["metadata", "--format-version=1", "--no-deps", "--locked"])
             .stderr(Stdio::inherit())
             .output()
