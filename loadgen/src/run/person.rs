@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use wardline_client::{
-    Body, Client, Entry, Inbox, Incoming, MessageId, Outgoing, Priority, Receipt, ReceiptKind, RequestError,
+    Body, Client, Entry, Inbox, Incoming, Outgoing, Priority, Receipt, ReceiptKind, RequestError,
 };
 
 use super::stage::{Due, Flight, Stage, bump};
@@ -192,22 +192,13 @@ fn record_send(stage: &Stage, due: &Due, sent_ns: u64) {
 }
 
 fn outgoing(stage: &Stage, due: &Due, stamp: &Stamp) -> Outgoing {
-    let mut id = [0; 16];
-    // Unique for the publisher within the conversation, which is what the broker asks of it.
-    id[..8].copy_from_slice(&(stamp.run ^ (u64::from(stamp.stream & 1) << 63)).to_le_bytes());
-    id[8..].copy_from_slice(&stamp.counter.to_le_bytes());
-    Outgoing {
-        conversation: stage.conversations[due.target.room.0 as usize],
-        id: MessageId(id),
-        content_type: CONTENT_TYPE.to_owned(),
-        payload: stamp.payload(due.payload_bytes),
-        priority: match due.target.lane {
-            Lane::Routine => Priority::Routine,
-            Lane::Urgent => Priority::Urgent,
-        },
-        reply_to: None,
-        expires_in: None,
-    }
+    let room = stage.conversations[due.target.room.0 as usize];
+    let mut outgoing = Outgoing::new(room, CONTENT_TYPE, stamp.payload(due.payload_bytes));
+    outgoing.priority = match due.target.lane {
+        Lane::Routine => Priority::Routine,
+        Lane::Urgent => Priority::Urgent,
+    };
+    outgoing
 }
 
 /// Waits for acks, for ever.
