@@ -46,8 +46,13 @@ pub fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<bool> {
         .arg(&output)
         .current_dir(&workspace.root)
         .envs(SHORT);
+    // By their names, which begin with the file's: cargo-mutants adds a `--file` to the files of its configuration.
     for file in &options.files {
-        command.args(["--file", file]);
+        ensure!(
+            workspace.root.join(file).is_file(),
+            "there is no file {file}: name it as seen from the root"
+        );
+        command.args(["--re", &format!("^{}:", file.replace('.', r"\."))]);
     }
     let status = command.status().context("cannot run cargo mutants")?;
     let done = status.success() || status.code().is_some_and(|code| FOUND.contains(&code));
