@@ -15,6 +15,7 @@ mod options;
 mod reclaim;
 mod synced;
 mod torn;
+mod unreadable;
 mod value;
 
 pub use engine::RocksEngine;

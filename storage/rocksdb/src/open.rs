@@ -17,6 +17,7 @@ use wardline_storage::engine::Table;
 use crate::options;
 use crate::synced::{self, AsFound, CURRENT, Manifest, Synced};
 use crate::torn;
+use crate::unreadable;
 
 /// The folder could not be opened. The operator must act.
 #[derive(Debug, Error)]
@@ -246,7 +247,8 @@ fn refuse_unknown_tables(path: &Path, database: &rocksdb::Options, read: &[Strin
 }
 
 /// RocksDB gives a kind and a text. The lock and the permissions are only in the text, whose words come from
-/// `env/fs_posix.cc` and `strerror`. Where the text names no file, those that were `read` are named.
+/// `env/fs_posix.cc` and `strerror`. Where the text names no file, those that were `read` are named; where it names no
+/// table file, those that cannot be opened.
 fn classify(path: &Path, error: &rocksdb::Error, read: &[String]) -> OpenError {
     let mut detail = error.as_ref().to_owned();
     let is_store = |name: &String| name != "LOG" && name != "LOCK";
@@ -254,6 +256,12 @@ fn classify(path: &Path, error: &rocksdb::Error, read: &[String]) -> OpenError {
     let names_one = names(path).is_ok_and(|names| names.into_iter().any(named));
     if !read.is_empty() && !names_one {
         detail = format!("{detail} (in one of {})", read.join(", "));
+    }
+    if error.kind() == ErrorKind::Corruption && !detail.contains(".sst") {
+        let unreadable = names(path).map(|names| unreadable::tables(path, names)).unwrap_or_default();
+        if !unreadable.is_empty() {
+            detail = format!("{detail} (cannot be opened: {})", unreadable.join(", "));
+        }
     }
     let path = path.to_owned();
     let folder = |kind: io::ErrorKind| OpenError::Folder {

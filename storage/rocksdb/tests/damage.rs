@@ -62,6 +62,36 @@ fn refused(folder: &Path, file: &str) -> String {
     refused
 }
 
+/// RocksDB reads the properties of a table file before it looks whether they are whole, and then blames the manifest.
+#[test]
+fn a_table_file_whose_properties_are_damaged_is_refused_by_name() {
+    let (_root, folder) = store();
+    {
+        let engine = open(&folder).expect("opens");
+        let key = Bytes::from_static(b"elsewhere");
+        let put =
+            Mutation::Put { table: Table::Receipt, key, value: Bytes::new(), expires: Timestamp::NEVER };
+        engine.commit(&[put], Durability::Synced).expect("commits");
+        engine.reclaim(Timestamp(1)).expect("reclaims");
+    }
+    let tables = files(&folder, ".sst");
+    assert!(tables.len() > 1, "some are whole");
+    for damaged in tables {
+        let whole = fs::read(&damaged).expect("reads");
+        let property = b"newest.key.time";
+        // Its first letter now comes after those of the properties behind it.
+        let at = whole.windows(property.len()).position(|bytes| bytes == property).expect("a property");
+        let mut content = whole.clone();
+        content[at] ^= 0x80;
+        fs::write(&damaged, content).expect("writes");
+        let refused = refused(&folder, &name(&damaged));
+        let others = files(&folder, ".sst").into_iter().filter(|other| *other != damaged);
+        others.for_each(|other| assert!(!refused.contains(&name(&other)), "{refused}"));
+        fs::write(&damaged, whole).expect("writes");
+    }
+    open(&folder).expect("nothing was changed");
+}
+
 #[test]
 fn a_store_without_its_current_file_is_refused_and_left_alone() {
     let (_root, folder) = store();
