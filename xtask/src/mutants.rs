@@ -4,7 +4,7 @@
 //! `.cargo/mutants.toml`; what came of it, and why the rest survives, in `docs/mutants.md`. It works on a copy of the
 //! project. Random tests are shortened: each is run hundreds of times.
 
-use std::path::Path;
+use std::path::{Component, Path};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
@@ -46,13 +46,15 @@ pub fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<bool> {
         .arg(&output)
         .current_dir(&workspace.root)
         .envs(SHORT);
-    // By their names, which begin with the file's: cargo-mutants adds a `--file` to the files of its configuration.
+    // By their names too, which begin with the file's: cargo-mutants adds a `--file` to those of its configuration.
     for file in &options.files {
+        let is_plain = Path::new(file).components().all(|part| matches!(part, Component::Normal(_)));
+        let is_there = is_plain && workspace.root.join(file).is_file();
         ensure!(
-            workspace.root.join(file).is_file(),
-            "there is no file {file}: name it as seen from the root"
+            is_there,
+            "there is no file {file}: name it as it is seen from the root, like storage/src/local.rs"
         );
-        command.args(["--re", &format!("^{}:", file.replace('.', r"\."))]);
+        command.args(["--file", file, "--re", &format!("^{}:", file.replace('.', r"\."))]);
     }
     let status = command.status().context("cannot run cargo mutants")?;
     let done = status.success() || status.code().is_some_and(|code| FOUND.contains(&code));

@@ -127,9 +127,22 @@ pub(crate) fn open(
     if database.is_ok() || !is_torn {
         as_found.into_iter().for_each(AsFound::discard);
     }
-    let database = database?;
+    let database = database.map_err(|refused| name_tables(path, refused))?;
     note.note(found);
     Ok((database, note))
+}
+
+/// RocksDB blames the manifest for some kinds of damage to a table file that it lists.
+fn name_tables(path: &Path, refused: OpenError) -> OpenError {
+    let OpenError::Damaged { path: folder, mut detail } = refused else { return refused };
+    if detail.contains(BLAMED) && !detail.contains(".sst") {
+        let unreadable = names(path).map(|names| unreadable::tables(path, names)).unwrap_or_default();
+        if !unreadable.is_empty() {
+            detail =
+                format!("{detail} (of the table files, these cannot be opened: {})", unreadable.join(", "));
+        }
+    }
+    OpenError::Damaged { path: folder, detail }
 }
 
 /// `CURRENT` must name a manifest that is there, and that begins with what was synced of it.
@@ -197,6 +210,8 @@ fn names(path: &Path) -> io::Result<Vec<String>> {
     fs::read_dir(path)?.map(|file| Ok(file?.file_name().to_string_lossy().into_owned())).collect()
 }
 
+/// What RocksDB says of the manifest when it could not open what that lists (`db/version_edit_handler.cc`).
+const BLAMED: &str = "may be corrupted";
 /// A file that is made and removed, to see what the folder can do.
 const PROBE: &str = ".writable";
 
@@ -247,8 +262,7 @@ fn refuse_unknown_tables(path: &Path, database: &rocksdb::Options, read: &[Strin
 }
 
 /// RocksDB gives a kind and a text. The lock and the permissions are only in the text, whose words come from
-/// `env/fs_posix.cc` and `strerror`. Where the text names no file, those that were `read` are named; where it names no
-/// table file, those that cannot be opened.
+/// `env/fs_posix.cc` and `strerror`. Where the text names no file, those that were `read` are named.
 fn classify(path: &Path, error: &rocksdb::Error, read: &[String]) -> OpenError {
     let mut detail = error.as_ref().to_owned();
     let is_store = |name: &String| name != "LOG" && name != "LOCK";
@@ -256,12 +270,6 @@ fn classify(path: &Path, error: &rocksdb::Error, read: &[String]) -> OpenError {
     let names_one = names(path).is_ok_and(|names| names.into_iter().any(named));
     if !read.is_empty() && !names_one {
         detail = format!("{detail} (in one of {})", read.join(", "));
-    }
-    if error.kind() == ErrorKind::Corruption && !detail.contains(".sst") {
-        let unreadable = names(path).map(|names| unreadable::tables(path, names)).unwrap_or_default();
-        if !unreadable.is_empty() {
-            detail = format!("{detail} (cannot be opened: {})", unreadable.join(", "));
-        }
     }
     let path = path.to_owned();
     let folder = |kind: io::ErrorKind| OpenError::Folder {

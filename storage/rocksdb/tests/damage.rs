@@ -89,6 +89,7 @@ fn a_table_file_whose_properties_are_damaged_is_refused_by_name() {
         others.for_each(|other| assert!(!refused.contains(&name(&other)), "{refused}"));
         fs::write(&damaged, whole).expect("writes");
     }
+    assert!(files(&folder, "unreadable").is_empty(), "what it was found with is gone");
     open(&folder).expect("nothing was changed");
 }
 

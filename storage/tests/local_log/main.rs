@@ -254,6 +254,22 @@ fn receipts_wait_for_company_and_go_with_whatever_does_not() {
 }
 
 #[test]
+fn receipts_that_a_full_group_left_behind_wait_for_company_again() {
+    let never = Bounds { receipts_wait: PATIENCE * 10, ..wide() };
+    let mut driver = Driver::start(Bounds { group_commands_max: 2, ..never });
+    driver.hold();
+    driver.session.submit(publish(Routine, 0)).unwrap();
+    driver.session.submit(publish(Routine, 0)).unwrap();
+    driver.session.submit(receipt()).unwrap();
+    driver.engine.set(Commits::Pass);
+    for _ in 0..3 {
+        driver.session.published();
+    }
+    thread::sleep(Duration::from_millis(50));
+    assert_eq!(driver.log.depth().commands, 1, "nothing that presses is left");
+}
+
+#[test]
 fn receipts_do_not_wait_longer_than_they_may_or_for_more_than_a_group() {
     let mut driver = Driver::start(Bounds { receipts_wait: Duration::from_millis(30), ..wide() });
     let begun = Instant::now();
