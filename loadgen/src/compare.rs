@@ -1,10 +1,12 @@
-//! Compares two results of one workload, and says what got worse.
+//! Compares two results of one workload, or several pairs of them, and says what got worse.
 //!
 //! Medians over repetitions are compared. Something got worse if its median did by more than the threshold *and* nearly
 //! every repetition of the second run is worse than nearly every one of the first: a rank test, so that noise within
-//! the runs does not fail a build. Tails are noisier than medians and have a wider threshold. Pure.
+//! the runs does not fail a build. Tails are noisier than medians and have a wider threshold. Runs of two builds that
+//! took turns are compared pair by pair, and the median pair counts: a machine whose speed changes between pairs says
+//! nothing then. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
@@ -54,7 +56,7 @@ pub enum CompareError {
 /// What became of each figure.
 #[derive(Clone, Debug)]
 pub struct Comparison {
-    /// Figures that both runs have.
+    /// Figures that all runs have.
     pub rows: Vec<Row>,
     /// In what the two places differ: a change may come from there.
     pub differences: Vec<String>,
@@ -65,11 +67,11 @@ pub struct Comparison {
 pub struct Row {
     /// Its name, with its unit.
     pub figure: &'static str,
-    /// The first run's median.
+    /// The first runs' median.
     pub a: f64,
-    /// The second run's median.
+    /// The second runs' median.
     pub b: f64,
-    /// By which share it got worse; negative: better.
+    /// By which share it got worse, in the median pair; negative: better.
     pub worse_by: f64,
     /// By how much it may.
     pub allowed: f64,
@@ -116,22 +118,29 @@ const FIGURES: [Figure; 13] = [
     Figure { name: "broker CPU per delivery, µs", of: broker_cpu_us, kind: FigureKind::Cost },
 ];
 
-/// Compares the second run with the first.
+/// Compares the second run of each pair with its first.
 ///
 /// # Errors
 /// [`CompareError`] if that would say nothing.
-pub fn compare(a: &RunResult, b: &RunResult, threshold: f64) -> Result<Comparison, CompareError> {
-    check("first", a)?;
-    check("second", b)?;
-    if (&a.workload, &a.workload_toml) != (&b.workload, &b.workload_toml) {
-        return Err(CompareError::Workload { a: a.workload.clone(), b: b.workload.clone() });
+pub fn compare(pairs: &[(&RunResult, &RunResult)], threshold: f64) -> Result<Comparison, CompareError> {
+    let mut differences = BTreeSet::new();
+    for (a, b) in pairs {
+        check("first", a)?;
+        check("second", b)?;
+        let (first, _) = pairs[0];
+        for run in [a, b] {
+            if (&first.workload, &first.workload_toml) != (&run.workload, &run.workload_toml) {
+                return Err(CompareError::Workload { a: first.workload.clone(), b: run.workload.clone() });
+            }
+            let (offered, also) = (load(first), load(run));
+            if offered != also {
+                return Err(CompareError::Load { a: offered, b: also });
+            }
+        }
+        differences.extend(differing(&a.environment, &b.environment));
     }
-    let (load_a, load_b) = (load(a), load(b));
-    if load_a != load_b {
-        return Err(CompareError::Load { a: load_a, b: load_b });
-    }
-    let rows = FIGURES.iter().filter_map(|figure| row(figure, a, b, threshold));
-    Ok(Comparison { rows: rows.collect(), differences: differences(&a.environment, &b.environment) })
+    let rows = FIGURES.iter().filter_map(|figure| row(figure, pairs, threshold)).collect();
+    Ok(Comparison { rows, differences: differences.into_iter().collect() })
 }
 
 fn check(which: &'static str, run: &RunResult) -> Result<(), CompareError> {
@@ -153,22 +162,31 @@ fn load(run: &RunResult) -> String {
     run.repeats.first().map(of).unwrap_or_default()
 }
 
-fn row(figure: &Figure, a: &RunResult, b: &RunResult, threshold: f64) -> Option<Row> {
+fn row(figure: &Figure, pairs: &[(&RunResult, &RunResult)], threshold: f64) -> Option<Row> {
     let values = |run: &RunResult| run.repeats.iter().map(figure.of).collect::<Option<Vec<_>>>();
-    let (all_a, all_b) = (values(a)?, values(b)?);
-    let (a, b) = (median(&all_a), median(&all_b));
-    if a <= 0.0 || b <= 0.0 {
-        return None;
-    }
     let is_better_high = figure.kind == FigureKind::Rate;
-    let worse_by = if is_better_high { (a - b) / a } else { (b - a) / a };
+    let (mut of_a, mut of_b, mut worse) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut compared, mut compared_worse) = (0, 0);
+    for (a, b) in pairs {
+        let (all_a, all_b) = (values(a)?, values(b)?);
+        let (a, b) = (median(&all_a), median(&all_b));
+        if a <= 0.0 || b <= 0.0 {
+            return None;
+        }
+        worse.push(if is_better_high { (a - b) / a } else { (b - a) / a });
+        of_a.push(a);
+        of_b.push(b);
+        let is_worse = |(a, b): (&f64, &f64)| if is_better_high { b < a } else { b > a };
+        compared += all_a.len() * all_b.len();
+        compared_worse +=
+            all_a.iter().flat_map(|a| all_b.iter().map(move |b| (a, b))).filter(|it| is_worse(*it)).count();
+    }
+    let (a, b, worse_by) = (median(&of_a), median(&of_b), median(&worse));
     let allowed = if figure.kind == FigureKind::Tail { threshold * TAIL_FACTOR } else { threshold };
-    let pairs =
-        all_a.iter().flat_map(|a| all_b.iter().map(move |b| if is_better_high { b < a } else { b > a }));
-    let worse_pairs = pairs.clone().filter(|is_worse| *is_worse).count() as f64 / pairs.count() as f64;
     let is_latency = matches!(figure.kind, FigureKind::Median | FigureKind::Tail);
-    let is_noticeable = !is_latency || b - a >= LATENCY_US_MIN;
-    let is_regression = worse_by > allowed && worse_pairs >= WORSE_PAIRS_MIN && is_noticeable;
+    let is_noticeable = !is_latency || a * worse_by >= LATENCY_US_MIN;
+    let is_beyond_noise = compared_worse as f64 >= WORSE_PAIRS_MIN * compared as f64;
+    let is_regression = worse_by > allowed && is_beyond_noise && is_noticeable;
     Some(Row { figure: figure.name, a, b, worse_by, allowed, is_regression })
 }
 
@@ -198,7 +216,7 @@ fn broker_cpu_us(repeat: &Repeat) -> Option<f64> {
     (deliveries > 0).then(|| cpu_s * 1e6 / deliveries as f64)
 }
 
-fn differences(a: &Environment, b: &Environment) -> Vec<String> {
+fn differing(a: &Environment, b: &Environment) -> Vec<String> {
     let tell = |it: &Environment| {
         BTreeMap::from([
             ("processor", it.cpu_model.clone()),

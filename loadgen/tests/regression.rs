@@ -25,7 +25,7 @@ fn stretch(latency: &mut Latency, factor: f64) {
 }
 
 fn compared(a: &RunResult, b: &RunResult) -> Comparison {
-    compare(a, b, THRESHOLD).expect("the two can be compared")
+    compare(&[(a, b)], THRESHOLD).expect("the two can be compared")
 }
 
 fn regressions(comparison: &Comparison) -> Vec<&str> {
@@ -61,20 +61,53 @@ fn fewer_deliveries_are_a_regression() {
     assert!(!compared(&b, &a).has_regression(), "more deliveries are none");
 }
 
+/// Each pair of runs at another speed of the machine, the second of each stretched by `factor`.
+fn in_turns(factor: f64) -> Comparison {
+    let speeds = [1.0, 1.6, 0.9, 1.3, 1.15];
+    let runs = speeds.map(|speed| (stretched(speed), stretched(speed * factor)));
+    let pairs: Vec<_> = runs.iter().map(|(a, b)| (a, b)).collect();
+    compare(&pairs, THRESHOLD).expect("they can be compared")
+}
+
+#[test]
+fn runs_in_turns_are_compared_pair_by_pair() {
+    let worse = in_turns(1.2);
+    assert!(regressions(&worse).contains(&"delivery p50, µs"), "{:?}", worse.rows);
+    for factor in [0.9, 1.0, 1.05] {
+        let comparison = in_turns(factor);
+        assert!(!comparison.has_regression(), "{factor}: {:?}", regressions(&comparison));
+    }
+}
+
+#[test]
+fn one_bad_pair_is_noise() {
+    let (a, bad) = (stretched(1.0), stretched(3.0));
+    let pairs = [(&a, &a), (&a, &bad), (&a, &a)];
+    assert!(!compare(&pairs, THRESHOLD).expect("they can be compared").has_regression());
+}
+
+#[test]
+fn every_run_of_several_pairs_is_looked_at() {
+    let a = stretched(1.0);
+    let other_workload = RunResult { workload: "ward-chat".into(), ..a.clone() };
+    let refused = compare(&[(&a, &a), (&other_workload, &other_workload)], THRESHOLD).unwrap_err();
+    assert!(matches!(refused, CompareError::Workload { .. }), "{refused}");
+}
+
 #[test]
 fn what_says_nothing_is_refused() {
     let a = stretched(1.0);
     let other_workload = RunResult { workload: "ward-chat".into(), ..a.clone() };
-    let refused = compare(&a, &other_workload, THRESHOLD).unwrap_err();
+    let refused = compare(&[(&a, &other_workload)], THRESHOLD).unwrap_err();
     assert!(matches!(refused, CompareError::Workload { .. }), "{refused}");
     let mut invalid = a.clone();
     invalid.verdict.valid = false;
     invalid.verdict.reasons.push("the generator was too slow".into());
-    let refused = compare(&a, &invalid, THRESHOLD).unwrap_err();
+    let refused = compare(&[(&a, &invalid)], THRESHOLD).unwrap_err();
     assert_eq!(refused.to_string(), "the second run says nothing: the generator was too slow");
     let mut faster = a.clone();
     faster.repeats.iter_mut().for_each(|repeat| repeat.offered_per_s = Some(400.0));
-    let refused = compare(&a, &faster, THRESHOLD).unwrap_err();
+    let refused = compare(&[(&a, &faster)], THRESHOLD).unwrap_err();
     assert!(matches!(refused, CompareError::Load { .. }), "{refused}");
 }
 

@@ -1,6 +1,6 @@
-//! `wardline-loadgen compare`: fails if the second run is worse than the first.
+//! `wardline-loadgen compare`: fails if the second run is worse than the first, or in most of several pairs.
 //!
-//! Exit code 1 on a regression, 2 if the two cannot be compared. What is a regression is [`crate::compare`]'s to say.
+//! Exit code 1 on a regression, 2 if they cannot be compared. What is a regression is [`crate::compare`]'s to say.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -14,10 +14,10 @@ use crate::report::read;
 /// What can be compared.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
-    /// The folder of the run to compare with.
-    a: PathBuf,
-    /// The folder of the run that may be worse.
-    b: PathBuf,
+    /// The folder of the run to compare with, and that of the run that may be worse. On a machine whose speed changes:
+    /// several such pairs, of two builds that took turns (A1 B1 A2 B2 A3 B3).
+    #[arg(required = true, num_args = 2.., value_names = ["A", "B"])]
+    runs: Vec<PathBuf>,
     /// By which share a figure may get worse; 99th percentiles by two and a half times that.
     #[arg(long, value_name = "SHARE", default_value_t = THRESHOLD)]
     threshold: f64,
@@ -26,11 +26,18 @@ pub struct Arguments {
 /// Compares and prints a table.
 ///
 /// # Errors
-/// If a result cannot be read, or the two cannot be compared.
+/// If a result cannot be read, or they cannot be compared.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     ensure!(arguments.threshold > 0.0, "--threshold is a share above 0, for example 0.1 for 10 %");
-    let (a, b) = (read(&arguments.a)?, read(&arguments.b)?);
-    let comparison = compare(&a.result, &b.result, arguments.threshold)?;
+    ensure!(
+        arguments.runs.len().is_multiple_of(2),
+        "runs are compared in pairs: {} are given",
+        arguments.runs.len()
+    );
+    let runs = arguments.runs.iter().map(|folder| read(folder)).collect::<Result<Vec<_>, _>>()?;
+    let pairs: Vec<_> = runs.chunks_exact(2).map(|pair| (&pair[0].result, &pair[1].result)).collect();
+    let comparison = compare(&pairs, arguments.threshold)?;
+    let (a, b) = (&runs[0], &runs[1]);
     let mut out = std::io::stdout().lock();
     writeln!(out, "{:<28} {:>14} {:>14} {:>9} {:>9}", "median", a.name, b.name, "worse by", "allowed")?;
     for row in &comparison.rows {
@@ -41,6 +48,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             "{:<28} {:>14.1} {:>14.1} {worse:>+8.1}% {allowed:>8.1}%{mark}",
             row.figure, row.a, row.b
         )?;
+    }
+    if pairs.len() > 1 {
+        writeln!(out, "{} pairs of runs; the median pair counts", pairs.len())?;
     }
     for difference in &comparison.differences {
         writeln!(out, "differs: {difference}")?;
