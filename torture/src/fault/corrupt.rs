@@ -23,6 +23,8 @@ use crate::trial::{Context, Fault, Outcome, Place, Trial, dial_for, empty};
 /// Kills under which the store is filled.
 const FILLING_CYCLES: u64 = 12;
 const LIFE_MAX: Duration = Duration::from_millis(300);
+/// How long a broker whose store failed may take to stop, after it told its clients.
+const STOPPING_MAX: Duration = Duration::from_secs(10);
 
 /// What was done to a file.
 #[derive(Clone, Debug)]
@@ -116,6 +118,7 @@ async fn cycle(
     file: &str,
     figures: &mut Figures,
 ) -> anyhow::Result<()> {
+    let log_from = site.log_len();
     let mut broker = match site.try_start().await? {
         Ok(broker) => broker,
         Err(ended) => {
@@ -138,9 +141,17 @@ async fn cycle(
     let read = tokio::time::timeout(crate::people::PATIENCE, read).await;
     match read {
         Ok(Ok(Ok(()))) => figures.right_answers += 1,
-        // It stopped, or it tells its clients that it cannot read: either is no silence.
+        // It tells its clients that it cannot read: that is no silence.
         Ok(Ok(Err(Unreadable::Refused(_)))) => figures.refused_to_answer += 1,
-        _ if !broker.is_alive() => figures.refused_to_answer += 1,
+        // Nor is it if its store failed, and it said so and stops.
+        failed if broker.ended(STOPPING_MAX).await.is_ok() => {
+            let log = site.log_since(log_from);
+            anyhow::ensure!(
+                log.contains(file),
+                "the broker stopped without naming the file ({failed:?}): {log}"
+            );
+            figures.refused_to_answer += 1;
+        }
         Ok(Ok(Err(silent))) => return Err(silent).context("the broker lives"),
         Ok(Err(error)) => return Err(error),
         Err(_) => anyhow::bail!("the broker lives, and does not answer in time"),
