@@ -3,8 +3,8 @@
 //! Medians over repetitions are compared. Something got worse if its median did by more than the threshold *and* nearly
 //! every repetition of the second run is worse than nearly every one of the first: a rank test, so that noise within
 //! the runs does not fail a build. Tails are noisier than medians and have a wider threshold. Runs of two builds that
-//! took turns are compared pair by pair, and the median pair counts: a machine whose speed changes between pairs says
-//! nothing then. Pure.
+//! took turns are compared pair by pair, and more than half of the pairs must be worse: a machine whose speed changes
+//! between pairs says nothing then. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -67,15 +67,15 @@ pub struct Comparison {
 pub struct Row {
     /// Its name, with its unit.
     pub figure: &'static str,
-    /// The first runs' median.
+    /// The first run's median; of several pairs, here and below, that of the pair in the middle.
     pub a: f64,
-    /// The second runs' median.
+    /// The second run's median.
     pub b: f64,
-    /// By which share it got worse, in the median pair; negative: better.
+    /// By which share it got worse; negative: better.
     pub worse_by: f64,
     /// By how much it may.
     pub allowed: f64,
-    /// Whether it got worse beyond noise.
+    /// Whether it got worse beyond noise, in more than half of the pairs.
     pub is_regression: bool,
 }
 
@@ -162,31 +162,33 @@ fn load(run: &RunResult) -> String {
     run.repeats.first().map(of).unwrap_or_default()
 }
 
+/// The pair in the middle stands for all, and more than half of them must be worse.
 fn row(figure: &Figure, pairs: &[(&RunResult, &RunResult)], threshold: f64) -> Option<Row> {
+    let of_each = pairs.iter().map(|(a, b)| of_pair(figure, a, b, threshold));
+    let mut rows = of_each.collect::<Option<Vec<Row>>>()?;
+    rows.sort_by(|one, other| one.worse_by.total_cmp(&other.worse_by));
+    let worse = rows.iter().filter(|row| row.is_regression).count();
+    let is_regression = worse * 2 > rows.len();
+    let middle = rows.len().checked_sub(1)? / 2;
+    Some(Row { is_regression, ..rows.swap_remove(middle) })
+}
+
+fn of_pair(figure: &Figure, a: &RunResult, b: &RunResult, threshold: f64) -> Option<Row> {
     let values = |run: &RunResult| run.repeats.iter().map(figure.of).collect::<Option<Vec<_>>>();
-    let is_better_high = figure.kind == FigureKind::Rate;
-    let (mut of_a, mut of_b, mut worse) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut compared, mut compared_worse) = (0, 0);
-    for (a, b) in pairs {
-        let (all_a, all_b) = (values(a)?, values(b)?);
-        let (a, b) = (median(&all_a), median(&all_b));
-        if a <= 0.0 || b <= 0.0 {
-            return None;
-        }
-        worse.push(if is_better_high { (a - b) / a } else { (b - a) / a });
-        of_a.push(a);
-        of_b.push(b);
-        let is_worse = |(a, b): (&f64, &f64)| if is_better_high { b < a } else { b > a };
-        compared += all_a.len() * all_b.len();
-        compared_worse +=
-            all_a.iter().flat_map(|a| all_b.iter().map(move |b| (a, b))).filter(|it| is_worse(*it)).count();
+    let (all_a, all_b) = (values(a)?, values(b)?);
+    let (a, b) = (median(&all_a), median(&all_b));
+    if a <= 0.0 || b <= 0.0 {
+        return None;
     }
-    let (a, b, worse_by) = (median(&of_a), median(&of_b), median(&worse));
+    let is_better_high = figure.kind == FigureKind::Rate;
+    let worse_by = if is_better_high { (a - b) / a } else { (b - a) / a };
     let allowed = if figure.kind == FigureKind::Tail { threshold * TAIL_FACTOR } else { threshold };
+    let pairs =
+        all_a.iter().flat_map(|a| all_b.iter().map(move |b| if is_better_high { b < a } else { b > a }));
+    let worse_pairs = pairs.clone().filter(|is_worse| *is_worse).count() as f64 / pairs.count() as f64;
     let is_latency = matches!(figure.kind, FigureKind::Median | FigureKind::Tail);
-    let is_noticeable = !is_latency || a * worse_by >= LATENCY_US_MIN;
-    let is_beyond_noise = compared_worse as f64 >= WORSE_PAIRS_MIN * compared as f64;
-    let is_regression = worse_by > allowed && is_beyond_noise && is_noticeable;
+    let is_noticeable = !is_latency || b - a >= LATENCY_US_MIN;
+    let is_regression = worse_by > allowed && worse_pairs >= WORSE_PAIRS_MIN && is_noticeable;
     Some(Row { figure: figure.name, a, b, worse_by, allowed, is_regression })
 }
 

@@ -1,4 +1,4 @@
-//! `wardline-loadgen compare`: fails if the second run is worse than the first, or in most of several pairs.
+//! `wardline-loadgen compare`: fails if the second run is worse than the first, of several pairs in most.
 //!
 //! Exit code 1 on a regression, 2 if they cannot be compared. What is a regression is [`crate::compare`]'s to say.
 
@@ -15,7 +15,7 @@ use crate::report::read;
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
     /// The folder of the run to compare with, and that of the run that may be worse. On a machine whose speed changes:
-    /// several such pairs, of two builds that took turns (A1 B1 A2 B2 A3 B3).
+    /// several such pairs, of two builds that took turns, each as often ahead as behind.
     #[arg(required = true, num_args = 2.., value_names = ["A", "B"])]
     runs: Vec<PathBuf>,
     /// By which share a figure may get worse; 99th percentiles by two and a half times that.
@@ -50,7 +50,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         )?;
     }
     if pairs.len() > 1 {
-        writeln!(out, "{} pairs of runs; the median pair counts", pairs.len())?;
+        writeln!(out, "of {} pairs, that in the middle; more than half must be worse", pairs.len())?;
     }
     for difference in &comparison.differences {
         writeln!(out, "differs: {difference}")?;

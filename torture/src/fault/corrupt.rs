@@ -14,6 +14,7 @@ use anyhow::Context as _;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
+use super::eio::STORAGE_FAILED;
 use crate::audit::{self, Unreadable};
 use crate::broker::Site;
 use crate::journal::Journal;
@@ -144,17 +145,20 @@ async fn cycle(
         // It tells its clients that it cannot read: that is no silence.
         Ok(Ok(Err(Unreadable::Refused(_)))) => figures.refused_to_answer += 1,
         // Nor is it if its store failed, and it said so and stops.
-        failed if broker.ended(STOPPING_MAX).await.is_ok() => {
-            let log = site.log_since(log_from);
-            anyhow::ensure!(
-                log.contains(file),
-                "the broker stopped without naming the file ({failed:?}): {log}"
-            );
-            figures.refused_to_answer += 1;
-        }
-        Ok(Ok(Err(silent))) => return Err(silent).context("the broker lives"),
-        Ok(Err(error)) => return Err(error),
-        Err(_) => anyhow::bail!("the broker lives, and does not answer in time"),
+        failed => match (broker.ended(STOPPING_MAX).await, failed) {
+            (Ok(status), _) => {
+                let log = site.log_since(log_from);
+                let reason = log.split_once("store-failed").map_or("", |(_, reason)| reason);
+                anyhow::ensure!(
+                    status.code() == Some(STORAGE_FAILED) && reason.contains(file),
+                    "the broker stopped ({status}) without naming the file: {log}"
+                );
+                figures.refused_to_answer += 1;
+            }
+            (Err(_), Ok(Ok(Err(silent)))) => return Err(silent).context("the broker lives"),
+            (Err(_), Ok(Err(error))) => return Err(error),
+            (Err(_), _) => anyhow::bail!("the broker lives, and does not answer in time"),
+        },
     }
     broker.kill().await
 }
