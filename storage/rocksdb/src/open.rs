@@ -261,6 +261,13 @@ fn refuse_unknown_tables(path: &Path, database: &rocksdb::Options, read: &[Strin
     }
 }
 
+/// The name of a log that the manifest knows and that is not there: RocksDB says its number (`db/wal_edit.cc`).
+fn missing_log(detail: &str) -> Option<String> {
+    let (_, number) = detail.split_once("Missing WAL with log number: ")?;
+    let digits = number.split(|letter: char| !letter.is_ascii_digit()).next()?;
+    Some(format!("{:06}.log", digits.parse::<u64>().ok()?))
+}
+
 /// RocksDB gives a kind and a text. The lock and the permissions are only in the text, whose words come from
 /// `env/fs_posix.cc` and `strerror`. Where the text names no file, those that were `read` are named.
 fn classify(path: &Path, error: &rocksdb::Error, read: &[String]) -> OpenError {
@@ -268,7 +275,9 @@ fn classify(path: &Path, error: &rocksdb::Error, read: &[String]) -> OpenError {
     let is_store = |name: &String| name != "LOG" && name != "LOCK";
     let named = |name: String| is_store(&name) && detail.contains(&name);
     let names_one = names(path).is_ok_and(|names| names.into_iter().any(named));
-    if !read.is_empty() && !names_one {
+    if let Some(log) = missing_log(&detail) {
+        detail = format!("{detail} (the file {log} is gone)");
+    } else if !read.is_empty() && !names_one {
         detail = format!("{detail} (in one of {})", read.join(", "));
     }
     let path = path.to_owned();
@@ -284,5 +293,18 @@ fn classify(path: &Path, error: &rocksdb::Error, read: &[String]) -> OpenError {
         ErrorKind::IOError if detail.contains("No space left") => folder(io::ErrorKind::StorageFull),
         ErrorKind::Corruption => OpenError::Damaged { path, detail },
         _ => OpenError::Other { path, detail },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_is_gone_is_named_as_a_file() {
+        let named = |detail: &str| missing_log(detail);
+        assert_eq!(named("Corruption: Missing WAL with log number: 324.").as_deref(), Some("000324.log"));
+        assert_eq!(named("Missing WAL with log number: 12345678").as_deref(), Some("12345678.log"));
+        assert_eq!(named("Corruption: checksum mismatch in 000324.log"), None);
     }
 }
