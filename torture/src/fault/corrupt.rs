@@ -13,12 +13,13 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use rand::RngExt;
 use rand::rngs::StdRng;
+use tokio::time::timeout;
 
 use super::eio::STORAGE_FAILED;
 use crate::audit::{self, Unreadable};
 use crate::broker::Site;
 use crate::journal::Journal;
-use crate::people::Room;
+use crate::people::{PATIENCE, Room};
 use crate::trial::{Context, Fault, Outcome, Place, Trial, dial_for, empty};
 
 /// Kills under which the store is filled.
@@ -135,11 +136,17 @@ async fn cycle(
             return Ok(());
         }
     };
+    let dial = dial_for(site, &broker).await?;
     let read = async {
-        let auditors = audit::auditors(&dial_for(site, &broker).await?, journal).await?;
+        let auditors = audit::auditors(&dial, journal).await?;
         anyhow::Ok(audit::audit(&auditors, rooms).await)
     };
-    let read = tokio::time::timeout(crate::people::PATIENCE, read).await;
+    let read = tokio::select! {
+        biased;
+        read = timeout(PATIENCE, read) => read,
+        // One that has stopped answers nobody any more.
+        _ = broker.ended(PATIENCE + STOPPING_MAX) => Ok(Ok(Err(Unreadable::Silent("the broker stopped".into())))),
+    };
     match read {
         Ok(Ok(Ok(()))) => figures.right_answers += 1,
         // It tells its clients that it cannot read: that is no silence.
