@@ -1,7 +1,7 @@
 //! The control stream after Hello: requests, receipts, the token's renewal, and the broker's Goodbye.
 //!
 //! Owns the stream for one session. What a request or receipt means is decided elsewhere. Invariants: requests go at
-//! once, receipts wait for company at most `receipt_delay`, and ride along when something else goes; one renewal at a time.
+//! once, receipts wait for company (about `receipt_delay`), and ride along when something else goes; one renewal at a time.
 
 use std::time::Duration;
 
@@ -88,7 +88,7 @@ impl<'a> Control<'a> {
     async fn turn(&mut self) -> Result<(), End> {
         let may_ask = self.unanswered < self.unanswered_max;
         if may_ask && self.receipts_at.is_none() && self.shared.receipts(|receipts| receipts.is_ready()) {
-            let due = Instant::now() + self.options.receipt_delay;
+            let due = Instant::now() + spread(self.options.receipt_delay);
             self.receipts_at = Some(self.receipts_paused_until.map_or(due, |until| until.max(due)));
         }
         if self.lane.is_free() {
@@ -231,6 +231,11 @@ impl<'a> Control<'a> {
             _ => Err(Malformed("answer to a renewal").into()),
         }
     }
+}
+
+/// Between half of a delay and one and a half: a message to hundreds must not be answered by all of them at once.
+fn spread(delay: Duration) -> Duration {
+    delay.mul_f64(rand::random_range(0.5..1.5))
 }
 
 /// When to ask for the next token: a minute, or a fifth of what is left, before the end.

@@ -133,7 +133,7 @@ table! {
             routine_ack = "routine",
             urgent_ack = "urgent",
         }
-        Histogram "wardline_publish_to_delivered_seconds" by "priority", "Time from a message's broker time until the receipt of a device that was connected then, the receipt's own way included (the SDK holds receipts for up to 20 ms). At most ten watermarks a second are looked at for each lane, and all single receipts of urgent messages; only messages that are still in memory." {
+        Histogram "wardline_publish_to_delivered_seconds" by "priority", "Time from a message's broker time until the receipt of a device that was connected then, the receipt's own way included (the SDK holds receipts for 20 to 60 ms). At most ten watermarks a second are looked at for each lane, and all single receipts of urgent messages; only messages that are still in memory." {
             routine_to_delivered = "routine",
             urgent_to_delivered = "urgent",
         }

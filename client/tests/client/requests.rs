@@ -1,6 +1,6 @@
 //! Requests and receipts, through refusals and lost connections.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::*;
 use wardline_client::{Client, Code, ConversationId, Inbox, NewConversation, Options, RequestError};
@@ -130,6 +130,31 @@ async fn receipts_are_coalesced_and_sent_again_after_a_lost_connection() {
     assert!(!flushed.is_finished());
     session.control.answer(id, Response::Acknowledged(Acknowledged::default())).await;
     soon("the flush", flushed).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_crowds_receipts_do_not_come_together() {
+    const DELAY: Duration = Duration::from_millis(400);
+    let broker = Broker::start();
+    let mut crowd = Vec::new();
+    for _ in 0..12 {
+        crowd.push(open(&broker, |options| options.receipt_delay = DELAY).await);
+    }
+    let told = Instant::now();
+    for (client, ..) in &crowd {
+        client.delivered(C, 1);
+    }
+    let mut waits = Vec::new();
+    for (_, _, session) in &mut crowd {
+        waits.push(async {
+            session.control.acknowledge().await;
+            told.elapsed()
+        });
+    }
+    let waits = futures_util::future::join_all(waits).await;
+    let (soonest, latest) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
+    assert!(*soonest >= DELAY / 2, "{waits:?}");
+    assert!(*latest - *soonest >= DELAY / 4, "{waits:?}");
 }
 
 #[tokio::test]

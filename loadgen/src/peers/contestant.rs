@@ -88,7 +88,7 @@ impl Contestant {
             Self::RabbitmqStream => "none before a confirm",
         };
         let acks = match self {
-            Self::Wardline => "cumulative receipts over 20 ms, each durable and shown to the publisher",
+            Self::Wardline => "cumulative receipts over 20 to 60 ms, each durable and shown to the publisher",
             Self::JetstreamAckall => "cumulative acks, of at most 64 deliveries, durable consumers",
             Self::Jetstream | Self::JetstreamTls | Self::JetstreamSync => "each delivery, durable consumers",
             Self::Mosquitto | Self::MosquittoTls => "each delivery (PUBACK), persistent sessions",

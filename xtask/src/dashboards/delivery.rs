@@ -21,7 +21,7 @@ pub(super) fn dashboard() -> Dashboard {
                     .percentiles("wardline_ack_seconds", "priority=\"urgent\"").limits(0.2, 0.5),
             ]),
             ("Routine", vec![
-                lines("Routine: time to connected devices", Seconds, "From publishing until a device's receipt, which the SDK holds for up to 20 ms.")
+                lines("Routine: time to connected devices", Seconds, "From publishing until a device's receipt, which the SDK holds for 20 to 60 ms.")
                     .percentiles("wardline_publish_to_delivered_seconds", "priority=\"routine\"").limits(1.0, 5.0),
                 lines("Routine: time to the acknowledgement", Seconds, "From taking in until on disk; the longest of each group.")
                     .percentiles("wardline_ack_seconds", "priority=\"routine\"").limits(0.2, 0.5),
