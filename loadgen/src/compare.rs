@@ -2,9 +2,9 @@
 //!
 //! Medians over repetitions are compared. Something got worse if its median did by more than the threshold *and* nearly
 //! every repetition of the second run is worse than nearly every one of the first: a rank test, so that noise within
-//! the runs does not fail a build. Tails are noisier than medians and have a wider threshold. Runs of two builds that
-//! took turns are compared pair by pair, and more than half of the pairs must be worse: a machine whose speed changes
-//! between pairs says nothing then. Pure.
+//! the runs does not fail a build. Tails are noisier than medians and have a wider threshold. A shared machine changes
+//! its speed between runs: [`Speed`] takes that out where it is known. Runs of two builds that took turns are compared
+//! pair by pair, and more than half of the pairs must be worse. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,8 +58,44 @@ pub enum CompareError {
 pub struct Comparison {
     /// Figures that all runs have.
     pub rows: Vec<Row>,
+    /// How fast the machine was in each pair; `None`: not known, and not corrected for.
+    pub speeds: Vec<Option<Speed>>,
     /// In what the two places differ: a change may come from there.
     pub differences: Vec<String>,
+}
+
+/// How fast the machine was in two runs of the same load by the same generator, whose own work for each message is then
+/// the same: what it spent on that tells how fast the machine was.
+///
+/// The broker's processor time and latencies are stated at the speed of the first run. Processor time goes with the
+/// speed (on a host on which both changed by a third, their ratio stayed within 4 %); latencies change more than that
+/// once work queues, and less where they wait for a disk, so half of what was corrected is allowed on top. Rates stay
+/// as they are. A closed loop gives the generator as much work as the broker can do: no correction.
+#[derive(Clone, Copy, Debug)]
+pub struct Speed {
+    /// In the first run, the generator's processor time for each message acknowledged or delivered, microseconds.
+    pub a_us: f64,
+    /// The same in the second.
+    pub b_us: f64,
+}
+
+impl Speed {
+    fn of(a: &RunResult, b: &RunResult) -> Option<Self> {
+        let program = |run: &RunResult| run.environment.generator_sha256.clone();
+        let is_same = program(a) == program(b) && !program(a).is_empty();
+        let of = |run: &RunResult| values(run, generator_us).filter(|_| is_same).map(|all| median(&all));
+        Some(Self { a_us: of(a)?, b_us: of(b)? })
+    }
+
+    /// What a figure of a repetition would have been at the speed of the first run.
+    fn corrected(&self, figure: f64, repeat: &Repeat) -> Option<f64> {
+        Some(figure * self.a_us / generator_us(repeat)?)
+    }
+
+    /// By which share a latency may be wrong after that.
+    fn doubt(&self) -> f64 {
+        (self.b_us / self.a_us - 1.0).abs() / 2.0
+    }
 }
 
 /// What became of one figure.
@@ -139,8 +175,9 @@ pub fn compare(pairs: &[(&RunResult, &RunResult)], threshold: f64) -> Result<Com
         }
         differences.extend(differing(&a.environment, &b.environment));
     }
-    let rows = FIGURES.iter().filter_map(|figure| row(figure, pairs, threshold)).collect();
-    Ok(Comparison { rows, differences: differences.into_iter().collect() })
+    let speeds: Vec<Option<Speed>> = pairs.iter().map(|(a, b)| Speed::of(a, b)).collect();
+    let rows = FIGURES.iter().filter_map(|figure| row(figure, pairs, &speeds, threshold)).collect();
+    Ok(Comparison { rows, speeds, differences: differences.into_iter().collect() })
 }
 
 fn check(which: &'static str, run: &RunResult) -> Result<(), CompareError> {
@@ -163,8 +200,13 @@ fn load(run: &RunResult) -> String {
 }
 
 /// The pair in the middle stands for all, and more than half of them must be worse.
-fn row(figure: &Figure, pairs: &[(&RunResult, &RunResult)], threshold: f64) -> Option<Row> {
-    let of_each = pairs.iter().map(|(a, b)| of_pair(figure, a, b, threshold));
+fn row(
+    figure: &Figure,
+    pairs: &[(&RunResult, &RunResult)],
+    speeds: &[Option<Speed>],
+    threshold: f64,
+) -> Option<Row> {
+    let of_each = pairs.iter().zip(speeds).map(|((a, b), speed)| of_pair(figure, a, b, *speed, threshold));
     let mut rows = of_each.collect::<Option<Vec<Row>>>()?;
     rows.sort_by(|one, other| one.worse_by.total_cmp(&other.worse_by));
     let worse = rows.iter().filter(|row| row.is_regression).count();
@@ -173,23 +215,40 @@ fn row(figure: &Figure, pairs: &[(&RunResult, &RunResult)], threshold: f64) -> O
     Some(Row { is_regression, ..rows.swap_remove(middle) })
 }
 
-fn of_pair(figure: &Figure, a: &RunResult, b: &RunResult, threshold: f64) -> Option<Row> {
-    let values = |run: &RunResult| run.repeats.iter().map(figure.of).collect::<Option<Vec<_>>>();
-    let (all_a, all_b) = (values(a)?, values(b)?);
+fn of_pair(
+    figure: &Figure,
+    a: &RunResult,
+    b: &RunResult,
+    speed: Option<Speed>,
+    threshold: f64,
+) -> Option<Row> {
+    let speed = speed.filter(|_| figure.kind != FigureKind::Rate);
+    let of = |repeat: &Repeat| {
+        let value = (figure.of)(repeat)?;
+        speed.map_or(Some(value), |speed| speed.corrected(value, repeat))
+    };
+    let (all_a, all_b) = (values(a, of)?, values(b, of)?);
     let (a, b) = (median(&all_a), median(&all_b));
     if a <= 0.0 || b <= 0.0 {
         return None;
     }
     let is_better_high = figure.kind == FigureKind::Rate;
     let worse_by = if is_better_high { (a - b) / a } else { (b - a) / a };
-    let allowed = if figure.kind == FigureKind::Tail { threshold * TAIL_FACTOR } else { threshold };
+    let is_latency = matches!(figure.kind, FigureKind::Median | FigureKind::Tail);
+    let factor = if figure.kind == FigureKind::Tail { TAIL_FACTOR } else { 1.0 };
+    let doubt = speed.filter(|_| is_latency).map_or(0.0, |speed| speed.doubt());
+    let allowed = threshold * factor + doubt;
     let pairs =
         all_a.iter().flat_map(|a| all_b.iter().map(move |b| if is_better_high { b < a } else { b > a }));
     let worse_pairs = pairs.clone().filter(|is_worse| *is_worse).count() as f64 / pairs.count() as f64;
-    let is_latency = matches!(figure.kind, FigureKind::Median | FigureKind::Tail);
     let is_noticeable = !is_latency || b - a >= LATENCY_US_MIN;
     let is_regression = worse_by > allowed && worse_pairs >= WORSE_PAIRS_MIN && is_noticeable;
     Some(Row { figure: figure.name, a, b, worse_by, allowed, is_regression })
+}
+
+/// A figure of each repetition, if all have it.
+fn values(run: &RunResult, of: impl Fn(&Repeat) -> Option<f64>) -> Option<Vec<f64>> {
+    run.repeats.iter().map(of).collect()
 }
 
 /// The middle one, or the mean of the two in the middle.
@@ -212,6 +271,14 @@ fn service(repeat: &Repeat, name: &str) -> Option<f64> {
     if repeat.latencies.contains_key(name) { None } else { p50(repeat, &format!("{name}_service")) }
 }
 
+/// What the generator spent on each message acknowledged or delivered, of a load that was given.
+fn generator_us(repeat: &Repeat) -> Option<f64> {
+    let is_given = repeat.offered_per_s.is_some() && repeat.search.is_empty();
+    let events = repeat.counts.acked + repeat.counts.delivered + repeat.counts.echoed;
+    let cpu_s = repeat.generator.cpu_s;
+    (is_given && events > 0 && cpu_s > 0.0).then(|| cpu_s * 1e6 / events as f64)
+}
+
 fn broker_cpu_us(repeat: &Repeat) -> Option<f64> {
     let deliveries = repeat.counts.delivered + repeat.counts.echoed;
     let cpu_s = repeat.broker.as_ref()?.cpu_s;
@@ -230,6 +297,7 @@ fn differing(a: &Environment, b: &Environment) -> Vec<String> {
             ("receive buffer limit", it.rmem_max_bytes.to_string()),
             ("sync mode", it.sync_mode.clone()),
             ("build profile", it.build_profile.clone()),
+            ("generator's program", it.generator_sha256.chars().take(12).collect()),
             ("broker's configuration", it.broker_config.clone().unwrap_or_else(|| "not named".into())),
         ])
     };

@@ -4,12 +4,13 @@
 //! found out says `unknown`; nothing here fails a run but a folder that cannot be written.
 
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
 use anyhow::Context;
+use aws_lc_rs::digest;
 use hdrhistogram::Histogram;
 
 use crate::result::Environment;
@@ -74,11 +75,25 @@ pub fn capture(asked: Asked<'_>) -> anyhow::Result<Environment> {
         tls: "TLS 1.3".into(),
         build_profile: if cfg!(debug_assertions) { "debug" } else { "release" }.into(),
         generator_version: env!("CARGO_PKG_VERSION").into(),
+        generator_sha256: program_sha256().unwrap_or_default(),
         git_revision,
         git_is_dirty,
         broker_version: asked.broker_version,
         broker_config,
     })
+}
+
+/// Of this program, as it runs: also if another was put in its place meanwhile.
+fn program_sha256() -> std::io::Result<String> {
+    let mut hash = digest::Context::new(&digest::SHA256);
+    let mut program = File::open("/proc/self/exe")?;
+    let mut part = vec![0; 1 << 20];
+    loop {
+        match program.read(&mut part)? {
+            0 => return Ok(hex::encode(hash.finish())),
+            bytes => hash.update(&part[..bytes]),
+        }
+    }
 }
 
 /// The broker syncs each group before it acknowledges anything, unless its engine keeps nothing.

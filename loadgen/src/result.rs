@@ -245,6 +245,9 @@ pub struct Environment {
     pub build_profile: String,
     /// The generator's version.
     pub generator_version: String,
+    /// SHA-256 of the generator's program, in hexadecimal: whether two runs are of the same. Empty: unknown.
+    #[serde(default)]
+    pub generator_sha256: String,
     /// The source revision that the generator was built from.
     pub git_revision: String,
     /// Whether that source had uncommitted changes.

@@ -46,6 +46,53 @@ fn a_delay_of_a_fifth_is_a_regression() {
     assert!(regressions(&comparison).contains(&"delivery p50, µs"), "{:?}", comparison.rows);
 }
 
+/// As on a machine that takes so many times as long for everything; latencies change more than that.
+fn on_a_machine(mut run: RunResult, slower: f64) -> RunResult {
+    for repeat in &mut run.repeats {
+        repeat.generator.cpu_s *= slower;
+        if let Some(broker) = &mut repeat.broker {
+            broker.cpu_s *= slower;
+        }
+        repeat.latencies.values_mut().for_each(|latency| stretch(latency, slower.powf(1.3)));
+    }
+    run
+}
+
+#[test]
+fn the_machines_speed_is_taken_out() {
+    let quick = || stretched(1.0);
+    for slower in [0.7, 0.8, 1.2, 1.4] {
+        let same = compared(&quick(), &on_a_machine(quick(), slower));
+        assert!(!same.has_regression(), "{slower}: {:?}", same.rows);
+        let worse = compared(&quick(), &on_a_machine(stretched(1.5), slower));
+        assert!(regressions(&worse).contains(&"delivery p50, µs"), "{slower}: {:?}", worse.rows);
+        let mut costly = on_a_machine(quick(), slower);
+        costly.repeats.iter_mut().for_each(|repeat| repeat.broker.as_mut().unwrap().cpu_s *= 1.2);
+        assert_eq!(regressions(&compared(&quick(), &costly)), ["broker CPU per delivery, µs"], "{slower}");
+    }
+}
+
+#[test]
+fn the_machines_speed_is_known_of_one_generator_under_one_load_only() {
+    let slow = || on_a_machine(stretched(1.0), 1.4);
+    let is_known = |a: &RunResult, b: &RunResult| {
+        let comparison = compared(a, b);
+        assert_eq!(comparison.has_regression(), comparison.speeds[0].is_none(), "{:?}", comparison.rows);
+        comparison.speeds[0].is_some()
+    };
+    assert!(is_known(&stretched(1.0), &slow()));
+    for program in ["another", ""] {
+        let mut other = slow();
+        other.environment.generator_sha256 = program.into();
+        assert!(!is_known(&stretched(1.0), &other));
+    }
+    let closed = |mut run: RunResult| {
+        run.repeats.iter_mut().for_each(|repeat| repeat.offered_per_s = None);
+        run
+    };
+    assert!(!is_known(&closed(stretched(1.0)), &closed(slow())));
+}
+
 #[test]
 fn one_bad_repetition_is_noise() {
     let mut b = stretched(1.0);

@@ -157,6 +157,7 @@ fn environment() -> Environment {
         tls: "TLS 1.3".into(),
         build_profile: "release".into(),
         generator_version: "0.1.0".into(),
+        generator_sha256: "5a".repeat(32),
         git_revision: "0123456789ab".into(),
         git_is_dirty: false,
         broker_version: "0.1.0".into(),
