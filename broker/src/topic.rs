@@ -7,12 +7,11 @@
 //! Whoever attaches does so *before* reading the conversation's head from the engine. Events are told after their
 //! commit, so what the attached session was not told of is in what it then reads.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::{Mutex, RwLock};
-use wardline_storage::id::{ConversationId, PARTITIONS, PartitionId, Seq, Timestamp, UserId};
+use wardline_storage::id::{ById, ConversationId, PARTITIONS, PartitionId, Seq, Timestamp, UserId};
 use wardline_storage::model::ReceiptKind;
 
 use crate::bell::{News, Subscription};
@@ -21,7 +20,7 @@ use crate::tail::{Budget, Copied, Frame, Ring, Stamp};
 
 /// The topics, by conversation.
 pub(crate) struct Topics {
-    shards: Vec<Mutex<HashMap<ConversationId, Arc<Topic>>>>,
+    shards: Vec<Mutex<ById<ConversationId, Arc<Topic>>>>,
     budget: Arc<Budget>,
     tail_bytes_max: usize,
 }
@@ -91,7 +90,7 @@ impl Topics {
         self.budget.used()
     }
 
-    fn shard(&self, conversation: ConversationId) -> &Mutex<HashMap<ConversationId, Arc<Topic>>> {
+    fn shard(&self, conversation: ConversationId) -> &Mutex<ById<ConversationId, Arc<Topic>>> {
         &self.shards[usize::from(PartitionId::of(conversation.as_bytes()).index())]
     }
 }

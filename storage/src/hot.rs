@@ -4,12 +4,10 @@
 //! ([`Recent`](crate::recent::Recent)). Conversations, memberships and watermarks do not expire and are never
 //! deleted, so that what is here needs no clock and no tombstone.
 
-use std::collections::HashMap;
-
 use bytes::Bytes;
 
 use crate::engine::{Mutation, Table};
-use crate::id::{ConversationId, Timestamp, UserId};
+use crate::id::{ById, ConversationId, Timestamp, UserId};
 use crate::key;
 use crate::model::{Conversation, Cursor, Member};
 use crate::record::Record;
@@ -17,9 +15,9 @@ use crate::record::Record;
 /// Decoded records by their ids.
 #[derive(Debug, Default)]
 pub(crate) struct Hot {
-    pub(crate) conversations: HashMap<ConversationId, Conversation>,
-    pub(crate) members: HashMap<(ConversationId, UserId), Member>,
-    pub(crate) cursors: HashMap<(ConversationId, UserId), Cursor>,
+    pub(crate) conversations: ById<ConversationId, Conversation>,
+    pub(crate) members: ById<(ConversationId, UserId), Member>,
+    pub(crate) cursors: ById<(ConversationId, UserId), Cursor>,
     pub(crate) ceilings: Ceilings,
 }
 
@@ -35,7 +33,7 @@ impl Hot {
     pub(crate) fn mutations_of(&self, table: Table) -> impl Iterator<Item = Mutation> {
         fn of<'a, K, R: Record, const N: usize>(
             table: Table,
-            kept: Option<&'a HashMap<K, R>>,
+            kept: Option<&'a ById<K, R>>,
             key: fn(&K) -> [u8; N],
         ) -> impl Iterator<Item = Mutation> + 'a {
             kept.into_iter().flatten().map(move |(id, record)| Mutation::Put {
@@ -74,7 +72,7 @@ impl Hot {
 /// without looking for it. Ids of clients that let them ascend, as the SDK does, are all above.
 #[derive(Debug, Default)]
 pub(crate) struct Ceilings {
-    by_sender: HashMap<[u8; key::PAIR_BYTES], [u8; 16]>,
+    by_sender: ById<[u8; key::PAIR_BYTES], [u8; 16]>,
 }
 
 impl Ceilings {

@@ -3,6 +3,7 @@
 //! Keys of the store are made of these and of nothing else, because keys leak into an engine's manifests and
 //! logs. How people's names become a [`UserId`] is the broker's business.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -69,6 +70,10 @@ opaque_id!(
     /// A client's idempotency key for a message.
     ClientMessageId
 );
+
+/// A map by ids, for the committer's path. Ids are random or keyed hashes, which nobody chooses: a quick hash with a
+/// seed of its own will do.
+pub type ById<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
 /// Number of partitions: the unit of order, and later of replication. Part of the format; never changes.
 pub const PARTITIONS: u16 = 64;

@@ -5,7 +5,6 @@
 //! generations: when the young one is full it becomes the old one, and what is not used again goes with that.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::hash::Hash;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -14,7 +13,7 @@ use bytes::Bytes;
 
 use crate::engine::{Direction, Engine, EngineError, KeyRange, Table, Visit};
 use crate::hot::{self, Hot};
-use crate::id::{ConversationId, Timestamp, UserId};
+use crate::id::{ById, ConversationId, Timestamp, UserId};
 use crate::key;
 use crate::machine::State;
 use crate::model::{Conversation, Cursor, Member};
@@ -42,8 +41,8 @@ enum Ceiling {
 }
 
 struct Generations<K, V> {
-    young: HashMap<K, V>,
-    old: HashMap<K, V>,
+    young: ById<K, V>,
+    old: ById<K, V>,
     young_max: usize,
 }
 
@@ -145,7 +144,7 @@ impl State for Recent {
 
 impl<K: Eq + Hash + Copy, V: Clone> Generations<K, V> {
     fn new(records_max: usize) -> Self {
-        Self { young: HashMap::new(), old: HashMap::new(), young_max: records_max / 2 }
+        Self { young: ById::default(), old: ById::default(), young_max: records_max / 2 }
     }
 
     fn find(&mut self, key: &K) -> Option<&mut V> {
