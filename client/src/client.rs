@@ -179,7 +179,8 @@ impl Client {
         }
     }
 
-    /// Waits until every receipt handed in so far is durable.
+    /// Waits until every receipt handed in so far is durable. They are not hurried: allow for
+    /// [`Options::receipt_delay`](crate::Options::receipt_delay) and half as much again.
     pub async fn flush(&self) -> Result<(), RequestError> {
         let shared = self.shared();
         let stamp = shared.receipts(|receipts| receipts.stamp());

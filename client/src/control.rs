@@ -22,6 +22,9 @@ use crate::wire::{self, Malformed};
 /// Pause of the receipts after a refusal that passes.
 const RECEIPTS_PAUSE: Duration = Duration::from_millis(250);
 
+/// Whatever the options say, receipts wait about this long at most.
+const RECEIPTS_WAIT_MAX: Duration = Duration::from_secs(3600);
+
 /// Soonest and latest that the token source is asked again, and how long before the token's end at the latest.
 const RENEW_MIN: Duration = Duration::from_secs(1);
 const RENEW_BEFORE: Duration = Duration::from_secs(60);
@@ -235,7 +238,7 @@ impl<'a> Control<'a> {
 
 /// Between half of a delay and one and a half: a message to hundreds must not be answered by all of them at once.
 fn spread(delay: Duration) -> Duration {
-    delay.mul_f64(rand::random_range(0.5..1.5))
+    delay.min(RECEIPTS_WAIT_MAX).mul_f64(rand::random_range(0.5..1.5))
 }
 
 /// When to ask for the next token: a minute, or a fifth of what is left, before the end.
@@ -243,4 +246,20 @@ fn renew_at(welcome: &Welcome) -> Instant {
     let left = welcome.token_expires_at_ms.saturating_sub(welcome.server_time_ms);
     let left = Duration::from_millis(left).min(RENEW_MAX);
     Instant::now() + (left - RENEW_BEFORE.min(left / 5)).max(RENEW_MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_are_spread_about_the_delay() {
+        let delay = Duration::from_millis(40);
+        let waits: Vec<Duration> = (0..200).map(|_| spread(delay)).collect();
+        assert!(waits.iter().all(|wait| (delay / 2..delay * 3 / 2).contains(wait)), "{waits:?}");
+        assert!(waits.iter().any(|wait| *wait < delay * 3 / 4), "{waits:?}");
+        assert!(waits.iter().any(|wait| *wait > delay * 5 / 4), "{waits:?}");
+        assert_eq!(spread(Duration::ZERO), Duration::ZERO);
+        assert!(spread(Duration::MAX) < RECEIPTS_WAIT_MAX * 2);
+    }
 }

@@ -34,7 +34,7 @@ pub enum Trust {
 /// Who tells the broker that a delivery arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acknowledging {
-    /// The SDK, once the application took the entry from the inbox; coalesced over a few milliseconds.
+    /// The SDK, once the application took the entry from the inbox; coalesced over [`Options::receipt_delay`].
     Automatic,
     /// The application, with [`Client::delivered`](crate::Client::delivered).
     Manual,

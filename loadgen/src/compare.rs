@@ -18,6 +18,10 @@ pub const THRESHOLD: f64 = 0.10;
 const TAIL_FACTOR: f64 = 2.5;
 /// Of all pairs of repetitions, how many must be worse in the second run: eight of nine.
 const WORSE_PAIRS_MIN: f64 = 0.85;
+/// With which powers of the machine's speed a latency may go, at least and at most.
+pub const POWERS: [f64; 2] = [0.5, 1.5];
+/// Two runs of which one had a machine that was faster by more than this say nothing.
+const SPEEDS_RATIO_MAX: f64 = 1.5;
 /// A change of a latency that is less than this is none, whatever share of it that is.
 const LATENCY_US_MIN: f64 = 100.0;
 
@@ -43,6 +47,16 @@ pub enum CompareError {
         /// The second's.
         b: String,
     },
+    /// The machine changed too much.
+    #[error(
+        "the machine's speed differs too much: the generator took {a_us:.1} µs of processor time for each message, and {b_us:.1}: run them again, in turns"
+    )]
+    Speed {
+        /// In the first run.
+        a_us: f64,
+        /// In the second.
+        b_us: f64,
+    },
     /// One cannot be used.
     #[error("the {which} run says nothing: {why}")]
     Unusable {
@@ -58,19 +72,20 @@ pub enum CompareError {
 pub struct Comparison {
     /// Figures that all runs have.
     pub rows: Vec<Row>,
-    /// How fast the machine was in each pair; `None`: not known, and not corrected for.
-    pub speeds: Vec<Option<Speed>>,
+    /// How fast the machine was in each pair; none: not known of all, and not corrected for.
+    pub speeds: Vec<Speed>,
     /// In what the two places differ: a change may come from there.
     pub differences: Vec<String>,
 }
 
-/// How fast the machine was in two runs of the same load by the same generator, whose own work for each message is then
-/// the same: what it spent on that tells how fast the machine was.
+/// How fast the machine was in two runs of the same load by the same generator, from what that spent on each message.
 ///
-/// The broker's processor time and latencies are stated at the speed of the first run. Processor time goes with the
-/// speed (on a host on which both changed by a third, their ratio stayed within 4 %); latencies change more than that
-/// once work queues, and less where they wait for a disk, so half of what was corrected is allowed on top. Rates stay
-/// as they are. A closed loop gives the generator as much work as the broker can do: no correction.
+/// The broker's processor time is stated at the speed of the first run (on a host on which both changed by a third,
+/// their ratio stayed within 4 %). Latencies go with the speed more or less: more, once work queues; less, where they
+/// wait for a disk. So one got worse only if it did by either of [`POWERS`] of the speed. Rates stay as they are. A
+/// closed loop gives the generator as much work as the broker can do: nothing is known of it.
+///
+/// A broker that makes its clients work more looks like a slower machine: [`Comparison::speeds`] is to be read.
 #[derive(Clone, Copy, Debug)]
 pub struct Speed {
     /// In the first run, the generator's processor time for each message acknowledged or delivered, microseconds.
@@ -80,22 +95,31 @@ pub struct Speed {
 }
 
 impl Speed {
-    fn of(a: &RunResult, b: &RunResult) -> Option<Self> {
-        let program = |run: &RunResult| run.environment.generator_sha256.clone();
-        let is_same = program(a) == program(b) && !program(a).is_empty();
-        let of = |run: &RunResult| values(run, generator_us).filter(|_| is_same).map(|all| median(&all));
-        Some(Self { a_us: of(a)?, b_us: of(b)? })
+    fn of(a: &RunResult, b: &RunResult) -> Result<Option<Self>, CompareError> {
+        let of = |run: &RunResult| values(run, generator_us).map(|all| median(&all));
+        let (true, Some(a_us), Some(b_us)) = (is_same_place(&a.environment, &b.environment), of(a), of(b))
+        else {
+            return Ok(None);
+        };
+        if (b_us / a_us).max(a_us / b_us) > SPEEDS_RATIO_MAX {
+            return Err(CompareError::Speed { a_us, b_us });
+        }
+        Ok(Some(Self { a_us, b_us }))
     }
 
-    /// What a figure of a repetition would have been at the speed of the first run.
-    fn corrected(&self, figure: f64, repeat: &Repeat) -> Option<f64> {
-        Some(figure * self.a_us / generator_us(repeat)?)
+    /// What a figure of a repetition would have been at the speed of the first run, if it goes with this power of it.
+    fn corrected(&self, figure: f64, repeat: &Repeat, power: f64) -> Option<f64> {
+        Some(figure * (self.a_us / generator_us(repeat)?).powf(power))
     }
+}
 
-    /// By which share a latency may be wrong after that.
-    fn doubt(&self) -> f64 {
-        (self.b_us / self.a_us - 1.0).abs() / 2.0
-    }
+/// Whether the same generator ran on the same machine.
+fn is_same_place(a: &Environment, b: &Environment) -> bool {
+    let place = |it: &Environment| {
+        let cores = (it.cores, it.generator_cores.clone(), it.broker_cores.clone());
+        (it.generator_sha256.clone(), it.cpu_model.clone(), it.kernel.clone(), cores)
+    };
+    !a.generator_sha256.is_empty() && place(a) == place(b)
 }
 
 /// What became of one figure.
@@ -137,6 +161,17 @@ enum FigureKind {
     Tail,
 }
 
+impl FigureKind {
+    /// With which powers of the machine's speed it may go.
+    fn powers(self) -> &'static [f64] {
+        match self {
+            Self::Rate => &[0.0],
+            Self::Cost => &[1.0],
+            Self::Median | Self::Tail => &POWERS,
+        }
+    }
+}
+
 const FIGURES: [Figure; 13] = [
     Figure { name: "acked/s", of: |it| Some(it.rates.acked_per_s), kind: FigureKind::Rate },
     Figure { name: "delivered/s", of: |it| Some(it.rates.delivered_per_s), kind: FigureKind::Rate },
@@ -175,7 +210,8 @@ pub fn compare(pairs: &[(&RunResult, &RunResult)], threshold: f64) -> Result<Com
         }
         differences.extend(differing(&a.environment, &b.environment));
     }
-    let speeds: Vec<Option<Speed>> = pairs.iter().map(|(a, b)| Speed::of(a, b)).collect();
+    let speeds = pairs.iter().map(|(a, b)| Speed::of(a, b)).collect::<Result<Option<Vec<_>>, _>>()?;
+    let speeds = speeds.unwrap_or_default();
     let rows = FIGURES.iter().filter_map(|figure| row(figure, pairs, &speeds, threshold)).collect();
     Ok(Comparison { rows, speeds, differences: differences.into_iter().collect() })
 }
@@ -200,13 +236,14 @@ fn load(run: &RunResult) -> String {
 }
 
 /// The pair in the middle stands for all, and more than half of them must be worse.
-fn row(
-    figure: &Figure,
-    pairs: &[(&RunResult, &RunResult)],
-    speeds: &[Option<Speed>],
-    threshold: f64,
-) -> Option<Row> {
-    let of_each = pairs.iter().zip(speeds).map(|((a, b), speed)| of_pair(figure, a, b, *speed, threshold));
+fn row(figure: &Figure, pairs: &[(&RunResult, &RunResult)], speeds: &[Speed], threshold: f64) -> Option<Row> {
+    let of_each = pairs.iter().enumerate().map(|(number, pair)| {
+        let speed = speeds.get(number);
+        let by_powers =
+            figure.kind.powers().iter().map(|power| of_pair(figure, *pair, speed, *power, threshold));
+        let by_powers = by_powers.collect::<Option<Vec<Row>>>()?;
+        by_powers.into_iter().min_by(|one, other| one.worse_by.total_cmp(&other.worse_by))
+    });
     let mut rows = of_each.collect::<Option<Vec<Row>>>()?;
     rows.sort_by(|one, other| one.worse_by.total_cmp(&other.worse_by));
     let worse = rows.iter().filter(|row| row.is_regression).count();
@@ -215,17 +252,17 @@ fn row(
     Some(Row { is_regression, ..rows.swap_remove(middle) })
 }
 
+/// At the speed of the first run, if it is known, where the figure goes with this power of it.
 fn of_pair(
     figure: &Figure,
-    a: &RunResult,
-    b: &RunResult,
-    speed: Option<Speed>,
+    (a, b): (&RunResult, &RunResult),
+    speed: Option<&Speed>,
+    power: f64,
     threshold: f64,
 ) -> Option<Row> {
-    let speed = speed.filter(|_| figure.kind != FigureKind::Rate);
     let of = |repeat: &Repeat| {
         let value = (figure.of)(repeat)?;
-        speed.map_or(Some(value), |speed| speed.corrected(value, repeat))
+        speed.map_or(Some(value), |speed| speed.corrected(value, repeat, power))
     };
     let (all_a, all_b) = (values(a, of)?, values(b, of)?);
     let (a, b) = (median(&all_a), median(&all_b));
@@ -234,13 +271,11 @@ fn of_pair(
     }
     let is_better_high = figure.kind == FigureKind::Rate;
     let worse_by = if is_better_high { (a - b) / a } else { (b - a) / a };
-    let is_latency = matches!(figure.kind, FigureKind::Median | FigureKind::Tail);
-    let factor = if figure.kind == FigureKind::Tail { TAIL_FACTOR } else { 1.0 };
-    let doubt = speed.filter(|_| is_latency).map_or(0.0, |speed| speed.doubt());
-    let allowed = threshold * factor + doubt;
+    let allowed = if figure.kind == FigureKind::Tail { threshold * TAIL_FACTOR } else { threshold };
     let pairs =
         all_a.iter().flat_map(|a| all_b.iter().map(move |b| if is_better_high { b < a } else { b > a }));
     let worse_pairs = pairs.clone().filter(|is_worse| *is_worse).count() as f64 / pairs.count() as f64;
+    let is_latency = matches!(figure.kind, FigureKind::Median | FigureKind::Tail);
     let is_noticeable = !is_latency || b - a >= LATENCY_US_MIN;
     let is_regression = worse_by > allowed && worse_pairs >= WORSE_PAIRS_MIN && is_noticeable;
     Some(Row { figure: figure.name, a, b, worse_by, allowed, is_regression })

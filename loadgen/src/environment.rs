@@ -156,3 +156,15 @@ fn revision() -> (String, bool) {
         git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|changes| !changes.is_empty());
     (revision, is_dirty)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_is_told_from_others() {
+        let program = fs::read(std::env::current_exe().unwrap()).unwrap();
+        let expected = hex::encode(digest::digest(&digest::SHA256, &program));
+        assert_eq!(program_sha256().unwrap(), expected);
+    }
+}

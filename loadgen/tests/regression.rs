@@ -4,7 +4,7 @@ mod synthetic;
 
 use synthetic::{Shape, run};
 use wardline_loadgen::compare::{CompareError, Comparison, THRESHOLD, compare};
-use wardline_loadgen::result::{Latency, RunResult};
+use wardline_loadgen::result::{Latency, RunResult, Trial};
 
 /// A run whose repetitions differ by a few percent, with every latency stretched by `factor`.
 fn stretched(factor: f64) -> RunResult {
@@ -46,51 +46,88 @@ fn a_delay_of_a_fifth_is_a_regression() {
     assert!(regressions(&comparison).contains(&"delivery p50, µs"), "{:?}", comparison.rows);
 }
 
-/// As on a machine that takes so many times as long for everything; latencies change more than that.
-fn on_a_machine(mut run: RunResult, slower: f64) -> RunResult {
+/// As on a machine that takes so many times as long for everything; latencies go with this power of it.
+fn on_a_machine(mut run: RunResult, slower: f64, power: f64) -> RunResult {
     for repeat in &mut run.repeats {
         repeat.generator.cpu_s *= slower;
         if let Some(broker) = &mut repeat.broker {
             broker.cpu_s *= slower;
         }
-        repeat.latencies.values_mut().for_each(|latency| stretch(latency, slower.powf(1.3)));
+        repeat.latencies.values_mut().for_each(|latency| stretch(latency, slower.powf(power)));
     }
     run
 }
 
 #[test]
 fn the_machines_speed_is_taken_out() {
-    let quick = || stretched(1.0);
-    for slower in [0.7, 0.8, 1.2, 1.4] {
-        let same = compared(&quick(), &on_a_machine(quick(), slower));
-        assert!(!same.has_regression(), "{slower}: {:?}", same.rows);
-        let worse = compared(&quick(), &on_a_machine(stretched(1.5), slower));
-        assert!(regressions(&worse).contains(&"delivery p50, µs"), "{slower}: {:?}", worse.rows);
-        let mut costly = on_a_machine(quick(), slower);
+    let first = stretched(1.0);
+    for (slower, power) in
+        [(0.7, 1.3), (0.8, 0.5), (0.9, 0.0), (1.2, 1.5), (1.3, 0.0), (1.4, 1.3), (1.4, 0.5)]
+    {
+        let same = compared(&first, &on_a_machine(stretched(1.0), slower, power));
+        assert!(!same.has_regression(), "{slower} {power}: {:?}", same.rows);
+        let mut costly = on_a_machine(stretched(1.0), slower, power);
         costly.repeats.iter_mut().for_each(|repeat| repeat.broker.as_mut().unwrap().cpu_s *= 1.2);
-        assert_eq!(regressions(&compared(&quick(), &costly)), ["broker CPU per delivery, µs"], "{slower}");
+        assert_eq!(
+            regressions(&compared(&first, &costly)),
+            ["broker CPU per delivery, µs"],
+            "{slower} {power}"
+        );
+    }
+    for (slower, power) in [(0.7, 1.3), (0.8, 1.0), (1.2, 1.0), (1.4, 1.3)] {
+        let worse = compared(&first, &on_a_machine(stretched(1.5), slower, power));
+        assert!(regressions(&worse).contains(&"delivery p50, µs"), "{slower} {power}: {:?}", worse.rows);
     }
 }
 
 #[test]
-fn the_machines_speed_is_known_of_one_generator_under_one_load_only() {
-    let slow = || on_a_machine(stretched(1.0), 1.4);
-    let is_known = |a: &RunResult, b: &RunResult| {
-        let comparison = compared(a, b);
-        assert_eq!(comparison.has_regression(), comparison.speeds[0].is_none(), "{:?}", comparison.rows);
-        comparison.speeds[0].is_some()
-    };
-    assert!(is_known(&stretched(1.0), &slow()));
-    for program in ["another", ""] {
-        let mut other = slow();
-        other.environment.generator_sha256 = program.into();
-        assert!(!is_known(&stretched(1.0), &other));
+fn rates_stay_as_they_are() {
+    let mut b = on_a_machine(stretched(1.0), 1.4, 1.0);
+    b.repeats.iter_mut().for_each(|repeat| repeat.rates.delivered_per_s *= 0.8);
+    assert_eq!(regressions(&compared(&stretched(1.0), &b)), ["delivered/s"]);
+}
+
+#[test]
+fn a_machine_that_changed_too_much_says_nothing() {
+    for slower in [0.6, 1.6] {
+        let b = on_a_machine(stretched(1.0), slower, 1.0);
+        let refused = compare(&[(&stretched(1.0), &b)], THRESHOLD).unwrap_err();
+        assert!(matches!(refused, CompareError::Speed { .. }), "{refused}");
     }
-    let closed = |mut run: RunResult| {
-        run.repeats.iter_mut().for_each(|repeat| repeat.offered_per_s = None);
-        run
-    };
-    assert!(!is_known(&closed(stretched(1.0)), &closed(slow())));
+}
+
+/// A change to a run.
+type Change = fn(&mut RunResult);
+
+#[test]
+fn the_machines_speed_is_known_of_one_generator_in_one_place_under_a_given_load() {
+    let closed: Change = |run| run.repeats.iter_mut().for_each(|repeat| repeat.offered_per_s = None);
+    let searched: Change =
+        |run| run.repeats.iter_mut().for_each(|repeat| repeat.search = vec![Trial::default()]);
+    let unknown: Change = |run| run.environment.generator_sha256.clear();
+    let changes: [(Change, Change); 6] = [
+        (closed, closed),
+        (searched, searched),
+        (unknown, unknown),
+        (|_| {}, |run| run.environment.generator_sha256 = "another".into()),
+        (|_| {}, |run| run.environment.kernel = "another".into()),
+        (|_| {}, |run| run.environment.generator_cores = vec![0]),
+    ];
+    for (number, (change_a, change_b)) in changes.into_iter().enumerate() {
+        let (mut a, mut b) = (stretched(1.0), on_a_machine(stretched(1.0), 1.4, 1.0));
+        let known = compared(&a, &b);
+        assert!(!known.has_regression() && known.speeds.len() == 1);
+        change_a(&mut a);
+        change_b(&mut b);
+        let unknown = compared(&a, &b);
+        assert!(unknown.has_regression() && unknown.speeds.is_empty(), "{number}: {:?}", unknown.rows);
+        // Of several pairs all, or none is corrected.
+        let quick = stretched(1.0);
+        let pairs = [(&a, &b), (&quick, &quick), (&a, &b)];
+        if let Ok(of_pairs) = compare(&pairs, THRESHOLD) {
+            assert!(of_pairs.has_regression() && of_pairs.speeds.is_empty(), "{number}: {:?}", of_pairs.rows);
+        }
+    }
 }
 
 #[test]
@@ -174,8 +211,12 @@ fn another_machine_is_told() {
 fn a_result_survives_its_file() {
     let folder = tempfile::tempdir().unwrap();
     let result = stretched(1.0);
-    std::fs::write(folder.path().join("result.json"), serde_json::to_vec(&result).unwrap()).unwrap();
-    let read = wardline_loadgen::report::read(folder.path()).unwrap().result;
+    let write = |json: &serde_json::Value| {
+        std::fs::write(folder.path().join("result.json"), json.to_string()).unwrap();
+        wardline_loadgen::report::read(folder.path()).unwrap().result
+    };
+    let mut json = serde_json::to_value(&result).unwrap();
+    let read = write(&json);
     assert_eq!((read.schema, &read.workload_toml), (result.schema, &result.workload_toml));
     for (read, repeat) in read.repeats.iter().zip(&result.repeats) {
         assert_eq!(read.integrity, repeat.integrity);
@@ -183,4 +224,7 @@ fn a_result_survives_its_file() {
         assert_eq!(read.series.len(), repeat.series.len());
     }
     assert!(!compared(&result, &read).has_regression());
+    // One of before the program was named.
+    json["environment"].as_object_mut().unwrap().remove("generator_sha256").unwrap();
+    assert_eq!(write(&json).environment.generator_sha256, "");
 }

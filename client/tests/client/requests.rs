@@ -134,7 +134,7 @@ async fn receipts_are_coalesced_and_sent_again_after_a_lost_connection() {
 
 #[tokio::test]
 async fn a_crowds_receipts_do_not_come_together() {
-    const DELAY: Duration = Duration::from_millis(400);
+    const DELAY: Duration = Duration::from_millis(800);
     let broker = Broker::start();
     let mut crowd = Vec::new();
     for _ in 0..12 {
@@ -154,7 +154,7 @@ async fn a_crowds_receipts_do_not_come_together() {
     let waits = futures_util::future::join_all(waits).await;
     let (soonest, latest) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
     assert!(*soonest >= DELAY / 2, "{waits:?}");
-    assert!(*latest - *soonest >= DELAY / 4, "{waits:?}");
+    assert!(*latest - *soonest >= DELAY / 8, "{waits:?}");
 }
 
 #[tokio::test]

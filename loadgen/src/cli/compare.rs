@@ -2,13 +2,13 @@
 //!
 //! Exit code 1 on a regression, 2 if they cannot be compared. What is a regression is [`crate::compare`]'s to say.
 
-use std::io::Write as _;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::ensure;
 
-use crate::compare::{THRESHOLD, compare};
+use crate::compare::{Speed, THRESHOLD, compare};
 use crate::report::read;
 
 /// What can be compared.
@@ -18,7 +18,8 @@ pub struct Arguments {
     /// several such pairs, of two builds that took turns, each as often ahead as behind.
     #[arg(required = true, num_args = 2.., value_names = ["A", "B"])]
     runs: Vec<PathBuf>,
-    /// By which share a figure may get worse; 99th percentiles by two and a half times that.
+    /// By which share a figure may get worse, beyond what the machine's speed explains; 99th percentiles by two and a
+    /// half times that.
     #[arg(long, value_name = "SHARE", default_value_t = THRESHOLD)]
     threshold: f64,
 }
@@ -52,13 +53,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if pairs.len() > 1 {
         writeln!(out, "of {} pairs, that in the middle; more than half must be worse", pairs.len())?;
     }
-    for speed in comparison.speeds.iter().flatten() {
-        writeln!(
-            out,
-            "at the speed of the first run: the generator took {:.2} µs of processor time for each message in it, {:.2} in the second",
-            speed.a_us, speed.b_us
-        )?;
-    }
+    tell_speeds(&mut out, &comparison.speeds)?;
     for difference in &comparison.differences {
         writeln!(out, "differs: {difference}")?;
     }
@@ -68,4 +63,19 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     writeln!(out, "no regression")?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn tell_speeds(out: &mut impl Write, speeds: &[Speed]) -> std::io::Result<()> {
+    if speeds.is_empty() {
+        return writeln!(
+            out,
+            "as measured: how fast the machine was is known only where one generator offered one load at a rate of its own"
+        );
+    }
+    let spent: Vec<String> = speeds.iter().map(|it| format!("{:.2} and {:.2}", it.a_us, it.b_us)).collect();
+    writeln!(
+        out,
+        "latencies and processor time at the machine's speed in the first run: the generator took {} µs for each message (a broker that makes its clients work more looks like a slower machine)",
+        spent.join(", ")
+    )
 }

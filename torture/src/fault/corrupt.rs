@@ -28,6 +28,9 @@ const LIFE_MAX: Duration = Duration::from_millis(300);
 /// How long a broker whose store failed may take to stop, after it told its clients.
 const STOPPING_MAX: Duration = Duration::from_secs(10);
 
+/// How long what a broker said before it stopped may take to be heard.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// What was done to a file.
 #[derive(Clone, Debug)]
 enum Damage {
@@ -141,11 +144,12 @@ async fn cycle(
         let auditors = audit::auditors(&dial, journal).await?;
         anyhow::Ok(audit::audit(&auditors, rooms).await)
     };
+    tokio::pin!(read);
     let read = tokio::select! {
         biased;
-        read = timeout(PATIENCE, read) => read,
-        // One that has stopped answers nobody any more.
-        _ = broker.ended(PATIENCE + STOPPING_MAX) => Ok(Ok(Err(Unreadable::Silent("the broker stopped".into())))),
+        read = timeout(PATIENCE, &mut read) => read,
+        // One that has stopped answers nobody any more; what it said before may still be on its way.
+        _ = broker.ended(PATIENCE + STOPPING_MAX) => timeout(LAST_WORDS, read).await,
     };
     match read {
         Ok(Ok(Ok(()))) => figures.right_answers += 1,
