@@ -81,8 +81,8 @@ pub struct Comparison {
 /// How fast the machine was in two runs of the same load by the same generator, from what that spent on each message.
 ///
 /// The broker's processor time is stated at the speed of the first run (on a host on which both changed by a third,
-/// their ratio stayed within 4 %). Latencies go with the speed more or less: more, once work queues; less, where they
-/// wait for a disk. So one got worse only if it did by either of [`POWERS`] of the speed. Rates stay as they are. A
+/// their ratio stayed within 5 %). Latencies go with the speed more or less: more, once work queues; less, where they
+/// wait for a disk. So one got worse only if it did by both of [`POWERS`] of the speed. Rates stay as they are. A
 /// closed loop gives the generator as much work as the broker can do: nothing is known of it.
 ///
 /// A broker that makes its clients work more looks like a slower machine: [`Comparison::speeds`] is to be read.
