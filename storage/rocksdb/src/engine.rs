@@ -72,7 +72,9 @@ impl RocksEngine {
         };
         let database = options::database(&options);
         let statistics = database.clone();
-        let (db, synced) = open::open(path, database, || Table::ALL.map(tuned).into())?;
+        let unused = || ColumnFamilyDescriptor::new(options::UNUSED_TABLE, options::unused(&options));
+        let tables = || Table::ALL.into_iter().map(tuned).chain([unused()]).collect();
+        let (db, synced) = open::open(path, database, tables)?;
         let engine = Self {
             db,
             path: path.to_owned(),
@@ -208,6 +210,7 @@ impl Engine for RocksEngine {
         if self.writer.lock().failed {
             return Err(EngineError::Io { doing: DOING, detail: "an earlier commit failed".to_owned() });
         }
+        self.ensure_room_to_flush(DOING)?;
         // Flushes all tables first, so that nearly everything lies in table files, which never change and are shared by
         // hard links; the log written meanwhile is copied.
         Checkpoint::new(&self.db)
@@ -237,6 +240,11 @@ pub(crate) fn failure(doing: &'static str, error: rocksdb::Error) -> EngineError
         ErrorKind::Corruption => EngineError::Corrupt { doing, detail: error.into_string() },
         _ => EngineError::Io { doing, detail: error.into_string() },
     }
+}
+
+/// Something that could not be finished, and may be tried again.
+pub(crate) fn unfinished(doing: &'static str, detail: &str) -> EngineError {
+    EngineError::Io { doing, detail: detail.to_owned() }
 }
 
 /// About what a mutation takes in a batch: its bytes, its expiry, and RocksDB's tags and lengths.

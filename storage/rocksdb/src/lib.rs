@@ -13,6 +13,7 @@ mod garbage;
 mod open;
 mod options;
 mod reclaim;
+mod room;
 mod synced;
 mod torn;
 mod unreadable;

@@ -13,6 +13,9 @@ use wardline_storage::engine::{Durability, Table};
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
+/// Most bytes that one compaction reads, and so writes beside what it replaces.
+pub(crate) const COMPACTION_BYTES_MAX: u64 = 256 * MIB as u64;
+
 /// RocksDB insists on having this column family; nothing is stored in it.
 pub(crate) const UNUSED_TABLE: &str = "default";
 
@@ -105,7 +108,7 @@ pub(crate) fn table(table: Table, chosen: &Options, cache: &Cache) -> rocksdb::O
     options.set_bottommost_compression_type(DBCompressionType::None);
 
     // The busy tables may use half of all write buffers; the total is bounded for the database.
-    options.set_write_buffer_size((chosen.write_buffers_bytes / 4).clamp(64 * KIB, 64 * MIB));
+    options.set_write_buffer_size(table_buffer_bytes(chosen));
     options.set_max_write_buffer_number(3);
 
     if table == Table::Dedupe {
@@ -124,13 +127,31 @@ pub(crate) fn table(table: Table, chosen: &Options, cache: &Cache) -> rocksdb::O
     options.set_level_zero_file_num_compaction_trigger(8);
     // What one compaction of a reclaim writes beside what it replaces must fit into what is kept free of the disk; the
     // default, 25 files, is more.
-    options.set_max_compaction_bytes(256 * MIB as u64);
+    options.set_max_compaction_bytes(COMPACTION_BYTES_MAX);
     // With a filter RocksDB would rewrite everything every 30 days by the wall clock; `reclaim` decides instead.
     options.set_periodic_compaction_seconds(0);
     options.set_ttl(0);
 
     options.set_block_based_table_factory(&blocks(table, cache));
     options
+}
+
+/// Options of the column family that nothing is stored in: the first log file takes the largest write buffer of all.
+pub(crate) fn unused(chosen: &Options) -> rocksdb::Options {
+    let mut options = rocksdb::Options::default();
+    options.set_write_buffer_size(table_buffer_bytes(chosen));
+    options
+}
+
+fn table_buffer_bytes(chosen: &Options) -> usize {
+    (chosen.write_buffers_bytes / 4).clamp(64 * KIB, 64 * MIB)
+}
+
+/// Disk that a new log file takes at its first write: a write buffer and a tenth, at once (`GetWalPreallocateBlockSize` in
+/// `db/db_impl/db_impl_write.cc`). If there is less, it takes that.
+pub(crate) fn log_block_bytes(chosen: &Options) -> u64 {
+    let buffer = table_buffer_bytes(chosen);
+    (buffer + buffer / 10) as u64
 }
 
 fn blocks(table: Table, cache: &Cache) -> BlockBasedOptions {

@@ -10,11 +10,11 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rocksdb::{ColumnFamily, properties};
+use rocksdb::{ColumnFamily, LiveFile, properties};
 use wardline_storage::engine::{EngineError, Reclaimed, Table};
 use wardline_storage::id::Timestamp;
 
-use crate::engine::{RocksEngine, failure};
+use crate::engine::{RocksEngine, failure, unfinished};
 use crate::garbage::{Found, Garbage};
 use crate::options;
 
@@ -55,6 +55,7 @@ impl RocksEngine {
         let _one = self.reclaiming.lock();
         self.garbage.hear(now);
         self.expiry.advance(now);
+        self.ensure_room_to_flush(DOING)?;
         let errors_before = self.database_property(properties::BACKGROUND_ERRORS);
         // Between two commits: what a commit noted is in the tables that are flushed below, or belongs to the next
         // reclaim.
@@ -67,33 +68,45 @@ impl RocksEngine {
         let mut obsolete = self.files("log").map_err(unreadable)?;
         let families: Vec<&ColumnFamily> = Table::ALL.into_iter().map(|table| self.family(table)).collect();
         self.db.flush_cfs_opt(&families, &options::flush()).map_err(|error| failure(DOING, error))?;
-        for pass in &passes {
-            obsolete.extend(self.rewrite(pass.table)?);
+        let (mut done, mut no_room) = (Vec::new(), None);
+        for pass in passes {
+            let files = self.table_files(pass.table)?;
+            match self.ensure_room_to_rewrite(DOING, pass.table, &files) {
+                Ok(()) => {
+                    obsolete.extend(self.rewrite(pass.table, &files)?);
+                    done.push(pass);
+                }
+                // Another table may be smaller.
+                Err(error) => no_room = Some(error),
+            }
         }
         self.await_deletion(&obsolete)?;
         self.writer.lock().synced.note_manifest();
         if self.database_property(properties::BACKGROUND_ERRORS) > errors_before {
-            return Err(unfinished("RocksDB counted an error in the background; its file LOG says which"));
+            return Err(unfinished(
+                DOING,
+                "RocksDB counted an error in the background; its file LOG says which",
+            ));
         }
-        passes.into_iter().for_each(Pass::finish);
-        Ok(self.expiry.take_dropped())
+        done.into_iter().for_each(Pass::finish);
+        no_room.map_or_else(|| Ok(self.expiry.take_dropped()), Err)
     }
 
-    /// Rewrites every table file of a table; returns their names.
-    fn rewrite(&self, table: Table) -> Result<BTreeSet<String>, EngineError> {
-        let before = self.table_files(table)?;
+    /// Rewrites these table files, all that a table has; returns their names.
+    fn rewrite(&self, table: Table, files: &[LiveFile]) -> Result<BTreeSet<String>, EngineError> {
+        let before = names(files);
         self.db.compact_range_cf_opt(self.family(table), None::<&[u8]>, None::<&[u8]>, &options::reclaim());
-        if self.table_files(table)?.is_disjoint(&before) {
+        if names(&self.table_files(table)?).is_disjoint(&before) {
             Ok(before)
         } else {
-            Err(unfinished("RocksDB left a table file as it was; its file LOG says why"))
+            Err(unfinished(DOING, "RocksDB left a table file as it was; its file LOG says why"))
         }
     }
 
-    fn table_files(&self, table: Table) -> Result<BTreeSet<String>, EngineError> {
-        let files = self.db.live_files().map_err(|error| failure(DOING, error))?;
-        let own = files.into_iter().filter(|file| file.column_family_name == table.name());
-        Ok(own.map(|file| file.name.trim_start_matches('/').to_owned()).collect())
+    fn table_files(&self, table: Table) -> Result<Vec<LiveFile>, EngineError> {
+        let mut files = self.db.live_files().map_err(|error| failure(DOING, error))?;
+        files.retain(|file| file.column_family_name == table.name());
+        Ok(files)
     }
 
     fn await_deletion(&self, obsolete: &BTreeSet<String>) -> Result<(), EngineError> {
@@ -104,10 +117,11 @@ impl RocksEngine {
             // A commit that is under way has not failed, and is not to be held up.
             if self.writer.try_lock().is_some_and(|writer| writer.failed) {
                 // Waiting would only hold up the end.
-                return Err(unfinished("a commit failed meanwhile"));
+                return Err(unfinished(DOING, "a commit failed meanwhile"));
             }
             if Instant::now() > deadline {
                 return Err(unfinished(
+                    DOING,
                     "RocksDB did not delete its old files in time; a long scan may hold them",
                 ));
             }
@@ -143,10 +157,10 @@ impl RocksEngine {
     }
 }
 
-fn unfinished(detail: &str) -> EngineError {
-    EngineError::Io { doing: DOING, detail: detail.to_owned() }
+fn names(files: &[LiveFile]) -> BTreeSet<String> {
+    files.iter().map(|file| file.name.trim_start_matches('/').to_owned()).collect()
 }
 
 fn unreadable(error: io::Error) -> EngineError {
-    EngineError::Io { doing: DOING, detail: error.to_string() }
+    unfinished(DOING, &error.to_string())
 }

@@ -2,7 +2,8 @@
 //!
 //! Slowly: the broker must refuse writes while there is still its reserve, go on answering reads, and take writes again
 //! when there is room. At once: it may also find that out by a failed write, and then it must stop and say so with its
-//! exit code. Neither may cost anything that was acknowledged.
+//! exit code, but in most cases it must come through, which it does not if reclaims run into the full disk. Neither may
+//! cost anything that was acknowledged.
 
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -16,14 +17,22 @@ use tokio::time::{Instant, sleep};
 use super::eio::STORAGE_FAILED;
 use crate::trial::{Context, Fault, Outcome, Place, Trial};
 
-const VOLUME_BYTES: u64 = 224 << 20;
-const RESERVE_BYTES: u64 = 48 << 20;
-/// Left free when the disk fills up slowly.
-const LEFT_BYTES: u64 = 32 << 20;
+const VOLUME_BYTES: u64 = 384 << 20;
+const RESERVE_BYTES: u64 = 176 << 20;
+/// Left free when the disk fills up slowly: enough for a reclaim that has begun, and so much less than the reserve that it
+/// is not reached by what a reclaim frees, a log file or two of 35 MiB.
+const LEFT_BYTES: u64 = 80 << 20;
 const LIFE_MAX: Duration = Duration::from_millis(300);
 /// The broker looks every second; then a client that was refused comes back after a while.
 const NOTICES_WITHIN: Duration = Duration::from_secs(30);
+/// What its log says then.
+const NOTICED: &str = "nearly full";
 const POLL: Duration = Duration::from_millis(20);
+/// A reclaim begins meanwhile; there is one every second.
+const A_RECLAIM: Duration = Duration::from_millis(1100);
+/// At most one in so many disks that fill up at once may stop it, and how many it takes to say so.
+const STOPPED_ONE_IN: u64 = 2;
+const AT_ONCE_MIN: u64 = 10;
 /// How long nothing is acknowledged, to believe that nothing is.
 const SILENCE: Duration = Duration::from_millis(500);
 
@@ -33,29 +42,44 @@ pub(crate) async fn run(context: &Context, fillings: u64) -> anyhow::Result<Outc
     // Refused clients come back 50 times as late.
     let settings = [reserve.as_str(), "limits.retry_after=10ms"];
     let mut trial = Trial::begin(context, "disk-full", Place::Volume(VOLUME_BYTES), &settings).await?;
-    let mut stopped = 0;
-    let cycles = cycles(context, &mut trial, fillings, &mut stopped).await;
-    trial.figures.push(("stopped by a failed write, with the exit code for it", stopped));
+    let mut figures = Figures::default();
+    let cycles = cycles(context, &mut trial, fillings, &mut figures).await;
+    trial.figures.extend([
+        ("filled up at once", figures.at_once),
+        ("of these, stopped by a failed write, with the exit code for it", figures.stopped),
+    ]);
     Ok(trial.finish(cycles).await)
+}
+
+#[derive(Default)]
+struct Figures {
+    at_once: u64,
+    stopped: u64,
 }
 
 async fn cycles(
     context: &Context,
     trial: &mut Trial,
     fillings: u64,
-    stopped: &mut u64,
+    figures: &mut Figures,
 ) -> anyhow::Result<()> {
     while trial.cycles() < fillings && !context.is_over() {
         trial.live(LIFE_MAX).await;
         if trial.random.random_ratio(2, 3) {
             slowly(trial).await?;
         } else {
-            *stopped += u64::from(at_once(trial).await?);
+            at_once(trial, figures).await?;
         }
         if !trial.check().await? {
-            break;
+            return Ok(());
         }
     }
+    ensure!(
+        figures.stopped * STOPPED_ONE_IN <= figures.at_once.max(AT_ONCE_MIN),
+        "of {} disks that filled up at once {} stopped the broker",
+        figures.at_once,
+        figures.stopped
+    );
     Ok(())
 }
 
@@ -63,7 +87,10 @@ async fn cycles(
 async fn slowly(trial: &mut Trial) -> anyhow::Result<()> {
     let before = trial.site.log_len();
     let ballast = Ballast::fill(trial, LEFT_BYTES)?;
-    until(|| trial.site.log_since(before).contains("nearly full"), "the broker to notice").await?;
+    let broker = &mut trial.broker;
+    until(|| !broker.is_alive() || trial.site.log_since(before).contains(NOTICED), "the broker to notice")
+        .await?;
+    ensure!(trial.broker.is_alive(), "the disk was nearly full, and the broker ended");
     // What was taken in before is still committed.
     let deadline = Instant::now() + NOTICES_WITHIN;
     let mut last = acked(trial);
@@ -76,45 +103,43 @@ async fn slowly(trial: &mut Trial) -> anyhow::Result<()> {
         ensure!(Instant::now() < deadline, "the disk is nearly full, and messages are still acknowledged");
         last = now;
     }
-    ensure!(trial.broker.is_alive(), "the disk was nearly full, and the broker ended");
+    ensure!(trial.broker.is_alive(), "it refused writes, and then it ended");
     trial.ward.audit().await.context("reading while the disk is nearly full")?;
+    let last = acked(trial);
     drop(ballast);
     until(|| acked(trial) > last, "messages to be acknowledged again").await
 }
 
-/// Whether it stopped by itself.
-async fn at_once(trial: &mut Trial) -> anyhow::Result<bool> {
+/// Until it takes writes again, by itself or started anew.
+async fn at_once(trial: &mut Trial, figures: &mut Figures) -> anyhow::Result<()> {
+    figures.at_once += 1;
     let before = trial.site.log_len();
     let ballast = Ballast::fill(trial, 0)?;
     let deadline = Instant::now() + NOTICES_WITHIN;
-    while trial.broker.is_alive() && !trial.site.log_since(before).contains("nearly full") {
+    while trial.broker.is_alive() && !trial.site.log_since(before).contains(NOTICED) {
         ensure!(Instant::now() < deadline, "the disk is full, and the broker neither refuses nor stops");
         sleep(POLL).await;
     }
     // It may have noticed in time for most, and not for what was taken in before.
-    trial.live(Duration::from_secs(1)).await;
+    sleep(A_RECLAIM).await;
     let last = acked(trial);
-    if trial.broker.is_alive() {
-        drop(ballast);
-        let deadline = Instant::now() + NOTICES_WITHIN;
-        while trial.broker.is_alive() {
-            if acked(trial) > last {
-                return Ok(false);
-            }
-            ensure!(Instant::now() < deadline, "there is room again, and nothing is acknowledged");
-            sleep(POLL).await;
+    drop(ballast);
+    let deadline = Instant::now() + NOTICES_WITHIN;
+    while trial.broker.is_alive() {
+        if acked(trial) > last {
+            return Ok(());
         }
-    } else {
-        drop(ballast);
+        ensure!(Instant::now() < deadline, "there is room again, and nothing is acknowledged");
+        sleep(POLL).await;
     }
+    figures.stopped += 1;
     let status = trial.broker.ended(NOTICES_WITHIN).await?;
     ensure!(
         status.code() == Some(STORAGE_FAILED),
         "its disk was full, and the broker ended with {status}, not with code {STORAGE_FAILED}"
     );
     trial.after_end(Fault::Kill)?;
-    trial.start_again().await?;
-    Ok(true)
+    trial.start_again().await
 }
 
 fn acked(trial: &Trial) -> u64 {
