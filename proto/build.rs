@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 const FILES: [&str; 5] = ["error", "session", "conversation", "message", "frame"];
 
-/// What carries tokens, content or names, oneofs within included: `src/redact.rs` says what of it may be shown.
+/// What carries tokens, content or names, oneofs within included: `src/redact.rs` says what of it
+/// may be shown.
 const REDACTED: [&str; 17] = [
     "Hello",
     "Renew",
@@ -28,7 +29,8 @@ const REDACTED: [&str; 17] = [
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // Asked for now, not when this was compiled: the target folder may serve a checkout that was moved.
+    // Asked for now, not when this was compiled: the target folder may serve a checkout that was
+    // moved.
     let root = &PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").ok_or("cargo names no folder")?);
     let files: Vec<_> = FILES.iter().map(|name| root.join(format!("wardline/v1/{name}.proto"))).collect();
     for file in &files {

@@ -1,8 +1,8 @@
-//! What deciding costs: groups of publishes through the applier on the memory engine, against a memory engine that takes
-//! the same mutations without anybody deciding them.
+//! What deciding costs: groups of publishes through the applier on the memory engine, against a
+//! memory engine that takes the same mutations without anybody deciding them.
 //!
-//! Reading state, checking access, remembering the client's id, encoding records and merging a group are ours; putting
-//! records into ordered maps is on both sides.
+//! Reading state, checking access, remembering the client's id, encoding records and merging a
+//! group are ours; putting records into ordered maps is on both sides.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

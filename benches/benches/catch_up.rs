@@ -1,8 +1,9 @@
-//! What reading a backlog costs: the chunks that a session reads of the store, against a bare RocksDB iterator over the
-//! same records in the same store.
+//! What reading a backlog costs: the chunks that a session reads of the store, against a bare
+//! RocksDB iterator over the same records in the same store.
 //!
-//! The messages lie in table files, as those of a device that was away do. Ours also checks access before each chunk,
-//! looks at expiry and membership, decodes, and names the senders; encoding frames and sending them is not in it.
+//! The messages lie in table files, as those of a device that was away do. Ours also checks access
+//! before each chunk, looks at expiry and membership, decodes, and names the senders; encoding
+//! frames and sending them is not in it.
 
 use std::hint::black_box;
 use std::path::Path;

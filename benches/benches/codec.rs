@@ -1,7 +1,8 @@
 //! What frames cost: making them and taking them apart, against copying the same bytes.
 //!
-//! A publish goes up from a client, an entry goes down to readers. Splitting and decoding share the buffer's memory
-//! and copy no payload, so they may well beat a copy; names and numbers are what they cost.
+//! A publish goes up from a client, an entry goes down to readers. Splitting and decoding share the
+//! buffer's memory and copy no payload, so they may well beat a copy; names and numbers are what
+//! they cost.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

@@ -1,8 +1,9 @@
-//! What a durable publish costs by group size: the applier on the RocksDB engine against bare RocksDB with the same
-//! payloads, both synced once a group.
+//! What a durable publish costs by group size: the applier on the RocksDB engine against bare
+//! RocksDB with the same payloads, both synced once a group.
 //!
-//! Ours decides and writes more than a payload: the entry's header, the remembered acknowledgement, the conversation,
-//! the applied position. The notes say where our time went: deciding or the engine's commit, and on a processor or waiting.
+//! Ours decides and writes more than a payload: the entry's header, the remembered acknowledgement,
+//! the conversation, the applied position. The notes say where our time went: deciding or the
+//! engine's commit, and on a processor or waiting.
 
 use std::cell::Cell;
 use std::path::Path;
@@ -34,7 +35,8 @@ fn main() {
                 time: Duration::from_secs(8),
             };
             let (ours_spent, bare_spent) = (Rc::default(), Rc::default());
-            // On the disk that the program was built on; the folder for temporary files may be in memory.
+            // On the disk that the program was built on; the folder for temporary files may be in
+            // memory.
             let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect(WRITABLE);
             let path = folder.path();
             let measured = bench.measure(&case, || {

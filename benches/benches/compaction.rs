@@ -1,8 +1,9 @@
-//! What expiry costs a compaction: a reclaim, which compacts the table of messages with the expiry filter, against bare
-//! RocksDB compacting a copy of the same table without it.
+//! What expiry costs a compaction: a reclaim, which compacts the table of messages with the expiry
+//! filter, against bare RocksDB compacting a copy of the same table without it.
 //!
-//! Nothing expires, so both read and write every record each time; the filter is asked about each. Both flush first; ours
-//! also flushes every other table, looks at its folder, and waits until the old files are gone.
+//! Nothing expires, so both read and write every record each time; the filter is asked about each.
+//! Both flush first; ours also flushes every other table, looks at its folder, and waits until the
+//! old files are gone.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -1,9 +1,10 @@
-//! What delivering costs: the broker's path from a publish to every reader, over real QUIC, against bare quinn writing
-//! frames of the same size to as many connections.
+//! What delivering costs: the broker's path from a publish to every reader, over real QUIC, against
+//! bare quinn writing frames of the same size to as many connections.
 //!
-//! Deliveries per second, on the memory engine, without receipts: tail, bells, sessions, lanes and quinn, and the
-//! commit path beside them. Server and readers have a thread each. Where cores are few, the readers bound both sides;
-//! so the note says what processor time the two servers used for a delivery.
+//! Deliveries per second, on the memory engine, without receipts: tail, bells, sessions, lanes and
+//! quinn, and the commit path beside them. Server and readers have a thread each. Where cores are
+//! few, the readers bound both sides; so the note says what processor time the two servers used for
+//! a delivery.
 
 use std::cell::Cell;
 use std::rc::Rc;

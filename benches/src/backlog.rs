@@ -1,4 +1,5 @@
-//! A store of the RocksDB engine with a backlog in it: many messages of one conversation, in table files.
+//! A store of the RocksDB engine with a backlog in it: many messages of one conversation, in table
+//! files.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,7 +1,8 @@
 //! Bare quinn that writes frames to everybody: the limit of fan-out.
 //!
-//! One stream a connection, frames flattened into writes as large as the broker's. There is nothing else: no session, no
-//! decision, no storage, no order between connections. Whoever opens a connection is written to.
+//! One stream a connection, frames flattened into writes as large as the broker's. There is nothing
+//! else: no session, no decision, no storage, no order between connections. Whoever opens a
+//! connection is written to.
 
 use std::sync::Arc;
 

@@ -1,7 +1,9 @@
-//! Bare RocksDB with the options of Wardline's engine: the limit of everything that writes to or reads from disk.
+//! Bare RocksDB with the options of Wardline's engine: the limit of everything that writes to or
+//! reads from disk.
 //!
-//! The options are those that the engine itself chose: RocksDB leaves them in a file beside its tables, and they are
-//! read from there, so they cannot drift apart. Only the expiry filter is missing: it is code, not an option.
+//! The options are those that the engine itself chose: RocksDB leaves them in a file beside its
+//! tables, and they are read from there, so they cannot drift apart. Only the expiry filter is
+//! missing: it is code, not an option.
 
 use std::path::Path;
 
@@ -56,8 +58,8 @@ impl BareRocks {
         Ok(Self { db, payload: Vec::new(), written: 0 })
     }
 
-    /// Writes so many messages as one batch, as the engine's table of messages would have them: a key of a
-    /// conversation and a sequence, then the payload. Returns when they are synced.
+    /// Writes so many messages as one batch, as the engine's table of messages would have them: a
+    /// key of a conversation and a sequence, then the payload. Returns when they are synced.
     ///
     /// # Errors
     /// If RocksDB refuses.
@@ -70,8 +72,9 @@ impl BareRocks {
         self.sync(batch)
     }
 
-    /// Writes a batch that a group of publishes came to, as one batch of the same bytes: the same records and sizes, with
-    /// sequences and message ids that go on from batch to batch. Returns when they are synced.
+    /// Writes a batch that a group of publishes came to, as one batch of the same bytes: the same
+    /// records and sizes, with sequences and message ids that go on from batch to batch. Returns
+    /// when they are synced.
     ///
     /// # Errors
     /// If RocksDB refuses.

@@ -1,7 +1,8 @@
 //! Processor time of this process's threads.
 //!
-//! On a machine with few cores a rate also says how much the clients were in the way; processor time says what the
-//! server alone used. Linux only (proc(5), `schedstat`); elsewhere nothing is known.
+//! On a machine with few cores a rate also says how much the clients were in the way; processor
+//! time says what the server alone used. Linux only (proc(5), `schedstat`); elsewhere nothing is
+//! known.
 
 use std::fs;
 use std::io;

@@ -1,8 +1,8 @@
 //! QUIC endpoints for both ends of a measurement, with the settings of Wardline's broker and SDK.
 //!
-//! TLS 1.3 is always on, with development keys from a folder. A bare server has the broker's own transport settings, and
-//! differs in nothing but what is done with it. Clients are set as the SDK is, but for acknowledgements of packets, which
-//! the broker asks for as it likes.
+//! TLS 1.3 is always on, with development keys from a folder. A bare server has the broker's own
+//! transport settings, and differs in nothing but what is done with it. Clients are set as the SDK
+//! is, but for acknowledgements of packets, which the broker asks for as it likes.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -27,7 +27,8 @@ pub const BARE_ALPN: &[u8] = b"bare";
 
 /// As the broker asks the kernel for.
 const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
-/// So many connections share a client's socket: few enough that what is in flight to them fits into its buffer.
+/// So many connections share a client's socket: few enough that what is in flight to them fits into
+/// its buffer.
 const CONNECTIONS_PER_SOCKET: usize = 10;
 /// As the SDK has them.
 const CLIENT_WINDOW: u32 = 256 * 1024;

@@ -1,7 +1,7 @@
 //! The two sides of the fan-out bench: the broker, and bare quinn, each with the same readers.
 //!
-//! Either side has two threads with a single-threaded runtime each, one for the server and one for all readers. A
-//! job is a number of messages; it is done when every reader has all of them.
+//! Either side has two threads with a single-threaded runtime each, one for the server and one for
+//! all readers. A job is a number of messages; it is done when every reader has all of them.
 
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -24,8 +24,8 @@ use crate::message::{PAYLOAD_BYTES, entry_frame, publish_into};
 use crate::site::{self, Lane, Session, Site};
 use crate::tally::Tally;
 
-/// Messages published ahead of what all readers have: well below what a tail holds, as the readers are to be served
-/// from there.
+/// Messages published ahead of what all readers have: well below what a tail holds, as the readers
+/// are to be served from there.
 const WINDOW: u64 = 500;
 /// Messages in one write of the publisher.
 const BURST: u64 = 50;
@@ -55,7 +55,8 @@ enum Server {
 }
 
 impl Side {
-    /// The broker on the memory engine, with so many sessions in one conversation; one of them publishes.
+    /// The broker on the memory engine, with so many sessions in one conversation; one of them
+    /// publishes.
     ///
     /// # Errors
     /// If something cannot be started or connected.
@@ -247,7 +248,8 @@ fn requests(group: &Bytes, numbers: std::ops::Range<u64>) -> BytesMut {
     out
 }
 
-/// Every publish must be acknowledged: what is refused is never delivered, and the job would wait in vain.
+/// Every publish must be acknowledged: what is refused is never delivered, and the job would wait
+/// in vain.
 async fn watch_answers(mut down: quinn::RecvStream) {
     let mut buffer = BytesMut::new();
     while let Ok(answer) = site::read::<v1::ServerFrame>(&mut down, &mut buffer).await {

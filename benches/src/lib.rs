@@ -3,13 +3,14 @@
 //! - [`message`]: what a typical message is, and who publishes it where.
 //! - [`side_by_side`]: a measurement and its limit in alternation, and the line with their ratio.
 //! - [`bare_rocksdb`]: the same bytes without Wardline, on disk.
-//! - [`backlog`]: a store that has messages in it. [`recording`]: what a group of commands comes to.
+//! - [`backlog`]: a store that has messages in it. [`recording`]: what a group of commands comes
+//!   to.
 //! - [`cpu`]: what threads used of it, for notes beside a ratio.
-//! - [`fanout`]: a broker ([`site`]) and [`bare_quinn`], with the same [`endpoint`] settings and the same readers, which
-//!   only [count](tally).
+//! - [`fanout`]: a broker ([`site`]) and [`bare_quinn`], with the same [`endpoint`] settings and
+//!   the same readers, which only [count](tally).
 //!
-//! Every bench measures the same message (256 bytes, one conversation), so that figures of different layers can be
-//! held against each other.
+//! Every bench measures the same message (256 bytes, one conversation), so that figures of
+//! different layers can be held against each other.
 
 pub mod backlog;
 pub mod bare_quinn;

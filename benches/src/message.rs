@@ -1,8 +1,9 @@
-//! What a typical message is, and who publishes it where: as a frame from a client, and as a submission to the log.
+//! What a typical message is, and who publishes it where: as a frame from a client, and as a
+//! submission to the log.
 //!
-//! The number of a message makes its idempotency key, which ascends with time and is random within a millisecond, as the
-//! SDK's do: in an ordered store keys that only ascend would be cheaper than what comes in practice. Nothing here
-//! measures.
+//! The number of a message makes its idempotency key, which ascends with time and is random within
+//! a millisecond, as the SDK's do: in an ordered store keys that only ascend would be cheaper than
+//! what comes in practice. Nothing here measures.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -122,7 +123,8 @@ pub(crate) fn message_id(number: u64) -> [u8; 16] {
     id
 }
 
-/// SplitMix64's output function (Steele, Lea and Flood, 2014): a permutation, so no two numbers meet.
+/// SplitMix64's output function (Steele, Lea and Flood, 2014): a permutation, so no two numbers
+/// meet.
 fn scattered(number: u64) -> u64 {
     let mut mixed = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,4 +1,5 @@
-//! A memory engine that remembers the last batch that it was given: what a group of commands comes to.
+//! A memory engine that remembers the last batch that it was given: what a group of commands comes
+//! to.
 //!
 //! For preparing limits, never for measuring: remembering costs.
 

@@ -1,9 +1,11 @@
-//! A measurement and its limit in alternation, and the line that says what part of the limit was reached.
+//! A measurement and its limit in alternation, and the line that says what part of the limit was
+//! reached.
 //!
-//! Criterion decides how often to iterate and judges our own side. Within each of its samples the limit does the same
-//! number of iterations, directly before or after ours by turns: what else the machine does meets both alike, so
-//! the ratio is steadier than either figure. The ratio is the median of the pairs' ratios, the rates are the medians of
-//! either side (on a noisy machine they need not divide to it); the warm-up does not count.
+//! Criterion decides how often to iterate and judges our own side. Within each of its samples the
+//! limit does the same number of iterations, directly before or after ours by turns: what else the
+//! machine does meets both alike, so the ratio is steadier than either figure. The ratio is the
+//! median of the pairs' ratios, the rates are the medians of either side (on a noisy machine they
+//! need not divide to it); the warm-up does not count.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -27,7 +29,8 @@ pub struct Case {
     pub units: u64,
     /// What is counted: "messages".
     pub unit: &'static str,
-    /// For how long both sides are measured together, the warm-up not counted. About: a sample iterates at least once.
+    /// For how long both sides are measured together, the warm-up not counted. About: a sample
+    /// iterates at least once.
     pub time: Duration,
 }
 
@@ -53,8 +56,9 @@ pub fn run(measure: impl FnOnce(&mut Bench)) {
 }
 
 impl Bench {
-    /// Measures a case. `prepare` makes our side and the limit, in this order, unless the case was not asked for; each
-    /// does as many iterations as it is told and says how long they took, without what it had to prepare.
+    /// Measures a case. `prepare` makes our side and the limit, in this order, unless the case was
+    /// not asked for; each does as many iterations as it is told and says how long they took,
+    /// without what it had to prepare.
     ///
     /// Whether there is a ratio now: only a whole measurement gives one.
     pub fn measure<Ours, Limit>(&mut self, case: &Case, prepare: impl FnOnce() -> (Ours, Limit)) -> bool

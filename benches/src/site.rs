@@ -1,7 +1,8 @@
 //! A broker in this process, as its tests start one, and raw sessions on it.
 //!
-//! The broker has a thread and a single-threaded runtime of its own, so that what it does can be told from what its
-//! clients do. Sessions are frames over quinn without the SDK: nothing here reorders, acknowledges or retries.
+//! The broker has a thread and a single-threaded runtime of its own, so that what it does can be
+//! told from what its clients do. Sessions are frames over quinn without the SDK: nothing here
+//! reorders, acknowledges or retries.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -180,7 +181,8 @@ impl Session {
         Ok(group.conversation_id)
     }
 
-    /// Waits until everything that waited for the device has come; the delivery lane, and what was read of it beyond.
+    /// Waits until everything that waited for the device has come; the delivery lane, and what was
+    /// read of it beyond.
     ///
     /// # Errors
     /// If the session ends before.

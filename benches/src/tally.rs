@@ -1,7 +1,9 @@
-//! Readers that only count: the same receiver for the broker and for the limit that it is held against.
+//! Readers that only count: the same receiver for the broker and for the limit that it is held
+//! against.
 //!
-//! A reader takes a stream's chunks as they come and counts the frames in them by their lengths, without looking into
-//! them. Frames shorter than a payload (headers of lanes, notices) are not counted.
+//! A reader takes a stream's chunks as they come and counts the frames in them by their lengths,
+//! without looking into them. Frames shorter than a payload (headers of lanes, notices) are not
+//! counted.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

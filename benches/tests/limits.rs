@@ -1,4 +1,5 @@
-//! `wardline-limits` as a program: one line of JSON, nothing left behind, and a refusal of what makes no sense.
+//! `wardline-limits` as a program: one line of JSON, nothing left behind, and a refusal of what
+//! makes no sense.
 #![allow(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
 
 use std::path::Path;

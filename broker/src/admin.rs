@@ -1,9 +1,11 @@
-//! The operator's door: a Unix socket in the data folder, for what only the process that has the store open can do.
+//! The operator's door: a Unix socket in the data folder, for what only the process that has the
+//! store open can do.
 //!
-//! One line is asked, one line of JSON is answered. `checkpoint` makes a copy of the store within the data folder and
-//! names it; the copy lives as long as the connection, at most [`HELD_MAX`], since it keeps alive what reclaiming would
-//! free. The socket belongs to the broker's user alone; there is nothing else to prove. One copy at a time, a few
-//! connections; leftovers of a crash are removed before the door is opened.
+//! One line is asked, one line of JSON is answered. `checkpoint` makes a copy of the store within
+//! the data folder and names it; the copy lives as long as the connection, at most [`HELD_MAX`],
+//! since it keeps alive what reclaiming would free. The socket belongs to the broker's user alone;
+//! there is nothing else to prove. One copy at a time, a few connections; leftovers of a crash are
+//! removed before the door is opened.
 
 use std::fs::{self, Permissions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -87,7 +89,8 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Asks the broker that has this data folder open for a copy; `None`: there is no broker. Blocks.
+    /// Asks the broker that has this data folder open for a copy; `None`: there is no broker.
+    /// Blocks.
     ///
     /// # Errors
     /// [`AdminError`] if there is one and it cannot be asked, or refuses.
@@ -177,7 +180,8 @@ impl Admin {
     /// Opens the door in the data folder of a store that this process has open. In a runtime.
     ///
     /// # Errors
-    /// [`io::Error`] if leftovers cannot be removed, or the socket not be made (its path has at most 107 bytes).
+    /// [`io::Error`] if leftovers cannot be removed, or the socket not be made (its path has at
+    /// most 107 bytes).
     pub fn open(data: &Path) -> io::Result<Self> {
         clear(data)?;
         let path = data.join(SOCKET);

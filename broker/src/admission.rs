@@ -1,8 +1,9 @@
 //! Admission: what is taken in, and how a client is told to come back.
 //!
-//! The log's queue is bounded; when it is full the answer is RETRY with a delay that grows with the depth and is drawn
-//! at random, so that not all come back at once. Writes are refused while the disk is nearly full. The epoch rule
-//! (`wardline.v1.Publish.epoch`) keeps a lane's pipelined publishes in order after a refusal.
+//! The log's queue is bounded; when it is full the answer is RETRY with a delay that grows with the
+//! depth and is drawn at random, so that not all come back at once. Writes are refused while the
+//! disk is nearly full. The epoch rule (`wardline.v1.Publish.epoch`) keeps a lane's pipelined
+//! publishes in order after a refusal.
 
 use std::path::Path;
 use std::sync::Arc;

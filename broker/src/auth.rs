@@ -1,9 +1,10 @@
 //! Tokens: JWTs (RFC 7519) verified against a local JWK set (RFC 7517).
 //!
-//! The key decides the algorithm: a token's header only selects a key, and must then name that key's algorithm, so
-//! neither `none` nor a MAC over a public key has a way in. Claims are looked at after the signature, and time after
-//! every other claim, so "expired" is said only of a token that was good once. Time comes from the caller. No error
-//! and no log line holds any part of a token.
+//! The key decides the algorithm: a token's header only selects a key, and must then name that
+//! key's algorithm, so neither `none` nor a MAC over a public key has a way in. Claims are looked
+//! at after the signature, and time after every other claim, so "expired" is said only of a token
+//! that was good once. Time comes from the caller. No error and no log line holds any part of a
+//! token.
 
 mod jwks;
 
@@ -69,7 +70,8 @@ pub struct Expected {
     pub issuer: String,
     /// The value that must be, or be among, a token's `aud`.
     pub audience: String,
-    /// How far the issuer's clock may be off: a token is good from `nbf - leeway` on, and before `exp + leeway`.
+    /// How far the issuer's clock may be off: a token is good from `nbf - leeway` on, and before
+    /// `exp + leeway`.
     pub leeway: Duration,
 }
 
@@ -96,11 +98,12 @@ impl Verifier {
 
     /// Takes the keys from a JWK set; `origin` names it in errors.
     ///
-    /// Keys of other kinds and for other uses than verifying EdDSA (Ed25519), ES256 or RS256 are left out
-    /// (RFC 7517, section 5).
+    /// Keys of other kinds and for other uses than verifying EdDSA (Ed25519), ES256 or RS256 are
+    /// left out (RFC 7517, section 5).
     ///
     /// # Errors
-    /// [`JwksError`] if it is not a JWK set, if a key is damaged, weak or not unique, or if no key is left.
+    /// [`JwksError`] if it is not a JWK set, if a key is damaged, weak or not unique, or if no key
+    /// is left.
     pub fn from_json(json: &str, origin: &str, expected: Expected) -> Result<Self, JwksError> {
         let keys = jwks::parse(json, origin)?;
         let validations = keys.iter().map(|key| validation(key, &expected)).collect();
@@ -131,7 +134,8 @@ impl Verifier {
     fn select(&self, token: &str) -> Result<usize, TokenError> {
         let header = decode_header(token)
             .map_err(|_| TokenError::Invalid("it is not a JWT, or its algorithm is not allowed"))?;
-        // RFC 7515, section 4.1.11: extensions that we do not understand must be refused, and we understand none.
+        // RFC 7515, section 4.1.11: extensions that we do not understand must be refused, and we
+        // understand none.
         if header.crit.is_some() {
             return Err(TokenError::Invalid("it has critical header fields"));
         }
@@ -179,7 +183,8 @@ impl std::fmt::Debug for Verifier {
 /// The claims that we read. Options, so that the texts of refusals are ours.
 #[derive(Deserialize)]
 struct Claims {
-    /// Compared by the library, which would also take a list; RFC 7519, section 4.1.1 says one string.
+    /// Compared by the library, which would also take a list; RFC 7519, section 4.1.1 says one
+    /// string.
     #[serde(rename = "iss")]
     _issuer: Option<String>,
     sub: Option<String>,
@@ -190,7 +195,8 @@ struct Claims {
     roles: Vec<String>,
 }
 
-/// Signature, algorithm, issuer and audience are the library's to check; times are ours, against the caller's clock.
+/// Signature, algorithm, issuer and audience are the library's to check; times are ours, against
+/// the caller's clock.
 fn validation(key: &Key, expected: &Expected) -> Validation {
     let mut validation = Validation::new(key.algorithm);
     validation.set_issuer(&[&expected.issuer]);

@@ -1,12 +1,13 @@
 //! Backups: a checkpoint of the store, copied into a folder of its own with the hash of every file.
 //!
 //! ```text
-//! REPOSITORY/20261123T082214.120Z/   one backup, complete in itself: table files, log, manifest.json
+//! REPOSITORY/20261123T082214.120Z/   one backup, complete in itself: files, log, manifest.json
 //! ```
 //!
-//! [`make()`] copies a checkpoint; a file that the newest backup has already (and still has as it was) is linked, not written
-//! again. [`examine`] reads a backup whole and says what is damaged; [`restore()`] refuses what is. The manifest
-//! is written last, synced, and covered by a seal of its own; a backup gets its name when it is complete. No part of this knows the engine.
+//! [`make()`] copies a checkpoint; a file that the newest backup has already (and still has as it
+//! was) is linked, not written again. [`examine`] reads a backup whole and says what is damaged;
+//! [`restore()`] refuses what is. The manifest is written last, synced, and covered by a seal of
+//! its own; a backup gets its name when it is complete. No part of this knows the engine.
 
 mod file;
 mod make;

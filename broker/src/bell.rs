@@ -1,7 +1,8 @@
 //! The bell of a session: "conversation C has news", without saying what.
 //!
-//! Ringing never blocks and queues nothing: a conversation is marked at most once until the session looks, and the
-//! session then reads after its own cursors. So a slow session costs a bounded amount, however much happens.
+//! Ringing never blocks and queues nothing: a conversation is marked at most once until the session
+//! looks, and the session then reads after its own cursors. So a slow session costs a bounded
+//! amount, however much happens.
 //!
 //! Urgent news lets the session have its turn before all others ([`turns`](crate::turns)).
 

@@ -1,7 +1,8 @@
 //! The broker as a whole: starts its parts, stops them in order.
 //!
-//! Stopping: first the word that no more clients should come, then no new connection, then every lane stops reading and every client is told on its control stream, then the log
-//! finishes what it took in and the answers go out, then connections are closed. All tasks have left when
+//! Stopping: first the word that no more clients should come, then no new connection, then every
+//! lane stops reading and every client is told on its control stream, then the log finishes what it
+//! took in and the answers go out, then connections are closed. All tasks have left when
 //! [`Broker::stop`] returns, or the deadline has passed and they are cut off.
 
 use std::net::SocketAddr;
@@ -213,8 +214,9 @@ impl Broker {
         self.draining.clone()
     }
 
-    /// Says that new clients should go elsewhere, and serves for `notice` as before, so that whoever sends clients
-    /// here can hear of it. Ends early if the store fails. To be called before [`Broker::stop`], or not at all.
+    /// Says that new clients should go elsewhere, and serves for `notice` as before, so that
+    /// whoever sends clients here can hear of it. Ends early if the store fails. To be called
+    /// before [`Broker::stop`], or not at all.
     ///
     /// # Cancellation
     /// It stays said.
@@ -227,8 +229,8 @@ impl Broker {
         let _ = timeout(notice, self.failed()).await;
     }
 
-    /// Whether it is ready for clients, to be asked as often as one likes. `data`: a folder on the store's disk, to be
-    /// written to now and then; `None`: the store is in memory.
+    /// Whether it is ready for clients, to be asked as often as one likes. `data`: a folder on the
+    /// store's disk, to be written to now and then; `None`: the store is in memory.
     pub fn readiness(&self, data: Option<PathBuf>) -> Readiness {
         Readiness::watch(Arc::clone(&self.service), self.failed.clone(), [&self.draining, &self.stop], data)
     }
@@ -246,7 +248,8 @@ impl Broker {
         }
     }
 
-    /// Stops: says goodbye to every client, finishes what was taken in, closes. At most the deadline of the settings.
+    /// Stops: says goodbye to every client, finishes what was taken in, closes. At most the
+    /// deadline of the settings.
     ///
     /// # Cancellation
     /// Not to be cancelled: tasks would be left behind.

@@ -1,8 +1,9 @@
 //! The command line: what can be typed, and who carries it out.
 //!
-//! `serve`, `check-config`, `backup`, `verify`, `restore` and `doctor` are the operator's; `token` signs with the development key; everything else is a
-//! client of a running broker, through the SDK like any other program. Results go to stdout, everything else to
-//! stderr. Nothing here names an engine.
+//! `serve`, `check-config`, `backup`, `verify`, `restore` and `doctor` are the operator's; `token`
+//! signs with the development key; everything else is a client of a running broker, through the SDK
+//! like any other program. Results go to stdout, everything else to stderr. Nothing here names an
+//! engine.
 
 mod backup;
 mod conversation;
@@ -86,7 +87,8 @@ pub(crate) type OpenEngine = fn(&Config) -> anyhow::Result<Arc<dyn Engine>>;
 impl Arguments {
     /// Carries out what was typed.
     pub(crate) fn run(self, open_engine: OpenEngine) -> anyhow::Result<()> {
-        // Several parts speak TLS; all of them by the same library. A second installation is refused, and harmless.
+        // Several parts speak TLS; all of them by the same library. A second installation is
+        // refused, and harmless.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         match self.command {
             Command::Serve(arguments) => serve::serve(arguments, open_engine),

@@ -1,9 +1,10 @@
 //! The wall clock: the one place that reads it.
 //!
-//! Within a process it never goes back, and it does not jump: what the system's clock says is believed as long as it is
-//! within a minute of the time that has passed. A jump that is further is not: expired means gone for good, and a clock
-//! set to next month by mistake would erase what is due then. Time goes on by what has passed, the log says so, and a
-//! restart believes the system's clock again. What passes while the machine is suspended has passed, too.
+//! Within a process it never goes back, and it does not jump: what the system's clock says is
+//! believed as long as it is within a minute of the time that has passed. A jump that is further is
+//! not: expired means gone for good, and a clock set to next month by mistake would erase what is
+//! due then. Time goes on by what has passed, the log says so, and a restart believes the system's
+//! clock again. What passes while the machine is suspended has passed, too.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -11,8 +12,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::time::{ClockId, clock_gettime};
 use wardline_storage::id::Timestamp;
 
-/// Furthest that the system's clock may move at once, either way, to be followed: more than any daemon that keeps a clock
-/// right steps it while all is well.
+/// Furthest that the system's clock may move at once, either way, to be followed: more than any
+/// daemon that keeps a clock right steps it while all is well.
 const STEP_MAX: Duration = Duration::from_secs(60);
 
 /// Tells the time.
@@ -49,7 +50,8 @@ impl Clock {
         Self { began: uptime_millis(), origin, doubted, latest }
     }
 
-    /// The time, when the system's clock shows `system` and so much has passed since this one began.
+    /// The time, when the system's clock shows `system` and so much has passed since this one
+    /// began.
     fn read(&self, system: u64, passed: u64) -> Timestamp {
         let (origin, believed) = (system.saturating_sub(passed), self.origin.load(Relaxed));
         let time = if is_step(origin, believed) {

@@ -1,8 +1,9 @@
 //! Configuration: a TOML file, then the environment, then flags; the later wins.
 //!
 //! Every key is known to the table in `key`, which gives its type, its range and its place in
-//! [`Config`]. Whatever is not in that table is refused, whichever way it came, naming the nearest known key. Nothing
-//! is read but the one file; certificates, keys and data are opened by those who use them.
+//! [`Config`]. Whatever is not in that table is refused, whichever way it came, naming the nearest
+//! known key. Nothing is read but the one file; certificates, keys and data are opened by those who
+//! use them.
 
 mod key;
 mod layer;
@@ -56,7 +57,8 @@ pub struct Config {
     pub storage_path: PathBuf,
     /// `storage.engine`.
     pub storage_engine: EngineChoice,
-    /// `storage.memory`, in bytes: what the engine may hold of its data, half to read, half to write.
+    /// `storage.memory`, in bytes: what the engine may hold of its data, half to read, half to
+    /// write.
     pub storage_memory_bytes: usize,
     /// `storage.reserve`, in bytes; 0: the disk is not watched.
     pub storage_reserve_bytes: u64,
@@ -197,9 +199,10 @@ impl Config {
 
     /// Puts a file, the environment and flags over this configuration, in that order of strength.
     ///
-    /// Of the environment, `WARDLINE_<SECTION>_<KEY>` is read. `WARDLINE_TOKEN`, `WARDLINE_LOG` and the tests'
-    /// `WARDLINE_SEED` and `WARDLINE_SEQUENCES` are not configuration; nor is `WARDLINE_SERVICE_*` and `WARDLINE_PORT*`, which Kubernetes
-    /// sets beside a service of that name.
+    /// Of the environment, `WARDLINE_<SECTION>_<KEY>` is read. `WARDLINE_TOKEN`, `WARDLINE_LOG` and
+    /// the tests' `WARDLINE_SEED` and `WARDLINE_SEQUENCES` are not configuration; nor is
+    /// `WARDLINE_SERVICE_*` and `WARDLINE_PORT*`, which Kubernetes sets beside a service of that
+    /// name.
     ///
     /// # Errors
     /// [`ConfigError`] naming the first thing that is wrong, and where it came from.

@@ -1,8 +1,10 @@
-//! Keys for trying Wardline out: a certificate authority, a server certificate and a token signing key of its own.
+//! Keys for trying Wardline out: a certificate authority, a server certificate and a token signing
+//! key of its own.
 //!
-//! They lie in `<data>/dev/`, are made once and kept, so that a restarted broker is the same broker to its clients.
-//! Private files are readable by their owner only. A file appears whole or not at all. Never for production:
-//! whoever reads the folder can be the broker, and everybody in every tenant.
+//! They lie in `<data>/dev/`, are made once and kept, so that a restarted broker is the same broker
+//! to its clients. Private files are readable by their owner only. A file appears whole or not at
+//! all. Never for production: whoever reads the folder can be the broker, and everybody in every
+//! tenant.
 
 use std::fs::{self, File};
 use std::io::{self, Write};

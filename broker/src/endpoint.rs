@@ -1,7 +1,8 @@
 //! The QUIC endpoint: one UDP socket, TLS 1.3 only, every cap from [`limits`](crate::limits).
 //!
-//! Takes connections in, validates addresses by Retry when handshakes pile up, refuses what is beyond the bounds, and
-//! gives each connection to a session of its own. Datagrams, early data and client-opened unidirectional streams are off.
+//! Takes connections in, validates addresses by Retry when handshakes pile up, refuses what is
+//! beyond the bounds, and gives each connection to a session of its own. Datagrams, early data and
+//! client-opened unidirectional streams are off.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -32,7 +33,8 @@ const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 /// Packets that a client may receive before it acknowledges them.
 const ACK_ELICITING_PACKETS: u32 = 8;
 
-/// Least time between stateless resets. After a restart one goes to each client that was connected: thousands within seconds.
+/// Least time between stateless resets. After a restart one goes to each client that was connected:
+/// thousands within seconds.
 const RESET_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Binds the socket with large buffers.
@@ -72,12 +74,13 @@ pub(crate) fn open(
     quinn::Endpoint::new(endpoint_config(secrets), Some(config), socket, runtime)
 }
 
-/// What of the endpoint must outlive restarts and reloads, derived from the secret of the store, which does. The TLS key does
-/// not: it changes with each certificate.
+/// What of the endpoint must outlive restarts and reloads, derived from the secret of the store,
+/// which does. The TLS key does not: it changes with each certificate.
 pub(crate) struct Secrets(hmac::Key);
 
 impl Secrets {
-    /// Derives them from the store's secret. Ids are made of the same secret, from texts that begin with a length.
+    /// Derives them from the store's secret. Ids are made of the same secret, from texts that begin
+    /// with a length.
     pub(crate) fn new(store: &[u8; 32]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, store))
     }
@@ -87,8 +90,8 @@ impl Secrets {
     }
 }
 
-/// What lets a restarted broker tell the clients of the one before that their connections are gone (stateless reset,
-/// RFC 9000, section 10.3): secrets that are the same after the restart.
+/// What lets a restarted broker tell the clients of the one before that their connections are gone
+/// (stateless reset, RFC 9000, section 10.3): secrets that are the same after the restart.
 fn endpoint_config(secrets: &Secrets) -> EndpointConfig {
     let reset = hmac::Key::new(hmac::HMAC_SHA256, secrets.derive(b"wardline stateless reset").as_ref());
     let tag = secrets.derive(b"wardline connection id");
@@ -125,7 +128,8 @@ pub(crate) fn server_config(
     Ok(config)
 }
 
-/// The QUIC transport settings of every connection: what a bare server must have too to be compared with this one.
+/// The QUIC transport settings of every connection: what a bare server must have too to be compared
+/// with this one.
 pub fn transport(limits: &Limits) -> TransportConfig {
     let mut transport = TransportConfig::default();
     let idle = u64::try_from(limits.idle_timeout.as_millis()).unwrap_or(u64::MAX);
@@ -139,12 +143,14 @@ pub fn transport(limits: &Limits) -> TransportConfig {
         .keep_alive_interval(Some(limits.keep_alive))
         .ack_frequency_config(Some(ack_frequency()))
         .max_idle_timeout(VarInt::from_u64(idle).ok().map(IdleTimeout::from));
-    // MTU discovery stays at its default, which ends at 1,452 bytes: with segmentation offload a large one black-holes.
+    // MTU discovery stays at its default, which ends at 1,452 bytes: with segmentation offload a
+    // large one black-holes.
     transport
 }
 
-/// Asks clients to acknowledge every few packets instead of every other one: an acknowledgement costs as much to take in
-/// as a packet of messages. Stays below the initial congestion window of ten packets (RFC 9002, section 7.2).
+/// Asks clients to acknowledge every few packets instead of every other one: an acknowledgement
+/// costs as much to take in as a packet of messages. Stays below the initial congestion window of
+/// ten packets (RFC 9002, section 7.2).
 fn ack_frequency() -> AckFrequencyConfig {
     let mut frequency = AckFrequencyConfig::default();
     frequency.ack_eliciting_threshold(VarInt::from_u32(ACK_ELICITING_PACKETS));
@@ -257,8 +263,9 @@ async fn shake_hands(
             metrics.handshakes_failed.increment(1);
             tracing::debug!(code = "handshake-failed", %error, "handshake failed");
             if matches!(error, ConnectionError::ConnectionClosed(_) | ConnectionError::ApplicationClosed(_)) {
-                // There is nothing more to be said. quinn (0.11.12) would keep a connection that its first packet closes
-                // until it is idle for long, or for ever if another packet comes; and a stop would wait for it.
+                // There is nothing more to be said. quinn (0.11.12) would keep a connection that
+                // its first packet closes until it is idle for long, or for ever if another packet
+                // comes; and a stop would wait for it.
                 driver.end();
             }
             None

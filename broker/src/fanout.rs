@@ -1,8 +1,8 @@
 //! Fan-out: what is durable becomes news for the sessions that follow it.
 //!
-//! Runs on the committer's thread, in the order of the commits, and never blocks: it encodes an entry once if any
-//! session follows the conversation, puts it into the tail, and rings bells. Whoever left is cut off before the next
-//! event is looked at.
+//! Runs on the committer's thread, in the order of the commits, and never blocks: it encodes an
+//! entry once if any session follows the conversation, puts it into the tail, and rings bells.
+//! Whoever left is cut off before the next event is looked at.
 
 use std::sync::Arc;
 
@@ -30,8 +30,8 @@ pub(crate) struct Fanout {
     pub(crate) registry: Arc<Registry>,
     /// Handles.
     pub(crate) metrics: Arc<Metrics>,
-    /// Conversations whose messages' expiry is to be rewritten; a full channel loses nothing, since the store
-    /// remembers them too.
+    /// Conversations whose messages' expiry is to be rewritten; a full channel loses nothing, since
+    /// the store remembers them too.
     pub(crate) reexpire: mpsc::Sender<ConversationId>,
     /// Where the store's failure is told.
     pub(crate) failed: watch::Sender<Option<String>>,
@@ -123,7 +123,8 @@ impl Fanout {
         }
     }
 
-    /// `None` for what mentions people beside its sender: their names are read from the engine with it.
+    /// `None` for what mentions people beside its sender: their names are read from the engine with
+    /// it.
     fn encode(
         &mut self,
         conversation: ConversationId,
@@ -141,7 +142,8 @@ impl Fanout {
         }
         let urgent = matches!(&entry.body, Body::Message(message) if message.priority == Priority::Urgent);
         wire::entry(conversation, seq, entry, sender, &[], &mut self.scratch);
-        // A copy of its own: frames that shared a buffer would keep it alive after they left the tail.
+        // A copy of its own: frames that shared a buffer would keep it alive after they left the
+        // tail.
         let bytes = Bytes::copy_from_slice(&self.scratch);
         self.scratch.clear();
         Some(Frame { bytes, time: entry.time, expires: entry.expires, urgent })

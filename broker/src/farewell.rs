@@ -1,14 +1,16 @@
 //! How a broker that ends parts from its clients: why, and when they are to come back.
 //!
-//! Each is given a delay of its own: at least what a refused client waits, and over so long a time as the broker that
-//! follows needs to take that many in, so that they do not all come at once. Said once, before the first session is ended.
+//! Each is given a delay of its own: at least what a refused client waits, and over so long a time
+//! as the broker that follows needs to take that many in, so that they do not all come at once.
+//! Said once, before the first session is ended.
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::refusal::{Code, Refusal};
 
-/// How many clients a starting broker is expected to take in: measured with handshake, token and backlog on two cores.
+/// How many clients a starting broker is expected to take in: measured with handshake, token and
+/// backlog on two cores.
 const RECONNECTS_PER_SECOND: f64 = 2_000.0;
 /// Delay in multiples of the least one: the broker that follows has to open the store first.
 pub(crate) const LEAST: f64 = 10.0;

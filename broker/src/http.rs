@@ -1,8 +1,9 @@
 //! HTTP for operators: `/metrics`, `/livez`, `/readyz`, `/version`.
 //!
-//! Reads nothing but the request line and headers, and answers with what is there already; only the metrics are put
-//! together when asked, one page at a time, on a blocking thread, so that a scrape holds up no session. On the loopback
-//! interface in the clear, elsewhere with TLS 1.3 and the broker's certificate. Connections, their time and their bytes are bounded.
+//! Reads nothing but the request line and headers, and answers with what is there already; only the
+//! metrics are put together when asked, one page at a time, on a blocking thread, so that a scrape
+//! holds up no session. On the loopback interface in the clear, elsewhere with TLS 1.3 and the
+//! broker's certificate. Connections, their time and their bytes are bounded.
 
 use std::convert::Infallible;
 use std::io;
@@ -38,7 +39,8 @@ const CONNECTIONS_MAX: usize = 64;
 const LIFETIME: Duration = Duration::from_secs(600);
 /// Longest time for a TLS handshake, and for a request's headers; also for the next request.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long nobody is let in after that failed: shorter than anybody waits for a page, and not a flood of log lines.
+/// How long nobody is let in after that failed: shorter than anybody waits for a page, and not a
+/// flood of log lines.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(2);
 /// Most bytes of a request's headers.
 const HEADERS_BYTES_MAX: usize = 16 * 1024;
@@ -85,8 +87,9 @@ impl Drop for Serving {
 }
 
 impl Http {
-    /// Binds the address, and records metrics from now on: to be called before the broker starts, which resolves its
-    /// handles then. With `tls`, each new connection gets the certificate of that moment.
+    /// Binds the address, and records metrics from now on: to be called before the broker starts,
+    /// which resolves its handles then. With `tls`, each new connection gets the certificate of
+    /// that moment.
     ///
     /// # Errors
     /// [`HttpError`] if the address cannot be had or the certificate not be used.

@@ -1,7 +1,8 @@
 //! Ids from names: keyed hashes, so that keys of the store tell nothing about people.
 //!
-//! HMAC-SHA-256 (RFC 2104) under the store's own secret, truncated to 16 bytes. Every input is preceded by its
-//! domain and each part by its length, so that no two different inputs are the same bytes.
+//! HMAC-SHA-256 (RFC 2104) under the store's own secret, truncated to 16 bytes. Every input is
+//! preceded by its domain and each part by its length, so that no two different inputs are the same
+//! bytes.
 
 use aws_lc_rs::hmac;
 use wardline_storage::id::{ConversationId, TenantId, UserId};

@@ -1,7 +1,8 @@
 //! Wardline's broker: sessions over QUIC in front of the one commit path of [`wardline_storage`].
 //!
-//! [`Broker::start`](broker::Broker::start) takes [`Settings`](settings::Settings) and an engine. The command line
-//! (`main.rs`, `cli`) reads configuration and names the engine; everything else is behind it.
+//! [`Broker::start`](broker::Broker::start) takes [`Settings`](settings::Settings) and an engine.
+//! The command line (`main.rs`, `cli`) reads configuration and names the engine; everything else is
+//! behind it.
 
 pub mod admin;
 mod admission;

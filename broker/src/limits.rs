@@ -1,13 +1,15 @@
 //! Every bound of the broker, in one place, with the relations between them checked.
 //!
-//! Whatever a peer can make grow has its bound here. Ranges of single values are the configuration's business; what
-//! must hold between them is proved by [`Limits::check`] before anything starts.
+//! Whatever a peer can make grow has its bound here. Ranges of single values are the
+//! configuration's business; what must hold between them is proved by [`Limits::check`] before
+//! anything starts.
 
 use std::time::Duration;
 
 use thiserror::Error;
 
-/// Room in a frame beside the payload: ids, content type, and the longest list of names that a request may have.
+/// Room in a frame beside the payload: ids, content type, and the longest list of names that a
+/// request may have.
 pub const ENVELOPE_BYTES: usize = 16 * 1024;
 
 /// Longest name of a user or tenant, in bytes.
@@ -35,7 +37,8 @@ const HELLO_BYTES: usize = 8192 + 512;
 #[error("limits contradict each other: {0}")]
 pub struct Contradiction(&'static str);
 
-/// Bounds in force. [`Limits::default`] is what a hospital's broker runs with; [`Limits::check`] proves the relations.
+/// Bounds in force. [`Limits::default`] is what a hospital's broker runs with; [`Limits::check`]
+/// proves the relations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Longest payload of a message, in bytes.
@@ -54,7 +57,8 @@ pub struct Limits {
     pub lanes_max: u32,
     /// Most connections.
     pub connections_max: usize,
-    /// Connections in their handshake from which on addresses are validated by Retry (RFC 9000, section 8.1.2).
+    /// Connections in their handshake from which on addresses are validated by Retry (RFC 9000,
+    /// section 8.1.2).
     pub handshakes_before_retry: usize,
     /// Most connections in their handshake; further ones are refused.
     pub handshakes_max: usize,
@@ -98,7 +102,8 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// What a refused client is told to wait, at least.
     pub retry_after: Duration,
-    /// Over how long receipts wait for company: before they are committed, and again before they are pushed.
+    /// Over how long receipts wait for company: before they are committed, and again before they
+    /// are pushed.
     pub receipt_delay: Duration,
 }
 
@@ -141,8 +146,8 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Longest Hello, in bytes. Shorter than other frames, because it is decoded for whoever connects, and what it
-    /// decodes to takes a multiple of its length.
+    /// Longest Hello, in bytes. Shorter than other frames, because it is decoded for whoever
+    /// connects, and what it decodes to takes a multiple of its length.
     pub fn hello_bytes_max(&self) -> usize {
         HELLO_BYTES + self.resume_positions_max * 40
     }
@@ -150,7 +155,8 @@ impl Limits {
     /// Proves the relations between the bounds.
     ///
     /// # Errors
-    /// [`Contradiction`] naming the first pair that cannot hold together, by the names that the configuration uses.
+    /// [`Contradiction`] naming the first pair that cannot hold together, by the names that the
+    /// configuration uses.
     pub fn check(&self) -> Result<(), Contradiction> {
         let relations = [
             (

@@ -1,7 +1,8 @@
 //! The broker's log: one line an event on stderr, in UTC, for people or as JSON.
 //!
-//! Every event has a stable `code` to search and alert by. No event has content, names or tokens. What is logged is decided by a filter, a level for each module, which can be changed
-//! while the broker runs. Warnings and errors are counted as metrics whatever is logged.
+//! Every event has a stable `code` to search and alert by. No event has content, names or tokens.
+//! What is logged is decided by a filter, a level for each module, which can be changed while the
+//! broker runs. Warnings and errors are counted as metrics whatever is logged.
 
 use std::io::{self, IsTerminal as _};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -64,7 +65,8 @@ impl Levels {
         Ok(self.filter.reload(parse(filter)?)?)
     }
 
-    /// Tells of warnings and errors as metrics from now on: to be called once somebody records them.
+    /// Tells of warnings and errors as metrics from now on: to be called once somebody records
+    /// them.
     pub fn record(&self) {
         const NAME: &str = "wardline_log_events_total";
         describe_counter!(NAME, "Warnings and errors logged, whatever the log's filter lets through.");
@@ -100,7 +102,8 @@ pub fn start(format: Format, filter: &str) -> Result<Levels, LogError> {
     Ok(Levels { filter: handle, troubles })
 }
 
-/// Levels, and modules with their own: `info,wardline_broker::session=debug`. Of the rest errors are logged.
+/// Levels, and modules with their own: `info,wardline_broker::session=debug`. Of the rest errors
+/// are logged.
 fn parse(filter: &str) -> Result<Targets, LogError> {
     let mut levels = Targets::new().with_default(LevelFilter::ERROR);
     for directive in filter.split(',').map(str::trim).filter(|directive| !directive.is_empty()) {

@@ -1,7 +1,8 @@
 //! The `wardline` binary: names the engines, runs the command line, decides the exit code.
 //!
-//! Exit codes: 0 done; 1 it could not be done, one sentence on stderr says why and what to do; 2 wrong usage;
-//! 74 (`EX_IOERR`) the store failed while serving. This is the only file that names an engine.
+//! Exit codes: 0 done; 1 it could not be done, one sentence on stderr says why and what to do; 2
+//! wrong usage; 74 (`EX_IOERR`) the store failed while serving. This is the only file that names an
+//! engine.
 
 mod cli;
 
@@ -15,7 +16,8 @@ use wardline_rocksdb::RocksEngine;
 use wardline_storage::engine::Engine;
 use wardline_storage::memory::MemoryEngine;
 
-/// What one thread allocates another frees, for every message: the system's allocator spends a quarter of the commit path on it.
+/// What one thread allocates another frees, for every message: the system's allocator spends a
+/// quarter of the commit path on it.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

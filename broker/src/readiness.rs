@@ -1,8 +1,9 @@
 //! Readiness: whether new clients should come here.
 //!
-//! Not while the broker stops, its store failed, or its disk is nearly full; and not when the last look found that the log does
-//! not answer or that the disk takes no writes. That look is made every few seconds, by a command that changes nothing and
-//! goes the way of every other, and by a small file that is synced; so asking costs nothing, however often it is done.
+//! Not while the broker stops, its store failed, or its disk is nearly full; and not when the last
+//! look found that the log does not answer or that the disk takes no writes. That look is made
+//! every few seconds, by a command that changes nothing and goes the way of every other, and by a
+//! small file that is synced; so asking costs nothing, however often it is done.
 
 use std::borrow::Cow;
 use std::fs::File;

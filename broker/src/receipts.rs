@@ -1,7 +1,8 @@
 //! Recent receipts of a conversation, coalesced: per person and kind the furthest one.
 //!
-//! Hints for senders who are connected, never the record. Each change gets a new version, and a session asks for
-//! what is newer than the version that it has seen; so nothing is queued per session.
+//! Hints for senders who are connected, never the record. Each change gets a new version, and a
+//! session asks for what is newer than the version that it has seen; so nothing is queued per
+//! session.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -64,8 +65,8 @@ impl Receipts {
         self.version
     }
 
-    /// Copies what is newer than `after`, except the reader's own, to `out` until that holds `fill` bytes.
-    /// Returns the version up to which was looked, and how many were copied.
+    /// Copies what is newer than `after`, except the reader's own, to `out` until that holds `fill`
+    /// bytes. Returns the version up to which was looked, and how many were copied.
     pub(crate) fn copy(
         &self,
         reader: UserId,

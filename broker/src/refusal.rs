@@ -1,7 +1,7 @@
 //! Refusals: every code that the broker answers with, what to do about it, and how long to wait.
 //!
-//! The one table of codes. Numbers are those of `wardline.v1.ErrorCode`; they also close connections and reset
-//! streams. Texts never contain content, names or tokens.
+//! The one table of codes. Numbers are those of `wardline.v1.ErrorCode`; they also close
+//! connections and reset streams. Texts never contain content, names or tokens.
 
 use std::borrow::Cow;
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! Who is connected: the sessions of each user.
 //!
-//! A device has one session: a newer one supersedes the older. Bounded by the number of connections.
+//! A device has one session: a newer one supersedes the older. Bounded by the number of
+//! connections.
 
 use std::collections::HashMap;
 use std::sync::Arc;

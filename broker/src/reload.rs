@@ -1,9 +1,9 @@
 //! Reloading: another certificate, other token keys, and no connection notices.
 //!
-//! New handshakes get the new certificate, tokens are checked by the new keys from then on; what is open stays open, under
-//! the token that it was opened with. Files are looked at every few seconds, and at once on SIGHUP. What cannot be
-//! used is refused with the reason, and what was in force stays so. A change is taken when two looks agree, since a
-//! certificate and its key are two files.
+//! New handshakes get the new certificate, tokens are checked by the new keys from then on; what is
+//! open stays open, under the token that it was opened with. Files are looked at every few seconds,
+//! and at once on SIGHUP. What cannot be used is refused with the reason, and what was in force
+//! stays so. A change is taken when two looks agree, since a certificate and its key are two files.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -47,7 +47,8 @@ impl Reloader {
         Self(Arc::new(Inner { endpoint, service, secrets, stop }))
     }
 
-    /// Puts another certificate and other token keys in force, for handshakes and tokens that come from now on.
+    /// Puts another certificate and other token keys in force, for handshakes and tokens that come
+    /// from now on.
     ///
     /// # Errors
     /// [`rustls::Error`] if key and certificate do not go together; then nothing changes.
@@ -118,8 +119,8 @@ fn stamp(path: &Path) -> Stamp {
     Some((metadata.modified().ok()?, metadata.dev(), metadata.ino(), metadata.len()))
 }
 
-/// Reloads on each `hangup` and whenever the files changed, until the broker stops. `put` puts what was read in force;
-/// looks at the files every `every`.
+/// Reloads on each `hangup` and whenever the files changed, until the broker stops. `put` puts what
+/// was read in force; looks at the files every `every`.
 ///
 /// # Cancellation
 /// Loses nothing.
@@ -161,8 +162,8 @@ pub async fn watch(
                     "certificate and token keys are read anew"
                 );
             }
-            // Tried again at every look, since what was wrong may have been with the process or the folder, which the
-            // files do not show; complained of once.
+            // Tried again at every look, since what was wrong may have been with the process or the
+            // folder, which the files do not show; complained of once.
             Err(error) => {
                 let why = Some(error.to_string());
                 if told || refused != why {

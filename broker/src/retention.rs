@@ -1,8 +1,8 @@
 //! The janitor: makes good on "gone within the bound".
 //!
-//! Expired records are invisible at once; here their bytes are reclaimed, every `reclaim_every`, so that none is
-//! left after twice that. Also carries on the rewriting of expiry after a retention was shortened, one bounded command
-//! at a time, and what an earlier run of the broker left of it.
+//! Expired records are invisible at once; here their bytes are reclaimed, every `reclaim_every`, so
+//! that none is left after twice that. Also carries on the rewriting of expiry after a retention
+//! was shortened, one bounded command at a time, and what an earlier run of the broker left of it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

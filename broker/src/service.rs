@@ -1,7 +1,8 @@
 //! Use cases: what a request means for a caller, as a command for the log or a query of the store.
 //!
-//! Derives ids from names, checks the bounds that depend on who asks and on the operator's settings, and leaves
-//! every decision that depends on state to the machine. Holds the parts that sessions share.
+//! Derives ids from names, checks the bounds that depend on who asks and on the operator's
+//! settings, and leaves every decision that depends on state to the machine. Holds the parts that
+//! sessions share.
 
 mod query;
 
@@ -123,7 +124,8 @@ impl Service {
         Submission { time: self.clock.now(), actor: Arc::clone(&caller.actor), policy: self.policy, command }
     }
 
-    /// Says what a request comes to. Hello and Renew are the session's own business and are refused here.
+    /// Says what a request comes to. Hello and Renew are the session's own business and are refused
+    /// here.
     ///
     /// # Errors
     /// A refusal if the caller cannot ask this, whatever the state.

@@ -1,8 +1,9 @@
-//! The tail of a conversation: its most recent entries, encoded once, for all sessions that follow it.
+//! The tail of a conversation: its most recent entries, encoded once, for all sessions that follow
+//! it.
 //!
-//! A contiguous run of frames up to the head, bounded in bytes on its own and together with all other tails. What
-//! falls out is read from the engine instead. Expired frames are never copied out; a deleted message is forgotten
-//! together with all before it.
+//! A contiguous run of frames up to the head, bounded in bytes on its own and together with all
+//! other tails. What falls out is read from the engine instead. Expired frames are never copied
+//! out; a deleted message is forgotten together with all before it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -115,8 +116,9 @@ impl Ring {
         after.next() >= self.first
     }
 
-    /// Copies frames after `after` to `out` until that holds `fill` bytes; at least one. `urgent_only` looks at all and copies
-    /// the urgent ones. Starts at the oldest frame if `after` lies before it.
+    /// Copies frames after `after` to `out` until that holds `fill` bytes; at least one.
+    /// `urgent_only` looks at all and copies the urgent ones. Starts at the oldest frame if `after`
+    /// lies before it.
     pub(crate) fn copy(
         &self,
         after: Seq,

@@ -1,8 +1,8 @@
 //! The server's certificate chain and private key, from PEM files.
 //!
-//! What can be told wrong from here is told at start, not to the first client: a missing or mixed-up file, a key of
-//! another certificate. An expired certificate is a warning, since the broker may be up before its renewal is. Key
-//! material never stands in an error.
+//! What can be told wrong from here is told at start, not to the first client: a missing or
+//! mixed-up file, a key of another certificate. An expired certificate is a warning, since the
+//! broker may be up before its renewal is. Key material never stands in an error.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -103,7 +103,8 @@ fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
     std::fs::read(path).map_err(|source| TlsError::Read { key, path: path.into(), source })
 }
 
-/// Until when the leaf of a chain is good, as time since the Unix epoch, to the second; `None` if that cannot be told.
+/// Until when the leaf of a chain is good, as time since the Unix epoch, to the second; `None` if
+/// that cannot be told.
 pub fn valid_until(chain: &[CertificateDer<'_>]) -> Option<Duration> {
     let expired = |at| validity(chain, Duration::from_secs(at)) == Validity::Expired;
     // Certificates end before the year 2242, or say that they have no end.

@@ -1,11 +1,12 @@
 //! Topics: the conversations that some connected session follows.
 //!
-//! A topic has the conversation's tail, its recent receipts and the subscriptions of its sessions; it exists while
-//! there is one. All that it gives out is copied under its lock, where the subscription is checked: once a Left
-//! event was told, nothing leaves through that user's subscriptions.
+//! A topic has the conversation's tail, its recent receipts and the subscriptions of its sessions;
+//! it exists while there is one. All that it gives out is copied under its lock, where the
+//! subscription is checked: once a Left event was told, nothing leaves through that user's
+//! subscriptions.
 //!
-//! Whoever attaches does so *before* reading the conversation's head from the engine. Events are told after their
-//! commit, so what the attached session was not told of is in what it then reads.
+//! Whoever attaches does so *before* reading the conversation's head from the engine. Events are
+//! told after their commit, so what the attached session was not told of is in what it then reads.
 
 use std::sync::Arc;
 
@@ -276,7 +277,8 @@ impl Topic {
         }
     }
 
-    /// The latest entry that was told, if the session may still see the conversation: it may then see all up to it.
+    /// The latest entry that was told, if the session may still see the conversation: it may then
+    /// see all up to it.
     pub(crate) fn head(&self, subscription: &Subscription) -> Option<Seq> {
         let state = self.state.read();
         subscription.is_active().then_some(state.head)
@@ -307,8 +309,8 @@ impl Topic {
         Tail::Copied { copied, more: copied.through < state.head }
     }
 
-    /// Copies urgent entries after `after` that are in the tail, until `out` holds `fill` bytes. Older ones come in
-    /// their turn.
+    /// Copies urgent entries after `after` that are in the tail, until `out` holds `fill` bytes.
+    /// Older ones come in their turn.
     pub(crate) fn copy_urgent(
         &self,
         subscription: &Subscription,
@@ -343,7 +345,8 @@ impl Topic {
         ChunkCopy::Copied
     }
 
-    /// Copies receipts of others that are newer than `after`. Returns the version up to which was looked.
+    /// Copies receipts of others that are newer than `after`. Returns the version up to which was
+    /// looked.
     pub(crate) fn copy_receipts(
         &self,
         subscription: &Subscription,

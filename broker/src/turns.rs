@@ -1,14 +1,16 @@
 //! Turns: whose connection is served next.
 //!
-//! A connection has two tasks that may have much to do: quinn's driver, which takes in its packets and sends what it has
-//! to send, and delivery. In the runtime's queue, first come first served, those of somebody who is sent one urgent
-//! message stand behind those of a hundred who are sent all they can take. So they wait here instead, in the order of
-//! the processor time that their connections have used lately: who uses little waits for nobody, and nobody waits for
-//! ever, because what was used is soon forgotten. What has something urgent to do can be put in front; and while another
-//! thread has, the processor is given away now and then, in case that thread waits for it.
+//! A connection has two tasks that may have much to do: quinn's driver, which takes in its packets
+//! and sends what it has to send, and delivery. In the runtime's queue, first come first served,
+//! those of somebody who is sent one urgent message stand behind those of a hundred who are sent
+//! all they can take. So they wait here instead, in the order of the processor time that their
+//! connections have used lately: who uses little waits for nobody, and nobody waits for ever,
+//! because what was used is soon forgotten. What has something urgent to do can be put in front;
+//! and while another thread has, the processor is given away now and then, in case that thread
+//! waits for it.
 //!
-//! Invariants: a task waits at most once, so the queue is bounded by the number of connections; a task that was woken
-//! waits, or has another turn.
+//! Invariants: a task waits at most once, so the queue is bounded by the number of connections; a
+//! task that was woken waits, or has another turn.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,16 +32,17 @@ use tokio::task::yield_now;
 /// For how long turns are given before all else that is ready runs, and the network is looked at.
 const ROUND: Duration = Duration::from_micros(100);
 
-/// Processor time counts half when so much time has passed. About as long can one who begins to use much keep others who
-/// did before from their turns; a hundred who begin together, five times as long.
+/// Processor time counts half when so much time has passed. About as long can one who begins to use
+/// much keep others who did before from their turns; a hundred who begin together, five times as
+/// long.
 const HALF_LIFE: Duration = Duration::from_millis(10);
 
-/// A new connection counts as if it had used so much: its handshake goes before those who use much, not before those who
-/// use little.
+/// A new connection counts as if it had used so much: its handshake goes before those who use much,
+/// not before those who use little.
 const NEWCOMER: Duration = Duration::from_micros(100);
 
-/// Least time from giving the processor away to doing so again: whoever else wants it keeps it for a slice of the
-/// scheduler's, and sessions must get on with what is urgent, too.
+/// Least time from giving the processor away to doing so again: whoever else wants it keeps it for
+/// a slice of the scheduler's, and sessions must get on with what is urgent, too.
 const GIVE_WAY_EVERY: Duration = Duration::from_micros(250);
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -81,11 +84,12 @@ struct Place {
     number: u64,
 }
 
-/// The processor time that a connection used lately: the sum of what its turns took, each halved for every
-/// [`HALF_LIFE`] since.
+/// The processor time that a connection used lately: the sum of what its turns took, each halved
+/// for every [`HALF_LIFE`] since.
 ///
-/// Kept as a logarithm, of what it would be if nothing had been halved since the turns began. Halving all alike changes
-/// no comparison, so that an account changes with its connection's own turns alone.
+/// Kept as a logarithm, of what it would be if nothing had been halved since the turns began.
+/// Halving all alike changes no comparison, so that an account changes with its connection's own
+/// turns alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Used(i64);
 
@@ -125,8 +129,8 @@ impl Turns {
         self.queue.lock().waiting.len()
     }
 
-    /// Nobody to serve yet. `gives_way`: whether another thread has something urgent to do; asked between
-    /// rounds, once it is [`GIVE_WAY_EVERY`] since the processor was given away.
+    /// Nobody to serve yet. `gives_way`: whether another thread has something urgent to do; asked
+    /// between rounds, once it is [`GIVE_WAY_EVERY`] since the processor was given away.
     pub(crate) fn new(gives_way: impl Fn() -> bool + Send + Sync + 'static) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             queue: Mutex::default(),
@@ -173,7 +177,8 @@ impl Turns {
                 now = task.run(now);
             }
             if now - gave_way >= GIVE_WAY_EVERY && (self.gives_way)() {
-                // The scheduler lets a thread that runs finish its slice, some milliseconds, before one that woke up.
+                // The scheduler lets a thread that runs finish its slice, some milliseconds, before
+                // one that woke up.
                 std::thread::yield_now();
                 gave_way = now;
             }
@@ -266,7 +271,8 @@ impl Used {
 }
 
 impl Task {
-    /// Lets other work of the same connection take turns too. The receiver hears of its end, or its panic.
+    /// Lets other work of the same connection take turns too. The receiver hears of its end, or its
+    /// panic.
     pub(crate) fn beside(
         &self,
         work: impl Future<Output = ()> + Send + 'static,
@@ -281,7 +287,8 @@ impl Task {
         (turns.spawn(Box::pin(work), Arc::clone(&self.account)), end)
     }
 
-    /// Puts it before all that are not in a hurry: now if it waits, else the next time that it does.
+    /// Puts it before all that are not in a hurry: now if it waits, else the next time that it
+    /// does.
     pub(crate) fn hurry(self: &Arc<Self>) {
         let Some(turns) = self.turns.upgrade() else { return };
         let mut queue = turns.queue.lock();

@@ -1,4 +1,5 @@
-//! Backups: what is in them, what is shared with the one before, and that nothing damaged is ever restored.
+//! Backups: what is in them, what is shared with the one before, and that nothing damaged is ever
+//! restored.
 #![allow(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
 
 use std::fs;
@@ -264,7 +265,8 @@ async fn the_running_broker_lends_a_copy_and_takes_it_back() {
     drop(lent);
     gone(&copy).await;
 
-    // What is lent when the broker stops is taken back too. The next one may come as soon as the copy is gone, but for a moment.
+    // What is lent when the broker stops is taken back too. The next one may come as soon as the
+    // copy is gone, but for a moment.
     let deadline = Instant::now() + PATIENCE;
     let lent = loop {
         match ask().await {

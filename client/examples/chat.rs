@@ -1,5 +1,5 @@
-//! Talks with one other person from the terminal: what you type is published, what they type appears, and their
-//! receipts with it. Lives through restarts of the broker.
+//! Talks with one other person from the terminal: what you type is published, what they type
+//! appears, and their receipts with it. Lives through restarts of the broker.
 //!
 //! ```sh
 //! wardline serve --dev                                              # in one terminal

@@ -1,7 +1,8 @@
 //! The application's handle.
 //!
-//! Owns nothing but the right to use the client's one task, and how it ends: with the last clone. Every operation puts
-//! something into the shared state and waits for what comes of it; nothing here touches a stream.
+//! Owns nothing but the right to use the client's one task, and how it ends: with the last clone.
+//! Every operation puts something into the shared state and waits for what comes of it; nothing
+//! here touches a stream.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,7 +63,8 @@ pub async fn connect(options: Options) -> Result<(Client, Inbox), ConnectError> 
     Ok((Client { handle: Arc::new(handle) }, inbox))
 }
 
-/// Asks and publishes. Cheap to clone; the session ends when all clones are dropped or [`Client::close`] is called.
+/// Asks and publishes. Cheap to clone; the session ends when all clones are dropped or
+/// [`Client::close`] is called.
 #[derive(Clone)]
 pub struct Client {
     handle: Arc<Handle>,
@@ -98,7 +100,8 @@ impl PendingAck {
     /// Waits until the message is durable.
     ///
     /// # Errors
-    /// [`RequestError::Refused`] if the broker will not take it; `Closed` if the client was closed before.
+    /// [`RequestError::Refused`] if the broker will not take it; `Closed` if the client was closed
+    /// before.
     pub async fn wait(self) -> Result<Ack, RequestError> {
         self.answer.await.unwrap_or_else(|_| Err(RequestError::Closed("the client has ended".into())))
     }
@@ -110,7 +113,8 @@ impl Client {
         self.shared().status.subscribe()
     }
 
-    /// Publishes and waits until it is durable. Sent again after reconnects and `RETRY`, under the same id.
+    /// Publishes and waits until it is durable. Sent again after reconnects and `RETRY`, under the
+    /// same id.
     ///
     /// # Errors
     /// As [`PendingAck::wait`].
@@ -121,8 +125,8 @@ impl Client {
         self.enqueue(message).await?.wait().await
     }
 
-    /// Puts a message in line and returns once it has a place in the publish window. Messages of one client are
-    /// published in the order in which this was called (first polled).
+    /// Puts a message in line and returns once it has a place in the publish window. Messages of
+    /// one client are published in the order in which this was called (first polled).
     ///
     /// # Errors
     /// [`RequestError::Closed`] if the client was closed.
@@ -142,12 +146,14 @@ impl Client {
         Ok(PendingAck { answer })
     }
 
-    /// Records that this device has every entry up to `sequence`. Returns at once: coalesced, sent again after reconnects.
+    /// Records that this device has every entry up to `sequence`. Returns at once: coalesced, sent
+    /// again after reconnects.
     pub fn delivered(&self, conversation: ConversationId, sequence: Sequence) {
         self.shared().note(conversation, Mark::Delivered(sequence));
     }
 
-    /// Records that the user has read every entry up to `sequence`. Returns at once: coalesced, sent again after reconnects.
+    /// Records that the user has read every entry up to `sequence`. Returns at once: coalesced,
+    /// sent again after reconnects.
     pub fn read(&self, conversation: ConversationId, sequence: Sequence) {
         self.shared().note(conversation, Mark::Read(sequence));
     }
@@ -368,7 +374,8 @@ impl Client {
         self.change(Request::DeleteMessage(v1::DeleteMessage { conversation_id, sequence })).await
     }
 
-    /// Says goodbye, after what was enqueued is acknowledged and receipts are flushed, at most `deadline`.
+    /// Says goodbye, after what was enqueued is acknowledged and receipts are flushed, at most
+    /// `deadline`.
     pub async fn close(&self, deadline: Duration) {
         let shared = self.shared();
         let deadline = Instant::now() + deadline;
@@ -397,7 +404,8 @@ impl Client {
         }
     }
 
-    /// Creates under a fresh idempotency key, so that asking again after a lost connection makes nothing twice.
+    /// Creates under a fresh idempotency key, so that asking again after a lost connection makes
+    /// nothing twice.
     async fn create(&self, kind: Kind, new: NewConversation) -> Result<Conversation, RequestError> {
         let request = Request::CreateConversation(v1::CreateConversation {
             kind: wire::kind(kind),

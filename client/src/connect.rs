@@ -1,8 +1,8 @@
 //! From an address to a session: QUIC, TLS and Hello.
 //!
-//! Owns the endpoint and the client's TLS and transport settings. It never retries. Invariants: TLS 1.3 only, ALPN
-//! `wardline/1`, no early data, no resumption; receive windows are capped, since quinn's defaults allow hundreds of
-//! megabytes per connection.
+//! Owns the endpoint and the client's TLS and transport settings. It never retries. Invariants: TLS
+//! 1.3 only, ALPN `wardline/1`, no early data, no resumption; receive windows are capped, since
+//! quinn's defaults allow hundreds of megabytes per connection.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -32,7 +32,8 @@ const CONNECTION_RECEIVE_WINDOW: u32 = 256 * 1024;
 const STREAM_RECEIVE_WINDOW: u32 = 64 * 1024;
 const SEND_WINDOW: u64 = 256 * 1024;
 const DELIVERY_LANES_MAX: u32 = 4;
-/// Packets that the broker may receive before it acknowledges them; below QUIC's initial congestion window.
+/// Packets that the broker may receive before it acknowledges them; below QUIC's initial congestion
+/// window.
 const ACK_ELICITING_PACKETS: u32 = 8;
 /// Keep-alives that may go unanswered before the connection counts as lost.
 const KEEP_ALIVES_LOST_MAX: u32 = 3;

@@ -1,7 +1,9 @@
-//! The control stream after Hello: requests, receipts, the token's renewal, and the broker's Goodbye.
+//! The control stream after Hello: requests, receipts, the token's renewal, and the broker's
+//! Goodbye.
 //!
-//! Owns the stream for one session. What a request or receipt means is decided elsewhere. Invariants: requests go at
-//! once, receipts wait for company (about `receipt_delay`), and ride along when something else goes; one renewal at a time.
+//! Owns the stream for one session. What a request or receipt means is decided elsewhere.
+//! Invariants: requests go at once, receipts wait for company (about `receipt_delay`), and ride
+//! along when something else goes; one renewal at a time.
 
 use std::time::Duration;
 
@@ -25,7 +27,8 @@ const RECEIPTS_PAUSE: Duration = Duration::from_millis(250);
 /// Whatever the options say, receipts wait about this long at most.
 const RECEIPTS_WAIT_MAX: Duration = Duration::from_secs(3600);
 
-/// Soonest and latest that the token source is asked again, and how long before the token's end at the latest.
+/// Soonest and latest that the token source is asked again, and how long before the token's end at
+/// the latest.
 const RENEW_MIN: Duration = Duration::from_secs(1);
 const RENEW_BEFORE: Duration = Duration::from_secs(60);
 const RENEW_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -207,7 +210,8 @@ impl<'a> Control<'a> {
                 self.shared.settled.notify_waiters();
                 Ok(())
             }
-            // The broker could not read a request of ours: it says so under id 0 and ends the session.
+            // The broker could not read a request of ours: it says so under id 0 and ends the
+            // session.
             None => Err(answer.err().map_or(Malformed("request id").into(), End::Told)),
         }
     }
@@ -236,7 +240,8 @@ impl<'a> Control<'a> {
     }
 }
 
-/// Between half of a delay and one and a half: a message to hundreds must not be answered by all of them at once.
+/// Between half of a delay and one and a half: a message to hundreds must not be answered by all of
+/// them at once.
 fn spread(delay: Duration) -> Duration {
     delay.min(RECEIPTS_WAIT_MAX).mul_f64(rand::random_range(0.5..1.5))
 }

@@ -1,8 +1,9 @@
 //! The client's one task: session after session, until it is closed or refused for good.
 //!
-//! Owns the client's life and says how it stands in [`Status`]. What happens within a session is [`session`]'s.
-//! Invariants: one task per client; it ends when the application drops its handles or closes, and then everybody
-//! who waits has been told; attempts to connect are spaced by a jittered back-off that only a session that lasted resets.
+//! Owns the client's life and says how it stands in [`Status`]. What happens within a session is
+//! [`session`]'s. Invariants: one task per client; it ends when the application drops its handles
+//! or closes, and then everybody who waits has been told; attempts to connect are spaced by a
+//! jittered back-off that only a session that lasted resets.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -148,7 +149,8 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        // Not so after `run`; but a runtime that shuts down, or a defect, must not leave anybody waiting.
+        // Not so after `run`; but a runtime that shuts down, or a defect, must not leave anybody
+        // waiting.
         if self.shared.closed().is_none() {
             self.shared.close("the client's task was ended with its runtime".into());
         }

@@ -52,8 +52,9 @@ pub enum RequestError {
     /// The broker refused it. It changed nothing.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The connection was lost before the answer came, or no answer came in time: it may or may not have been
-    /// carried out. (Publishes and receipts are sent again by the SDK and do not end like this.)
+    /// The connection was lost before the answer came, or no answer came in time: it may or may not
+    /// have been carried out. (Publishes and receipts are sent again by the SDK and do not end like
+    /// this.)
     #[error("the outcome is not known: {0}")]
     Unknown(String),
     /// The client is closed.

@@ -1,9 +1,10 @@
 //! Reads and writes whole frames on QUIC streams.
 //!
-//! Owns the bytes between a stream and its frames. It never looks into a frame.
-//! Invariants: what arrives is cut up where it lies, and only a frame that lies across packets is copied; an idle stream
-//! holds no buffer; nothing is reserved for what has not arrived; at most one batch of frames waits to be written,
-//! flattened into one buffer, since the cost is per packet; every wait is cancel-safe.
+//! Owns the bytes between a stream and its frames. It never looks into a frame. Invariants: what
+//! arrives is cut up where it lies, and only a frame that lies across packets is copied; an idle
+//! stream holds no buffer; nothing is reserved for what has not arrived; at most one batch of
+//! frames waits to be written, flattened into one buffer, since the cost is per packet; every wait
+//! is cancel-safe.
 
 use std::ops::Range;
 
@@ -17,7 +18,8 @@ use wardline_proto::v1::ServerFrame;
 /// How much is gathered before it is written at once.
 pub(crate) const WRITE_BYTES: usize = 32 * 1024;
 
-/// Longest answer that is read: a page of history with its envelopes, whatever the operator's limits.
+/// Longest answer that is read: a page of history with its envelopes, whatever the operator's
+/// limits.
 pub(crate) const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Chunks taken from a stream at once.
@@ -122,7 +124,8 @@ impl FrameReader {
         }
     }
 
-    /// Takes the next whole frame of what was read; `None`: all that was read is taken, [`FrameReader::read`] more.
+    /// Takes the next whole frame of what was read; `None`: all that was read is taken,
+    /// [`FrameReader::read`] more.
     ///
     /// # Errors
     /// As [`frame::split`].
@@ -138,7 +141,8 @@ impl FrameReader {
         })
     }
 
-    /// Reads on, once everything was taken; whether there was something to read, or the stream has ended.
+    /// Reads on, once everything was taken; whether there was something to read, or the stream has
+    /// ended.
     ///
     /// # Cancellation
     /// Safe: what was read stays here.
@@ -200,7 +204,8 @@ impl FrameReader {
         }
     }
 
-    /// Gives what is left of the first chunk that has something left, and lets go of those before it.
+    /// Gives what is left of the first chunk that has something left, and lets go of those before
+    /// it.
     fn rest(&mut self) -> &[u8] {
         while self.next < self.count {
             if self.cut < self.chunks[self.next].len() {

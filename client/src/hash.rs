@@ -1,7 +1,9 @@
-//! Hashing of conversation ids: one look-up or two per entry, so it may not cost more than what is looked up.
+//! Hashing of conversation ids: one look-up or two per entry, so it may not cost more than what is
+//! looked up.
 //!
-//! The ids are keyed hashes that the broker gave out, and a seed of each map's own is mixed in: enough against
-//! accidents and against peers who cannot choose ids. Not for keys that somebody else chooses.
+//! The ids are keyed hashes that the broker gave out, and a seed of each map's own is mixed in:
+//! enough against accidents and against peers who cannot choose ids. Not for keys that somebody
+//! else chooses.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};

@@ -1,7 +1,7 @@
 //! What arrives, as the application takes it.
 //!
-//! Owns the application's end of the mailbox. It never reads a stream and never filters. Invariant: receipts are noted
-//! when the application takes an entry, not before, and not later.
+//! Owns the application's end of the mailbox. It never reads a stream and never filters. Invariant:
+//! receipts are noted when the application takes an entry, not before, and not later.
 
 use std::sync::Arc;
 
@@ -43,7 +43,8 @@ impl Inbox {
         Self { shared, hand: Hand::default() }
     }
 
-    /// Waits for the next thing; `None` once the client is closed and everything that had arrived was taken.
+    /// Waits for the next thing; `None` once the client is closed and everything that had arrived
+    /// was taken.
     ///
     /// # Cancellation
     /// Safe: nothing is lost when the future is dropped.

@@ -1,8 +1,8 @@
 //! Delivery lanes: reads what the broker sends unasked into the application's mailbox.
 //!
-//! Owns the streams that the broker opens. It never filters and never acknowledges. Invariants: a frame is taken off a
-//! stream only when its class has room in the mailbox, so that QUIC's flow control stops the broker, not our memory;
-//! lanes do not wait for one another.
+//! Owns the streams that the broker opens. It never filters and never acknowledges. Invariants: a
+//! frame is taken off a stream only when its class has room in the mailbox, so that QUIC's flow
+//! control stops the broker, not our memory; lanes do not wait for one another.
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -15,7 +15,8 @@ use crate::mailbox::{Class, Filled, Mailbox};
 use crate::session::{End, FAREWELL};
 use crate::wire::Malformed;
 
-/// What a frame on a delivery lane may have beside a payload: its envelope, or a conversation, or a notice.
+/// What a frame on a delivery lane may have beside a payload: its envelope, or a conversation, or a
+/// notice.
 const ENVELOPE_BYTES_MAX: usize = 64 * 1024;
 
 /// Reads all delivery lanes until the session ends.

@@ -1,13 +1,15 @@
 //! Wardline's Rust SDK.
 //!
-//! [`connect()`] opens a session and gives two halves: a [`Client`] to ask and publish with (cheap to clone), and an
-//! [`Inbox`] that yields what arrives. Both live through lost connections and broker restarts: the SDK connects
-//! again with jittered back-off, publishes again what was not acknowledged (same idempotency keys, same order), and
-//! resumes deliveries. What the application takes from the inbox, it gets exactly once and in order per conversation;
-//! an urgent message comes ahead of its turn. [`connect()`] has an example; `examples/chat.rs` is a whole program.
+//! [`connect()`] opens a session and gives two halves: a [`Client`] to ask and publish with (cheap
+//! to clone), and an [`Inbox`] that yields what arrives. Both live through lost connections and
+//! broker restarts: the SDK connects again with jittered back-off, publishes again what was not
+//! acknowledged (same idempotency keys, same order), and resumes deliveries. What the application
+//! takes from the inbox, it gets exactly once and in order per conversation; an urgent message
+//! comes ahead of its turn. [`connect()`] has an example; `examples/chat.rs` is a whole program.
 //!
-//! An application that restarts begins where its device's acknowledgements end, or at [`Options::resume`]. One that
-//! does not read its inbox stops the broker from sending to it, and nobody else.
+//! An application that restarts begins where its device's acknowledgements end, or at
+//! [`Options::resume`]. One that does not read its inbox stops the broker from sending to it, and
+//! nobody else.
 
 mod client;
 mod connect;

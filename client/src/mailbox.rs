@@ -1,9 +1,11 @@
-//! The queue between the session, which fills it, and the inbox, which empties it; and the exactly-once filter before it.
+//! The queue between the session, which fills it, and the inbox, which empties it; and the
+//! exactly-once filter before it.
 //!
-//! Owns what passed the filter until the application takes it, through reconnects: some of it may lie in the inbox's
-//! [`Hand`], which takes over all that waits at once, so that a lock is taken per run of entries and not for each.
-//! It never waits for a stream. Invariants: bounded in entries and bytes, per lane class, and what lies in the hand counts;
-//! urgent messages never wait behind routine ones, not even those in the hand; an idle client holds no queue.
+//! Owns what passed the filter until the application takes it, through reconnects: some of it may
+//! lie in the inbox's [`Hand`], which takes over all that waits at once, so that a lock is taken
+//! per run of entries and not for each. It never waits for a stream. Invariants: bounded in entries
+//! and bytes, per lane class, and what lies in the hand counts; urgent messages never wait behind
+//! routine ones, not even those in the hand; an idle client holds no queue.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,13 +25,15 @@ use crate::text::Texts;
 use crate::types::{Body, ConversationId, Entry, Sequence};
 use crate::wire::{self, Malformed};
 
-/// Most payload bytes that wait for the application on each lane class, beside the entry that crosses the line.
+/// Most payload bytes that wait for the application on each lane class, beside the entry that
+/// crosses the line.
 const WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// What an arrival counts beside its payload.
 const ARRIVAL_BYTES: usize = 256;
 
-/// Most entries, and bytes, that the application took from the hand before the room that they made is given back.
+/// Most entries, and bytes, that the application took from the hand before the room that they made
+/// is given back.
 const TAKEN_MAX: usize = 32;
 const TAKEN_BYTES_MAX: usize = WAITING_BYTES_MAX / 16;
 
@@ -47,7 +51,8 @@ pub(crate) enum Class {
 pub(crate) enum Arrival {
     /// An entry, and the lane that it came on.
     Entry(Entry, Class),
-    /// An entry that the application has already, or whose kind it does not know: only its mark counts.
+    /// An entry that the application has already, or whose kind it does not know: only its mark
+    /// counts.
     Passed(ConversationId, Mark),
     /// Anything else.
     Other(Incoming),
@@ -192,7 +197,8 @@ impl Mailbox {
         self.room.notify_waiters();
     }
 
-    /// Settles what was taken from the hand, fills it again if it is empty, and takes the next arrival.
+    /// Settles what was taken from the hand, fills it again if it is empty, and takes the next
+    /// arrival.
     fn refill(&self, hand: &mut Hand) -> Taken {
         let mut queues = self.queues.lock();
         let [was_full, urgent_was_full] = queues.are_full(self.entries_max);
@@ -344,7 +350,8 @@ impl Queue {
         Some(arrival)
     }
 
-    /// Hands over all that waits. If nothing does, memory goes back: thousands of idle clients hold nothing.
+    /// Hands over all that waits. If nothing does, memory goes back: thousands of idle clients hold
+    /// nothing.
     fn lend(&mut self, hand: &mut Hand) {
         std::mem::swap(&mut self.arrivals, &mut hand.arrivals);
         self.lent += hand.arrivals.len();

@@ -1,7 +1,8 @@
 //! How to connect: where, as whom, and within which bounds.
 //!
-//! Owns the application's choices and their defaults. It never acts on them, and what cannot work is told by `connect`.
-//! Invariant: every queue and every wait of the SDK is bounded by one of these or by a constant beside its use.
+//! Owns the application's choices and their defaults. It never acts on them, and what cannot work
+//! is told by `connect`. Invariant: every queue and every wait of the SDK is bounded by one of
+//! these or by a constant beside its use.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use crate::types::{ConversationId, DeviceId, Sequence};
 
 /// Gives a token for each session. Called again for every reconnect, and before a token expires.
 pub trait TokenSource: Send + Sync + 'static {
-    /// A JWT in compact form, or why there is none. Called on the client's task: it must not block for long.
+    /// A JWT in compact form, or why there is none. Called on the client's task: it must not block
+    /// for long.
     ///
     /// # Errors
     /// A sentence for people.
@@ -34,13 +36,15 @@ pub enum Trust {
 /// Who tells the broker that a delivery arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acknowledging {
-    /// The SDK, once the application took the entry from the inbox; coalesced over [`Options::receipt_delay`].
+    /// The SDK, once the application took the entry from the inbox; coalesced over
+    /// [`Options::receipt_delay`].
     Automatic,
     /// The application, with [`Client::delivered`](crate::Client::delivered).
     Manual,
 }
 
-/// Pauses between attempts to connect: doubled each time, drawn at random between half and all of it.
+/// Pauses between attempts to connect: doubled each time, drawn at random between half and all of
+/// it.
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
     /// The first.
@@ -68,18 +72,19 @@ pub struct Options {
     pub client_version: String,
     /// Most publishes without an answer.
     pub publish_window: usize,
-    /// Most entries that wait for the application; then the SDK stops reading, and the broker sending.
+    /// Most entries that wait for the application; then the SDK stops reading, and the broker
+    /// sending.
     pub inbox_max: usize,
     /// Who acknowledges.
     pub acknowledging: Acknowledging,
-    /// Over how long receipts are coalesced: each time between half of this and one and a half, so that a crowd's do not
-    /// come back together. A receipt alone costs the broker as much as a message; nobody sees a tick turn a twentieth
-    /// of a second later.
+    /// Over how long receipts are coalesced: each time between half of this and one and a half, so
+    /// that a crowd's do not come back together. A receipt alone costs the broker as much as a
+    /// message; nobody sees a tick turn a twentieth of a second later.
     pub receipt_delay: Duration,
     /// Pauses between attempts.
     pub backoff: Backoff,
-    /// How often a sign of life goes over an idle connection. A broker that does not acknowledge it, or anything else,
-    /// counts as lost within about a fifth of this.
+    /// How often a sign of life goes over an idle connection. A broker that does not acknowledge
+    /// it, or anything else, counts as lost within about a fifth of this.
     pub keep_alive: Duration,
     /// Longest time for one attempt.
     pub connect_timeout: Duration,

@@ -1,10 +1,10 @@
 //! The exactly-once filter: what the application was handed already.
 //!
-//! Pure state. Per conversation it keeps how far the ordered lane has come, and which urgent messages went ahead.
-//! Invariants: of each (conversation, sequence) at most one copy passes, in whatever order the lanes interleave and
-//! however often sessions begin anew; what passes on the ordered lane ascends; memory is bounded: beyond
-//! `CONVERSATIONS_MAX` the least recently active conversations are forgotten, beyond `AHEAD_MAX` urgent messages
-//! wait for their turn.
+//! Pure state. Per conversation it keeps how far the ordered lane has come, and which urgent
+//! messages went ahead. Invariants: of each (conversation, sequence) at most one copy passes, in
+//! whatever order the lanes interleave and however often sessions begin anew; what passes on the
+//! ordered lane ascends; memory is bounded: beyond `CONVERSATIONS_MAX` the least recently active
+//! conversations are forgotten, beyond `AHEAD_MAX` urgent messages wait for their turn.
 
 use std::collections::BTreeSet;
 
@@ -90,12 +90,14 @@ impl Order {
         self.place(conversation).left = false;
     }
 
-    /// Notes that the user is a member no longer. What was handed over stays known, should they come back.
+    /// Notes that the user is a member no longer. What was handed over stays known, should they
+    /// come back.
     pub(crate) fn left(&mut self, conversation: ConversationId) {
         self.place(conversation).left = true;
     }
 
-    /// Gives the positions to resume at, the most recently active conversations first, at most `positions_max`.
+    /// Gives the positions to resume at, the most recently active conversations first, at most
+    /// `positions_max`.
     pub(crate) fn resume(&self, positions_max: usize) -> Vec<(ConversationId, Sequence)> {
         let mut known: Vec<_> = self
             .places

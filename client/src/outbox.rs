@@ -1,9 +1,10 @@
 //! Publishes in line: which are sent, which are sent again, and when their answers count.
 //!
-//! Pure state: no clock, no stream. Go-back-N over one lane at a time (`Publish.epoch` in message.proto).
-//! Invariants: messages are sent in the order in which they were put in line, in every epoch and on every lane;
-//! once the broker has asked to wait, nothing is sent until every answer of that epoch is in, so a request id is
-//! never in use twice and a message that was taken is never overtaken; each message is answered exactly once.
+//! Pure state: no clock, no stream. Go-back-N over one lane at a time (`Publish.epoch` in
+//! message.proto). Invariants: messages are sent in the order in which they were put in line, in
+//! every epoch and on every lane; once the broker has asked to wait, nothing is sent until every
+//! answer of that epoch is in, so a request id is never in use twice and a message that was taken
+//! is never overtaken; each message is answered exactly once.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! The publish lane: sends what is in line, as soon as it is there, and takes the answers.
 //!
-//! Owns the lane's stream for one session. The rules of order and of sending again are [`Outbox`]'s. Invariants: no
-//! artificial delay; whatever waits goes in one write; the lane is opened with the first message, so that a client that
-//! only listens pays for none.
+//! Owns the lane's stream for one session. The rules of order and of sending again are
+//! [`Outbox`]'s. Invariants: no artificial delay; whatever waits goes in one write; the lane is
+//! opened with the first message, so that a client that only listens pays for none.
 
 use std::time::Duration;
 

@@ -1,9 +1,10 @@
 //! Receipts on their way: what is wanted, what is in flight, what is settled.
 //!
-//! Pure state. Watermarks are coalesced per conversation; one `Acknowledge` per conversation is in flight at a time.
-//! Invariants: what was handed in is sent until the broker has it, has more, or will never take it; watermarks of a
-//! conversation never go back on the wire; after a lost connection everything unanswered is wanted again.
-//! A refusal that may be about only one part of a request makes the parts go one by one, so that no part is lost to another.
+//! Pure state. Watermarks are coalesced per conversation; one `Acknowledge` per conversation is in
+//! flight at a time. Invariants: what was handed in is sent until the broker has it, has more, or
+//! will never take it; watermarks of a conversation never go back on the wire; after a lost
+//! connection everything unanswered is wanted again. A refusal that may be about only one part of a
+//! request makes the parts go one by one, so that no part is lost to another.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -17,7 +18,8 @@ use crate::types::{ConversationId, Sequence};
 /// Most single messages in one `Acknowledge` of each kind, as message.proto says.
 const SINGLES_MAX: usize = 16;
 
-/// Most single messages that wait per conversation and kind; the lowest give way, the watermark will cover them.
+/// Most single messages that wait per conversation and kind; the lowest give way, the watermark
+/// will cover them.
 const SINGLES_WAITING_MAX: usize = 1024;
 
 /// Settled conversations whose watermarks are remembered, to not send lower ones.
@@ -112,8 +114,8 @@ impl Receipts {
         Some(request)
     }
 
-    /// Takes the broker's answer. `None` if nothing was sent under this id; otherwise whether to pause before
-    /// sending on.
+    /// Takes the broker's answer. `None` if nothing was sent under this id; otherwise whether to
+    /// pause before sending on.
     pub(crate) fn answered(&mut self, request_id: u64, answer: Result<(), Code>) -> Option<bool> {
         let conversation = self.requests.remove(&request_id)?;
         let state = self.conversations.get_mut(&conversation)?;

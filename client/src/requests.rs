@@ -1,8 +1,9 @@
 //! Requests with one answer each, over whatever session is open.
 //!
-//! Owns the requests that wait to be sent or to be answered, and the rules by which they are tried again within their
-//! time. It never touches a stream. Invariants: a request is sent once, unless doing it twice is as good as once;
-//! bounded by `REQUESTS_MAX`; one whose caller has gone is not sent any more.
+//! Owns the requests that wait to be sent or to be answered, and the rules by which they are tried
+//! again within their time. It never touches a stream. Invariants: a request is sent once, unless
+//! doing it twice is as good as once; bounded by `REQUESTS_MAX`; one whose caller has gone is not
+//! sent any more.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -87,7 +88,8 @@ impl Requests {
         None
     }
 
-    /// Tells those whose requests were sent that the session was lost. The others wait for the next one.
+    /// Tells those whose requests were sent that the session was lost. The others wait for the next
+    /// one.
     pub(crate) fn lost(&mut self) {
         for (_, call) in self.sent.drain() {
             let _ = call.reply.send(Err(NoAnswer::Lost));

@@ -1,8 +1,9 @@
 //! One session, from Welcome to its end.
 //!
-//! Owns the connection while the session lasts: control stream, publish lane and delivery lanes run as parts of the
-//! client's one task, so that nothing can outlive it. It never connects. Invariant: the connection is closed when
-//! [`run`] returns; after Goodbye the answers that are still on their way are awaited, for a while.
+//! Owns the connection while the session lasts: control stream, publish lane and delivery lanes run
+//! as parts of the client's one task, so that nothing can outlive it. It never connects. Invariant:
+//! the connection is closed when [`run`] returns; after Goodbye the answers that are still on their
+//! way are awaited, for a while.
 
 use std::time::Duration;
 
@@ -19,7 +20,8 @@ use crate::shared::Shared;
 use crate::wire::Malformed;
 use crate::{lanes, publishing};
 
-/// How long the broker may take, after Goodbye or the end of a stream, to send what is on its way and close.
+/// How long the broker may take, after Goodbye or the end of a stream, to send what is on its way
+/// and close.
 pub(crate) const FAREWELL: Duration = Duration::from_secs(5);
 
 /// How finely silence is measured.
@@ -88,12 +90,14 @@ impl From<Malformed> for End {
     }
 }
 
-/// Looks for signs of life: a broker that was killed says nothing, and QUIC's own idle time-out is long.
+/// Looks for signs of life: a broker that was killed says nothing, and QUIC's own idle time-out is
+/// long.
 ///
-/// A broker that is there acknowledges, within a round trip, whatever asks for it: data, its repetitions, keep-alives;
-/// even while it takes long to answer. What is sent in the first silent tick may be a last acknowledgement of ours,
-/// which asks for nothing. So: silence, then something sent, then a whole tick of silence means that nobody is there.
-/// A tick is several round trips at least: where all is slow, connecting again would only make it slower.
+/// A broker that is there acknowledges, within a round trip, whatever asks for it: data, its
+/// repetitions, keep-alives; even while it takes long to answer. What is sent in the first silent
+/// tick may be a last acknowledgement of ours, which asks for nothing. So: silence, then something
+/// sent, then a whole tick of silence means that nobody is there. A tick is several round trips at
+/// least: where all is slow, connecting again would only make it slower.
 async fn watch(connection: &Connection, keep_alive: Duration) -> End {
     let mut last = connection.stats();
     let mut silent = Duration::ZERO;
@@ -141,8 +145,8 @@ pub(crate) async fn run(session: Established, shared: &Shared, options: &Options
         end = watching.select_next_some() => end,
     };
     if let End::Cut(_) = end {
-        // The streams of a session end in any order; whoever took the first one's end for the reason would fight for a
-        // session that a newer connection has.
+        // The streams of a session end in any order; whoever took the first one's end for the
+        // reason would fight for a session that a newer connection has.
         let reason = async {
             tokio::select! {
                 biased;

@@ -1,8 +1,8 @@
 //! What the application's handles and the client's one task share.
 //!
-//! Owns the pure states behind their locks and the bells that wake the task. It never waits and never does I/O.
-//! Invariants: no lock is held across an await; after [`Shared::close`] nothing is taken in and everybody who waits
-//! is told why.
+//! Owns the pure states behind their locks and the bells that wake the task. It never waits and
+//! never does I/O. Invariants: no lock is held across an await; after [`Shared::close`] nothing is
+//! taken in and everybody who waits is told why.
 
 use std::sync::Arc;
 

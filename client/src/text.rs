@@ -1,7 +1,8 @@
 //! Text that is kept once and handed out many times: names and media types.
 //!
-//! Owns [`Text`] and the memory of the texts that a client met lately. Invariants: `Debug` shows a length, never the
-//! text; what is remembered is bounded in number and length, so nobody can make a client hold much by inventing names.
+//! Owns [`Text`] and the memory of the texts that a client met lately. Invariants: `Debug` shows a
+//! length, never the text; what is remembered is bounded in number and length, so nobody can make a
+//! client hold much by inventing names.
 
 use std::fmt;
 use std::ops::Deref;

@@ -64,9 +64,10 @@ id!(
 );
 
 impl MessageId {
-    /// Draws a new one that begins with the time, as a UUID of version 7 does, with the nanoseconds where that leaves
-    /// room for them (RFC 9562, sections 5.7 and 6.2, method 3): ids of one publisher ascend, so the broker's store keeps
-    /// them side by side, and knows without looking that it has not seen one before.
+    /// Draws a new one that begins with the time, as a UUID of version 7 does, with the nanoseconds
+    /// where that leaves room for them (RFC 9562, sections 5.7 and 6.2, method 3): ids of one
+    /// publisher ascend, so the broker's store keeps them side by side, and knows without looking
+    /// that it has not seen one before.
     ///
     /// # Panics
     /// If the operating system gives no randomness.
@@ -197,8 +198,8 @@ pub enum Body {
         id: MessageId,
         /// Media type.
         content_type: Text,
-        /// Content. It may share memory with what arrived beside it: an application that keeps a few of many for long
-        /// copies those.
+        /// Content. It may share memory with what arrived beside it: an application that keeps a
+        /// few of many for long copies those.
         payload: Bytes,
         /// Which lane.
         priority: Priority,

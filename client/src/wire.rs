@@ -1,7 +1,8 @@
 //! Translates between the wire's types and the application's.
 //!
-//! Pure. Beyond this file and the lanes no prost type exists. Invariant: what the broker may not leave out is
-//! checked here; a kind of entry that this version does not know is skipped, not an error, since newer brokers may say more.
+//! Pure. Beyond this file and the lanes no prost type exists. Invariant: what the broker may not
+//! leave out is checked here; a kind of entry that this version does not know is skipped, not an
+//! error, since newer brokers may say more.
 
 use std::time::Duration;
 
@@ -97,13 +98,15 @@ fn role_from(role: i32) -> Role {
     if role == v1::MemberRole::Admin as i32 { Role::Admin } else { Role::Member }
 }
 
-/// Translates an entry of `conversation`; `None` in its body: of a kind that this version does not know.
+/// Translates an entry of `conversation`; `None` in its body: of a kind that this version does not
+/// know.
 pub(crate) fn body(body: Option<v1::entry::Body>) -> Result<Option<Body>, Malformed> {
     Ok(Some(match body {
         Some(v1::entry::Body::Message(message)) => Body::Message {
             id: message_id(&message.client_message_id)?,
             content_type: message.content_type.into(),
-            // A copy, so that an application that keeps a message does not keep a page of history around it.
+            // A copy, so that an application that keeps a message does not keep a page of history
+            // around it.
             payload: Bytes::copy_from_slice(&message.payload),
             priority: priority_from(message.priority),
             reply_to: reply_to_from(message.reply_to_sequence),

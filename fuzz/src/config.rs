@@ -1,7 +1,8 @@
 //! The configuration: any text as `wardline.toml`, as a variable's value and as `--set`.
 //!
-//! Nothing panics. An error says where the mistake is and, once it knows the key, names it, or the nearest known one.
-//! A value means the same by `--set` and by the environment; what is accepted is within its limits.
+//! Nothing panics. An error says where the mistake is and, once it knows the key, names it, or the
+//! nearest known one. A value means the same by `--set` and by the environment; what is accepted is
+//! within its limits.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -43,7 +44,8 @@ fn file(text: &str) -> Option<Config> {
     })
 }
 
-/// Cut to its length after the write: a file that is first cut to nothing is written to the disk by ext4, each time.
+/// Cut to its length after the write: a file that is first cut to nothing is written to the disk by
+/// ext4, each time.
 fn write(file: &mut File, text: &str) {
     let length = text.len() as u64;
     let written =
@@ -67,7 +69,8 @@ fn value(text: &str) {
     }
 }
 
-/// Whether an error about the value of a key names it, or the section in which several contradict each other.
+/// Whether an error about the value of a key names it, or the section in which several contradict
+/// each other.
 fn says(error: &ConfigError, key: &str) -> bool {
     let text = error.to_string();
     match error {

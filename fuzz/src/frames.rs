@@ -1,7 +1,8 @@
 //! Streams of frames: valid ones, damaged ones and noise, in portions of chosen sizes.
 //!
-//! A valid frame is accepted and loses nothing; what is accepted is encoded and decoded again to the same; nothing over
-//! the limit passes, nothing is reserved, and the portions in which bytes arrive change nothing.
+//! A valid frame is accepted and loses nothing; what is accepted is encoded and decoded again to
+//! the same; nothing over the limit passes, nothing is reserved, and the portions in which bytes
+//! arrive change nothing.
 
 use prost::Message;
 use wardline_proto::v1::{ClientFrame, PushFrame, ServerFrame};

@@ -1,8 +1,10 @@
-//! What the fuzz targets do with the bytes that they are given: one module for each, each with one `run`.
+//! What the fuzz targets do with the bytes that they are given: one module for each, each with one
+//! `run`.
 //!
-//! A property that does not hold is a panic. What makes and checks frames, records and sequences of commands is shared
-//! with the tests of those crates, so that a target and a test cannot come to mean different things. The same bytes do
-//! the same thing each time: nothing here has a clock, and chance comes from the bytes.
+//! A property that does not hold is a panic. What makes and checks frames, records and sequences of
+//! commands is shared with the tests of those crates, so that a target and a test cannot come to
+//! mean different things. The same bytes do the same thing each time: nothing here has a clock, and
+//! chance comes from the bytes.
 
 pub mod config;
 pub mod frames;

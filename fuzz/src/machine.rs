@@ -1,7 +1,9 @@
-//! The one path by which state changes: sequences of commands through the applier, and every read, against the model.
+//! The one path by which state changes: sequences of commands through the applier, and every read,
+//! against the model.
 //!
-//! The input chooses who does what when, and how commands are grouped; outcomes, events and reads must be the model's,
-//! and the grouping must not matter. Choices that run out are drawn from a fixed seed; a short input is a short sequence.
+//! The input chooses who does what when, and how commands are grouped; outcomes, events and reads
+//! must be the model's, and the grouping must not matter. Choices that run out are drawn from a
+//! fixed seed; a short input is a short sequence.
 
 use std::sync::Arc;
 

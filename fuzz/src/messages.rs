@@ -1,7 +1,8 @@
 //! Every message of the contract by itself, and the reader that reads one of them in place.
 //!
-//! What is accepted is written again, in as many bytes as was said, and reads as the same; its `Debug` does not panic.
-//! The reader in place has prost as its oracle: what it reads, prost reads the same; what prost writes, it reads.
+//! What is accepted is written again, in as many bytes as was said, and reads as the same; its
+//! `Debug` does not panic. The reader in place has prost as its oracle: what it reads, prost reads
+//! the same; what prost writes, it reads.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;

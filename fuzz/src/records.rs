@@ -1,8 +1,8 @@
 //! What lies on the disk: records of every kind, and keys.
 //!
-//! Bytes are a record, and then written again as the same bytes, or they are damage: never a panic, never anything
-//! else. Keys lie in the order of what they are made of, their parts come out again as they went in, and a range has
-//! the keys that it says and no others.
+//! Bytes are a record, and then written again as the same bytes, or they are damage: never a panic,
+//! never anything else. Keys lie in the order of what they are made of, their parts come out again
+//! as they went in, and a range has the keys that it says and no others.
 
 use wardline_storage::engine::EngineError;
 use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, Seq, UserId};

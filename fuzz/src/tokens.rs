@@ -1,8 +1,8 @@
 //! Tokens and the keys that they are checked with: any text as a token, any text as a JWK set.
 //!
-//! Nothing panics. Who is let in has a token that says so: signed with the key and the algorithm of the broker, from
-//! the issuer, for the audience, within its time, for the names that it holds. A signed token that was changed in any
-//! way is refused. No refusal quotes the token.
+//! Nothing panics. Who is let in has a token that says so: signed with the key and the algorithm of
+//! the broker, from the issuer, for the audience, within its time, for the names that it holds. A
+//! signed token that was changed in any way is refused. No refusal quotes the token.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -95,7 +95,8 @@ fn one_key(choices: &mut Choices<'_>) {
     let json = json!({ "keys": copies }).to_string();
     if let Ok(verifier) = Verifier::from_json(&json, "the-origin", expected()) {
         assert!((1..=copies.len()).contains(&verifier.keys()));
-        // Whether the issuer is let in depends on what was replaced; that it is asked without a panic does not.
+        // Whether the issuer is let in depends on what was replaced; that it is asked without a
+        // panic does not.
         let _ = verifier.verify(&token(&claims()), NOW);
     }
 }

@@ -1,10 +1,11 @@
 //! Compares two results of one workload, or several pairs of them, and says what got worse.
 //!
-//! Medians over repetitions are compared. Something got worse if its median did by more than the threshold *and* nearly
-//! every repetition of the second run is worse than nearly every one of the first: a rank test, so that noise within
-//! the runs does not fail a build. Tails are noisier than medians and have a wider threshold. A shared machine changes
-//! its speed between runs: [`Speed`] takes that out where it is known. Runs of two builds that took turns are compared
-//! pair by pair, and more than half of the pairs must be worse. Pure.
+//! Medians over repetitions are compared. Something got worse if its median did by more than the
+//! threshold *and* nearly every repetition of the second run is worse than nearly every one of the
+//! first: a rank test, so that noise within the runs does not fail a build. Tails are noisier than
+//! medians and have a wider threshold. A shared machine changes its speed between runs: [`Speed`]
+//! takes that out where it is known. Runs of two builds that took turns are compared pair by pair,
+//! and more than half of the pairs must be worse. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -78,17 +79,21 @@ pub struct Comparison {
     pub differences: Vec<String>,
 }
 
-/// How fast the machine was in two runs of the same load by the same generator, from what that spent on each message.
+/// How fast the machine was in two runs of the same load by the same generator, from what that
+/// spent on each message.
 ///
-/// The broker's processor time is stated at the speed of the first run (on a host on which both changed by a third,
-/// their ratio stayed within 5 %). Latencies go with the speed more or less: more, once work queues; less, where they
-/// wait for a disk. So one got worse only if it did by both of [`POWERS`] of the speed. Rates stay as they are. A
-/// closed loop gives the generator as much work as the broker can do: nothing is known of it.
+/// The broker's processor time is stated at the speed of the first run (on a host on which both
+/// changed by a third, their ratio stayed within 5 %). Latencies go with the speed more or less:
+/// more, once work queues; less, where they wait for a disk. So one got worse only if it did by
+/// both of [`POWERS`] of the speed. Rates stay as they are. A closed loop gives the generator as
+/// much work as the broker can do: nothing is known of it.
 ///
-/// A broker that makes its clients work more looks like a slower machine: [`Comparison::speeds`] is to be read.
+/// A broker that makes its clients work more looks like a slower machine: [`Comparison::speeds`] is
+/// to be read.
 #[derive(Clone, Copy, Debug)]
 pub struct Speed {
-    /// In the first run, the generator's processor time for each message acknowledged or delivered, microseconds.
+    /// In the first run, the generator's processor time for each message acknowledged or delivered,
+    /// microseconds.
     pub a_us: f64,
     /// The same in the second.
     pub b_us: f64,
@@ -107,7 +112,8 @@ impl Speed {
         Ok(Some(Self { a_us, b_us }))
     }
 
-    /// What a figure of a repetition would have been at the speed of the first run, if it goes with this power of it.
+    /// What a figure of a repetition would have been at the speed of the first run, if it goes with
+    /// this power of it.
     fn corrected(&self, figure: f64, repeat: &Repeat, power: f64) -> Option<f64> {
         Some(figure * (self.a_us / generator_us(repeat)?).powf(power))
     }

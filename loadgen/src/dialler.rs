@@ -1,7 +1,7 @@
 //! Connects people: their tokens, their devices, and a few UDP sockets that all of them share.
 //!
-//! Handshakes are the most expensive thing a client does, so only some run at the same time. Everything here is the
-//! public SDK; there is no private client.
+//! Handshakes are the most expensive thing a client does, so only some run at the same time.
+//! Everything here is the public SDK; there is no private client.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
@@ -23,8 +23,8 @@ const HANDSHAKES_MAX: usize = 32;
 const ENDPOINTS: usize = 4;
 /// What a socket should hold while its task is busy.
 const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
-/// How often an idle client asks whether the broker is still there: half of an app's 20 seconds, so that everybody
-/// notices a kill well before the replay is over.
+/// How often an idle client asks whether the broker is still there: half of an app's 20 seconds, so
+/// that everybody notices a kill well before the replay is over.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Publishes without an answer: the SDK's own default.
 const PUBLISH_WINDOW: usize = 256;

@@ -1,7 +1,8 @@
 //! Where a run takes place: machine, kernel, file system, limits, and what was built from what.
 //!
-//! A figure without these cannot be compared. Read from `/proc` and, for the time of a sync, measured. What cannot be
-//! found out says `unknown`; nothing here fails a run but a folder that cannot be written.
+//! A figure without these cannot be compared. Read from `/proc` and, for the time of a sync,
+//! measured. What cannot be found out says `unknown`; nothing here fails a run but a folder that
+//! cannot be written.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
@@ -144,7 +145,8 @@ fn file_system(folder: &Path) -> String {
     above.max_by_key(|(length, _)| *length).map_or(UNKNOWN, |(_, kind)| kind).to_owned()
 }
 
-/// The revision of the source folder that this was built in, and whether it has changes; as it is now.
+/// The revision of the source folder that this was built in, and whether it has changes; as it is
+/// now.
 fn revision() -> (String, bool) {
     let git = |arguments: &[&str]| {
         let output =

@@ -1,7 +1,8 @@
 //! Opens many authenticated connections that then do nothing, to see what one costs the broker.
 //!
-//! The broker's memory is read by whoever knows its process (`--pid`), before the first connection and after the last
-//! one, when it has stopped to change. Everything is counted: QUIC, TLS, session, and what the allocator keeps.
+//! The broker's memory is read by whoever knows its process (`--pid`), before the first connection
+//! and after the last one, when it has stopped to change. Everything is counted: QUIC, TLS,
+//! session, and what the allocator keeps.
 
 use std::path::PathBuf;
 use std::time::Duration;

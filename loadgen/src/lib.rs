@@ -1,8 +1,10 @@
-//! Wardline's load generator: offers load to a broker, measures what its clients see, and checks what they have.
+//! Wardline's load generator: offers load to a broker, measures what its clients see, and checks
+//! what they have.
 //!
-//! Uses the public SDK and nothing else of Wardline; it does not know the broker, nor how it stores anything. A
-//! library, so that its pure parts can be tested; `main.rs` is only the command line. [`run`] offers a [`workload`];
-//! [`replay`] plays a real trace; [`result`] is what a measurement leaves behind, and what reports and comparisons are made of.
+//! Uses the public SDK and nothing else of Wardline; it does not know the broker, nor how it stores
+//! anything. A library, so that its pure parts can be tested; `main.rs` is only the command line.
+//! [`run`] offers a [`workload`]; [`replay`] plays a real trace; [`result`] is what a measurement
+//! leaves behind, and what reports and comparisons are made of.
 
 pub mod cli;
 pub mod compare;

@@ -1,7 +1,7 @@
 //! The load generator's command line.
 //!
-//! Exit code 0: everything is right; 1: something is wrong with what the broker did; 2: it could not be tried. The
-//! result goes to a file or stdout as JSON, everything for people to stderr.
+//! Exit code 0: everything is right; 1: something is wrong with what the broker did; 2: it could
+//! not be tried. The result goes to a file or stdout as JSON, everything for people to stderr.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -72,7 +72,8 @@ struct TraceArguments {
     /// Where `replay.json` goes; without it, to stdout.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Tell progress as JSON lines on stdout, and hear on stdin what happens to the broker: `killed`, `restarted`.
+    /// Tell progress as JSON lines on stdout, and hear on stdin what happens to the broker:
+    /// `killed`, `restarted`.
     #[arg(long, requires = "out")]
     control: bool,
     /// How long after its planned end the replay is given up, in seconds.
@@ -96,8 +97,9 @@ struct IdleArguments {
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Steps of clients between looks at timers and sockets. With the default of 61 busy clients send late and take late, by a
-/// third of a millisecond at the 99th percentile, which would be charged to the broker.
+/// Steps of clients between looks at timers and sockets. With the default of 61 busy clients send
+/// late and take late, by a third of a millisecond at the 99th percentile, which would be charged
+/// to the broker.
 const STEPS_BETWEEN_LOOKS: u32 = 16;
 
 fn main() -> ExitCode {
@@ -117,8 +119,8 @@ fn main() -> ExitCode {
 }
 
 fn run(workload: Workload) -> anyhow::Result<ExitCode> {
-    // One thread: the clients' work is many small steps, which cost more when they move between threads, and the
-    // broker under test gets the other cores.
+    // One thread: the clients' work is many small steps, which cost more when they move between
+    // threads, and the broker under test gets the other cores.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .event_interval(STEPS_BETWEEN_LOOKS)

@@ -1,7 +1,8 @@
 //! Tells how far things are: a bar for people, lines for a parent process.
 //!
-//! The bar stands on stderr, and becomes a plain line every few seconds when that is not a terminal. With
-//! `--control`, JSON lines go to stdout for the process that kills and restarts the broker. Nothing is decided here.
+//! The bar stands on stderr, and becomes a plain line every few seconds when that is not a
+//! terminal. With `--control`, JSON lines go to stdout for the process that kills and restarts the
+//! broker. Nothing is decided here.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};

@@ -1,9 +1,11 @@
-//! What a measurement leaves behind: `result.json`, the one thing that reports and comparisons are made of.
+//! What a measurement leaves behind: `result.json`, the one thing that reports and comparisons are
+//! made of.
 //!
-//! Written once, at the end of a run or when it is stopped; read by people, scripts, `report` and `compare`. Every
-//! field has its unit in its name. Latencies are microseconds and count from the intended time unless their name
-//! says `_service`; percentiles come from merged histograms (saved beside as `.hlog`), never from averages.
-//! The schema only grows: a reader refuses a `schema` above its own.
+//! Written once, at the end of a run or when it is stopped; read by people, scripts, `report` and
+//! `compare`. Every field has its unit in its name. Latencies are microseconds and count from the
+//! intended time unless their name says `_service`; percentiles come from merged histograms (saved
+//! beside as `.hlog`), never from averages. The schema only grows: a reader refuses a `schema`
+//! above its own.
 
 use std::collections::BTreeMap;
 
@@ -38,9 +40,11 @@ pub struct RunResult {
 /// Whether a run's figures may be used.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Verdict {
-    /// The broker did everything right: nothing lost, duplicated, reordered or made up. `false` exits with 1.
+    /// The broker did everything right: nothing lost, duplicated, reordered or made up. `false`
+    /// exits with 1.
     pub passed: bool,
-    /// The generator was not the bottleneck, and the run was not cut short. `false`: the figures say nothing.
+    /// The generator was not the bottleneck, and the run was not cut short. `false`: the figures
+    /// say nothing.
     pub valid: bool,
     /// Why not, a sentence each.
     pub reasons: Vec<String>,
@@ -64,10 +68,12 @@ pub struct Repeat {
     pub rates: Rates,
     /// What was wrong, warm-up included.
     pub integrity: Integrity,
-    /// By name: `publish_ack`, `publish_ack_service`, `deliver`, `deliver_service`, `receipt`, the same with
-    /// `urgent_` before them, `catch_up`, `reconnect`, and others that a workload may add.
+    /// By name: `publish_ack`, `publish_ack_service`, `deliver`, `deliver_service`, `receipt`, the
+    /// same with `urgent_` before them, `catch_up`, `reconnect`, and others that a workload may
+    /// add.
     pub latencies: BTreeMap<String, Latency>,
-    /// The same of what was offered alone before the rest of the load began, where the workload asks for that.
+    /// The same of what was offered alone before the rest of the load began, where the workload
+    /// asks for that.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub alone: BTreeMap<String, Latency>,
     /// Second by second, warm-up not included.
@@ -80,12 +86,14 @@ pub struct Repeat {
     pub late_send: Latency,
     /// Share of all cores' time that others took from this machine (steal).
     pub steal: f64,
-    /// Cores that neither of the two processes used and that were not idle: what else ran on this machine.
+    /// Cores that neither of the two processes used and that were not idle: what else ran on this
+    /// machine.
     #[serde(default)]
     pub others_cores: f64,
     /// Why the generator was the bottleneck, if it was.
     pub bottleneck: Option<String>,
-    /// With `--rate max` or a part of it: the rates that were tried, and whether they were sustained.
+    /// With `--rate max` or a part of it: the rates that were tried, and whether they were
+    /// sustained.
     pub search: Vec<Trial>,
 }
 
@@ -109,7 +117,8 @@ pub struct Counts {
     pub acked: u64,
     /// Messages that a recipient took from its inbox; those of their own publisher apart.
     pub delivered: u64,
-    /// Messages that their own publisher took from its inbox: every member is delivered every message.
+    /// Messages that their own publisher took from its inbox: every member is delivered every
+    /// message.
     #[serde(default)]
     pub echoed: u64,
     /// Receipts that a publisher was told of, coalesced ones counted once.
@@ -141,7 +150,8 @@ pub struct Integrity {
     pub lost: u64,
     /// Messages that a recipient got twice.
     pub duplicated: u64,
-    /// Messages that came after a later one of the same publisher and conversation (urgent ones may overtake).
+    /// Messages that came after a later one of the same publisher and conversation (urgent ones may
+    /// overtake).
     pub reordered: u64,
     /// Deliveries that nobody sent, or whose bytes differ from what was sent.
     pub foreign: u64,
@@ -245,7 +255,8 @@ pub struct Environment {
     pub build_profile: String,
     /// The generator's version.
     pub generator_version: String,
-    /// SHA-256 of the generator's program, in hexadecimal: whether two runs are of the same. Empty: unknown.
+    /// SHA-256 of the generator's program, in hexadecimal: whether two runs are of the same. Empty:
+    /// unknown.
     #[serde(default)]
     pub generator_sha256: String,
     /// The source revision that the generator was built from.

@@ -1,7 +1,7 @@
 //! Derives the seeds of a run's random streams from the one seed that its user gives.
 //!
-//! Each purpose has streams of its own, one for each item, so that what one thing draws does not depend on how many
-//! draws another made before it. The same seed gives the same run.
+//! Each purpose has streams of its own, one for each item, so that what one thing draws does not
+//! depend on how many draws another made before it. The same seed gives the same run.
 
 /// What a random stream is for: streams of one seed must not be alike.
 #[derive(Clone, Copy, Debug)]

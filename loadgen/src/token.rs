@@ -1,7 +1,7 @@
 //! Signs the tokens of everybody in a replay, with the broker's development key.
 //!
-//! A stand-in for the hospital's identity provider, for tests and demos only. Tokens and keys never reach a log or an
-//! error text.
+//! A stand-in for the hospital's identity provider, for tests and demos only. Tokens and keys never
+//! reach a log or an error text.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -1,4 +1,5 @@
-//! The check is trusted because it catches what is planted: each fault is named, and nothing else is.
+//! The check is trusted because it catches what is planted: each fault is named, and nothing else
+//! is.
 
 use wardline_loadgen::replay::compare::{
     Expected, Findings, Receipts, Seen, View, compare, compare_receipts,
@@ -33,7 +34,8 @@ fn view() -> View {
     }
 }
 
-/// Compares after a fault was planted. All messages were acknowledged where the right view has them.
+/// Compares after a fault was planted. All messages were acknowledged where the right view has
+/// them.
 fn findings(plant: impl FnOnce(&mut View)) -> Findings {
     let acked = |index: usize| {
         view().entries.iter().find(|entry| entry.message == Some(index)).map(|entry| entry.sequence)

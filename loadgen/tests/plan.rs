@@ -1,4 +1,5 @@
-//! The trace, its schedule, and what people are going to do: complete, in order, and the same for the same seed.
+//! The trace, its schedule, and what people are going to do: complete, in order, and the same for
+//! the same seed.
 
 use std::time::Duration;
 

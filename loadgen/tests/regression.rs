@@ -1,4 +1,5 @@
-//! `compare` on made-up results: two runs of one build pass, a planted delay does not, and what says nothing is refused.
+//! `compare` on made-up results: two runs of one build pass, a planted delay does not, and what
+//! says nothing is refused.
 
 mod synthetic;
 
@@ -46,7 +47,8 @@ fn a_delay_of_a_fifth_is_a_regression() {
     assert!(regressions(&comparison).contains(&"delivery p50, µs"), "{:?}", comparison.rows);
 }
 
-/// As on a machine that takes so many times as long for everything; latencies go with this power of it.
+/// As on a machine that takes so many times as long for everything; latencies go with this power of
+/// it.
 fn on_a_machine(mut run: RunResult, slower: f64, power: f64) -> RunResult {
     for repeat in &mut run.repeats {
         repeat.generator.cpu_s *= slower;

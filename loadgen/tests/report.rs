@@ -1,4 +1,5 @@
-//! The report of made-up runs: complete, well-formed, harmless, and readable without colours or script.
+//! The report of made-up runs: complete, well-formed, harmless, and readable without colours or
+//! script.
 
 mod synthetic;
 

@@ -1,4 +1,5 @@
-//! What a run will do: arrivals have their rate and their distribution, plans hold what workloads promise.
+//! What a run will do: arrivals have their rate and their distribution, plans hold what workloads
+//! promise.
 
 use std::collections::HashSet;
 
@@ -37,7 +38,8 @@ fn poisson_arrivals_have_exponential_gaps() {
     let gaps: Vec<_> = due.windows(2).map(|pair| (pair[1] - pair[0]) as f64 / 1e6).collect();
     let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
     let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / gaps.len() as f64;
-    // An exponential distribution's deviation is its mean; 200,000 gaps leave less than 1 % of doubt.
+    // An exponential distribution's deviation is its mean; 200,000 gaps leave less than 1 % of
+    // doubt.
     assert!((mean - 1.0).abs() < 0.02, "mean gap {mean} ms");
     assert!((variance.sqrt() - mean).abs() < 0.03, "deviation {} ms", variance.sqrt());
     let above = gaps.iter().filter(|gap| **gap > 3.0).count() as f64 / gaps.len() as f64;

@@ -1,4 +1,5 @@
-//! Workload files: those that are shipped are good, and what is wrong in one is told with its place and a remedy.
+//! Workload files: those that are shipped are good, and what is wrong in one is told with its place
+//! and a remedy.
 
 use wardline_loadgen::workload::{Rate, SHIPPED, Workload, WorkloadError};
 

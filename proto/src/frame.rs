@@ -1,11 +1,12 @@
 //! Length-delimited frames: a base-128 varint, then one protobuf message.
 //!
-//! Owns the boundary between a stream's bytes and messages. It never reads or writes a stream, and knows
-//! nothing of what a frame means.
+//! Owns the boundary between a stream's bytes and messages. It never reads or writes a stream, and
+//! knows nothing of what a frame means.
 //!
-//! Invariants, for any input: no panic; a frame over the limit is refused from its length alone; nothing is
-//! reserved for bytes that have not arrived, so a peer's announcement costs no memory; each call looks at no more
-//! than the length, so a stream that trickles in byte by byte costs linear time; content is not copied.
+//! Invariants, for any input: no panic; a frame over the limit is refused from its length alone;
+//! nothing is reserved for bytes that have not arrived, so a peer's announcement costs no memory;
+//! each call looks at no more than the length, so a stream that trickles in byte by byte costs
+//! linear time; content is not copied.
 
 use bytes::{Buf, Bytes, BytesMut};
 use prost::Message;
@@ -39,15 +40,17 @@ pub fn encode(message: &impl Message, out: &mut BytesMut) {
     message.encode_length_delimited(out).expect("a BytesMut grows up to usize::MAX bytes");
 }
 
-/// Takes the next whole frame's content off the front of `buffer`; `None` if it is not all there yet.
+/// Takes the next whole frame's content off the front of `buffer`; `None` if it is not all there
+/// yet.
 ///
-/// Call it until it gives `None` after each read. A frame of zero bytes is whole: a message whose fields all
-/// have their default values. The content shares the buffer's memory, so keeping a small part of it keeps all
-/// that was read into the buffer at the time. At the end of a stream, bytes left in `buffer` are a truncated frame.
+/// Call it until it gives `None` after each read. A frame of zero bytes is whole: a message whose
+/// fields all have their default values. The content shares the buffer's memory, so keeping a small
+/// part of it keeps all that was read into the buffer at the time. At the end of a stream, bytes
+/// left in `buffer` are a truncated frame.
 ///
 /// # Errors
-/// [`FrameError`] if the bytes can never become a frame of at most `frame_bytes_max` bytes (the length prefix not
-/// counted). The buffer is as it was: calling again gives the same error.
+/// [`FrameError`] if the bytes can never become a frame of at most `frame_bytes_max` bytes (the
+/// length prefix not counted). The buffer is as it was: calling again gives the same error.
 pub fn split(buffer: &mut BytesMut, frame_bytes_max: usize) -> Result<Option<Bytes>, FrameError> {
     let Some(Announced { prefix_bytes, content_bytes }) = announced(buffer, frame_bytes_max)? else {
         return Ok(None);
@@ -68,8 +71,8 @@ pub struct Announced {
     pub content_bytes: usize,
 }
 
-/// Reads the length of the frame at the front of `bytes`, for readers that keep what arrives in several pieces; `None`
-/// if the prefix is not all there yet.
+/// Reads the length of the frame at the front of `bytes`, for readers that keep what arrives in
+/// several pieces; `None` if the prefix is not all there yet.
 ///
 /// # Errors
 /// As [`split`].
@@ -86,9 +89,9 @@ pub fn announced(bytes: &[u8], frame_bytes_max: usize) -> Result<Option<Announce
 
 /// Decodes a frame's content; its `bytes` fields are slices of it.
 ///
-/// Unknown fields are skipped, so that newer peers may say more. The strings and lists that a message allocates
-/// are bounded by the content's length times a small constant (a list of empty messages is the worst case: two
-/// bytes of content for each element).
+/// Unknown fields are skipped, so that newer peers may say more. The strings and lists that a
+/// message allocates are bounded by the content's length times a small constant (a list of empty
+/// messages is the worst case: two bytes of content for each element).
 ///
 /// # Errors
 /// [`FrameError::Content`] if it is malformed.

@@ -1,6 +1,7 @@
 //! Wardline's wire contract: the generated types of `wardline.v1` and the frame codec. No I/O.
 
-/// The types of the package `wardline.v1`, generated from the `.proto` files, which are the specification.
+/// The types of the package `wardline.v1`, generated from the `.proto` files, which are the
+/// specification.
 #[allow(missing_docs, unreachable_pub, clippy::all)]
 pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/wardline.v1.rs"));

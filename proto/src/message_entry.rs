@@ -1,12 +1,15 @@
-//! Reads the frame that arrives most, an entry with a message, in place: nothing is allocated, nothing is copied.
+//! Reads the frame that arrives most, an entry with a message, in place: nothing is allocated,
+//! nothing is copied.
 //!
-//! Owns a reader of one spelling: each field at most once, in the order of numbers, none unknown, as prost writes it.
-//! It never refuses: whatever else protobuf allows, and whatever is malformed, is left to [`frame::decode`].
-//! Invariant, which a test holds it to: what it reads, prost reads the same, but for texts, which are not checked here.
+//! Owns a reader of one spelling: each field at most once, in the order of numbers, none unknown,
+//! as prost writes it. It never refuses: whatever else protobuf allows, and whatever is malformed,
+//! is left to [`frame::decode`]. Invariant, which a test holds it to: what it reads, prost reads
+//! the same, but for texts, which are not checked here.
 //!
 //! [`frame::decode`]: crate::frame::decode
 
-/// A pushed entry whose body is a message; see `wardline.v1.Entry` and `wardline.v1.Message`. No `Debug`: it has content.
+/// A pushed entry whose body is a message; see `wardline.v1.Entry` and `wardline.v1.Message`. No
+/// `Debug`: it has content.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct MessageEntry<'a> {
     /// `Entry.conversation_id`.
@@ -79,7 +82,8 @@ impl<'a> Fields<'a> {
         Some(bytes)
     }
 
-    /// Reads the next field if it is this one and a number; the outer `None`: a number that is not read here.
+    /// Reads the next field if it is this one and a number; the outer `None`: a number that is not
+    /// read here.
     #[inline]
     fn number(&mut self, number: u8) -> Option<Option<u64>> {
         let Some(rest) = self.0.strip_prefix(&[number << 3 | VARINT]) else { return Some(None) };

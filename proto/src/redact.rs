@@ -1,8 +1,8 @@
 //! `Debug` of the messages that carry tokens, content or names: only what may stand in a log.
 //!
-//! Ids, numbers and times are shown; people's names, titles, tokens and content types are left out, payloads are shown
-//! as their length. A new message with such a field belongs here and in the list in `build.rs`; a test goes through
-//! all messages.
+//! Ids, numbers and times are shown; people's names, titles, tokens and content types are left out,
+//! payloads are shown as their length. A new message with such a field belongs here and in the list
+//! in `build.rs`; a test goes through all messages.
 
 use std::fmt;
 

@@ -1,7 +1,8 @@
-//! The frame codec: what is whole, what is not yet, what never will be; and that every message type survives
-//! the wire however the bytes arrive.
+//! The frame codec: what is whole, what is not yet, what never will be; and that every message type
+//! survives the wire however the bytes arrive.
 //!
-//! Properties print their seed; `WARDLINE_SEED=<seed>` repeats a run, `PROPTEST_CASES` makes it longer.
+//! Properties print their seed; `WARDLINE_SEED=<seed>` repeats a run, `PROPTEST_CASES` makes it
+//! longer.
 
 mod wire;
 
@@ -175,7 +176,8 @@ fn a_frame_cut_short_anywhere_is_not_a_frame_yet() {
             assert_eq!(&buffer[..], &whole[..cut], "nothing is consumed before the frame is whole");
         }
         for cut in 0..content.len() {
-            // Cut between two fields it is a shorter message, elsewhere it is malformed: never a panic.
+            // Cut between two fields it is a shorter message, elsewhere it is malformed: never a
+            // panic.
             read::<ServerFrame>(&framed(&content[..cut]), usize::MAX, Choices(&[6]));
         }
     });

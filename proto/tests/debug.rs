@@ -1,6 +1,7 @@
 //! What `Debug` shows of a frame, since it ends up in logs: no token, no content, nobody's name.
 //!
-//! Goes through every text of every message of the .proto files, so that a new one is hidden until it is listed here.
+//! Goes through every text of every message of the .proto files, so that a new one is hidden until
+//! it is listed here.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;

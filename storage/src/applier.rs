@@ -1,8 +1,8 @@
 //! Applies ordered groups of submissions to an engine: the only writer of state.
 //!
 //! A group becomes one batch: what the [`machine`] decided for each submission, and how far each
-//! touched partition has come. The batch is committed once, so a group is there whole or not at all. Commands of
-//! a group see one another's effects. Order and threads are the log's business.
+//! touched partition has come. The batch is committed once, so a group is there whole or not at
+//! all. Commands of a group see one another's effects. Order and threads are the log's business.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,8 +21,8 @@ use crate::recent::Recent;
 use crate::record::Record;
 use crate::scan;
 
-/// Conversations, memberships and watermarks that were used lately and are kept decoded, at most so many of each: some
-/// hundred bytes a record.
+/// Conversations, memberships and watermarks that were used lately and are kept decoded, at most so
+/// many of each: some hundred bytes a record.
 const RECENT_RECORDS_MAX: usize = 100_000;
 
 /// Applies groups, one after the other, on one thread.
@@ -86,7 +86,8 @@ impl Applier {
     /// Applies a group and commits it; when it returns, the verdicts are durable.
     ///
     /// # Errors
-    /// [`EngineError`] if the engine failed. Whether the group is durable is then unknown: apply nothing more.
+    /// [`EngineError`] if the engine failed. Whether the group is durable is then unknown: apply
+    /// nothing more.
     pub fn apply_group<'s>(
         &mut self,
         group: impl IntoIterator<Item = &'s Submission>,
@@ -105,9 +106,9 @@ impl Applier {
         }
         let (mut batch, hot) = overlay.finish();
         let applied = Instant::now();
-        // Verdicts that changed nothing rest on groups that are durable already. Their positions go with the next group that
-        // changes something: so whatever is written is synced before anything else is written, and a loss of power
-        // can tear one record, the last.
+        // Verdicts that changed nothing rest on groups that are durable already. Their positions go
+        // with the next group that changes something: so whatever is written is synced before
+        // anything else is written, and a loss of power can tear one record, the last.
         if changed {
             batch.extend(self.position_rows());
             fail_point::pass(Point::Batched);

@@ -1,8 +1,8 @@
 //! Everything that can change state, and what comes of it.
 //!
-//! A [`Command`] says what somebody wants. A [`Submission`] adds all that the deterministic machine may not find
-//! out for itself: who asks, at what time, under which policy. What comes back is a [`Verdict`]; what others
-//! must hear of is an [`Event`].
+//! A [`Command`] says what somebody wants. A [`Submission`] adds all that the deterministic machine
+//! may not find out for itself: who asks, at what time, under which policy. What comes back is a
+//! [`Verdict`]; what others must hear of is an [`Event`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,8 @@ use thiserror::Error;
 use crate::id::{ClientMessageId, ConversationId, DeviceId, PartitionId, Seq, TenantId, Timestamp, UserId};
 use crate::model::{Entry, Kind, Person, Priority, ReceiptKind, Role, Text};
 
-/// A command with its author, time and policy: complete, so that applying it twice anywhere gives the same.
+/// A command with its author, time and policy: complete, so that applying it twice anywhere gives
+/// the same.
 #[derive(Clone, Debug)]
 pub struct Submission {
     /// When it was submitted. The machine never lets a conversation's time go back.
@@ -60,8 +61,8 @@ pub struct Actor {
     pub device: DeviceId,
 }
 
-/// The operator's bounds that decide outcomes. They travel with each command, since the machine has no
-/// configuration.
+/// The operator's bounds that decide outcomes. They travel with each command, since the machine has
+/// no configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// Longest time that a message is kept.
@@ -70,8 +71,8 @@ pub struct Policy {
     pub dedupe_window: Duration,
     /// Most members of a conversation.
     pub members_max: u32,
-    /// Most devices that are known of a user, and whose places are kept in a conversation; the one that was not seen,
-    /// or did not advance, for longest gives way.
+    /// Most devices that are known of a user, and whose places are kept in a conversation; the one
+    /// that was not seen, or did not advance, for longest gives way.
     pub devices_max: u32,
 }
 
@@ -125,8 +126,8 @@ pub enum Command {
     },
     /// Notes that a device opened a session.
     RegisterDevice,
-    /// Goes on rewriting the expiry of messages after their conversation's retention was shortened. Submitted by
-    /// the broker itself, as whoever; needs no membership.
+    /// Goes on rewriting the expiry of messages after their conversation's retention was shortened.
+    /// Submitted by the broker itself, as whoever; needs no membership.
     Reexpire {
         /// Where.
         conversation: ConversationId,
@@ -164,7 +165,8 @@ impl Command {
 /// See [`Command::Create`].
 #[derive(Clone, Debug)]
 pub struct Create {
-    /// Its id: derived from the pair of people (direct) or from the creator and their idempotency key.
+    /// Its id: derived from the pair of people (direct) or from the creator and their idempotency
+    /// key.
     pub conversation: ConversationId,
     /// Which kind.
     pub kind: Kind,
@@ -234,7 +236,8 @@ pub enum Outcome {
         /// Whether it was there already.
         existed: bool,
     },
-    /// Done; the members hear of it by the notice with this sequence, if there was something to change.
+    /// Done; the members hear of it by the notice with this sequence, if there was something to
+    /// change.
     Changed(Option<Seq>),
     /// The message has this place and time.
     Published {

@@ -1,4 +1,5 @@
-//! The suite that every engine must pass: each rule of [`engine`](crate::engine) as a check that panics.
+//! The suite that every engine must pass: each rule of [`engine`](crate::engine) as a check that
+//! panics.
 //!
 //! For one's own engine, in a test, with the feature `conformance`:
 //!
@@ -7,8 +8,8 @@
 //! conformance::run(&mut || Box::new(MemoryEngine::default()));
 //! ```
 //!
-//! An engine whose state outlives it also passes [`run_durable`]. Random checks take their seed from
-//! `WARDLINE_SEED` and name it when they fail.
+//! An engine whose state outlives it also passes [`run_durable`]. Random checks take their seed
+//! from `WARDLINE_SEED` and name it when they fail.
 
 mod bytes_and_order;
 mod expiry;
@@ -36,8 +37,9 @@ pub fn run(fresh: &mut dyn FnMut() -> Box<dyn Engine>) {
     }
 }
 
-/// Checks that what was synced is there after reopening. `open` is called several times, always after the engine of
-/// the time before was dropped, and must open the same store, which is empty at first.
+/// Checks that what was synced is there after reopening. `open` is called several times, always
+/// after the engine of the time before was dropped, and must open the same store, which is empty at
+/// first.
 ///
 /// # Panics
 /// If the engine breaks a rule.

@@ -1,12 +1,13 @@
 //! The engine seam: where state lies.
 //!
-//! An engine keeps ordered keys and values in a fixed set of tables, changes them in atomic batches, and forgets
-//! records whose time has come. Seven methods; object-safe. To write one, implement [`Engine`], then run
-//! `conformance` on it (feature `conformance`): what passes there works in the broker.
+//! An engine keeps ordered keys and values in a fixed set of tables, changes them in atomic
+//! batches, and forgets records whose time has come. Seven methods; object-safe. To write one,
+//! implement [`Engine`], then run `conformance` on it (feature `conformance`): what passes there
+//! works in the broker.
 //!
 //! The rules that matter:
-//! - A record whose `expires` is at or before the reader's `now` is never returned, whether its bytes have been
-//!   reclaimed or not.
+//! - A record whose `expires` is at or before the reader's `now` is never returned, whether its
+//!   bytes have been reclaimed or not.
 //! - A batch is applied whole or not at all, also across a crash. After [`Engine::commit`] with
 //!   [`Durability::Synced`] returned, the batch survives the loss of power.
 //! - After an error from `commit` the engine's state is unknown: the caller stops writing.
@@ -93,8 +94,8 @@ pub enum Mutation {
         /// From when on it is gone; [`Timestamp::NEVER`] unless the table expires.
         expires: Timestamp,
     },
-    /// Writes a record where there is none: nothing unexpired has this key. Reads as a `Put` does; an engine may rest on
-    /// it to know, without looking, that no bytes were replaced.
+    /// Writes a record where there is none: nothing unexpired has this key. Reads as a `Put` does;
+    /// an engine may rest on it to know, without looking, that no bytes were replaced.
     Insert {
         /// Where.
         table: Table,
@@ -228,7 +229,8 @@ pub struct Reclaimed {
 /// What an engine tells of itself. Cheap to ask, once a second.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Health {
-    /// For how long the oldest expired, replaced or deleted bytes have been waiting to be reclaimed.
+    /// For how long the oldest expired, replaced or deleted bytes have been waiting to be
+    /// reclaimed.
     pub oldest_unreclaimed: Duration,
     /// Figures of the engine's own, for metrics: always the same ones.
     pub figures: Vec<Figure>,
@@ -237,7 +239,8 @@ pub struct Health {
 /// A figure of an engine's own.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figure {
-    /// As a metric is named, without the prefix: `<thing>_<unit>`, with `_total` if it only grows. Stable.
+    /// As a metric is named, without the prefix: `<thing>_<unit>`, with `_total` if it only grows.
+    /// Stable.
     pub name: &'static str,
     /// What it tells, in a sentence.
     pub meaning: &'static str,
@@ -264,11 +267,12 @@ pub trait Engine: Send + Sync + 'static {
     /// [`EngineError`] if the storage could not be read.
     fn get(&self, table: Table, key: &[u8], now: Timestamp) -> Result<Option<Bytes>, EngineError>;
 
-    /// Visits the records of a range in order, leaving out the expired ones. Sees one consistent state. The visitor
-    /// may read the engine, but must not commit to it.
+    /// Visits the records of a range in order, leaving out the expired ones. Sees one consistent
+    /// state. The visitor may read the engine, but must not commit to it.
     ///
     /// # Errors
-    /// [`EngineError`] if the storage could not be read; some records may have been visited by then.
+    /// [`EngineError`] if the storage could not be read; some records may have been visited by
+    /// then.
     fn scan(
         &self,
         table: Table,
@@ -278,23 +282,26 @@ pub trait Engine: Send + Sync + 'static {
         visit: Visit<'_>,
     ) -> Result<(), EngineError>;
 
-    /// Applies a batch atomically, in its order: of several changes to one key the last holds. One writer at a time.
+    /// Applies a batch atomically, in its order: of several changes to one key the last holds. One
+    /// writer at a time.
     ///
     /// # Errors
     /// [`EngineError`] if it could not be written; stop writing then, and never try again.
     fn commit(&self, batch: &[Mutation], durability: Durability) -> Result<(), EngineError>;
 
-    /// Frees the bytes of what is expired at `now`, replaced or deleted: when it returns, no file of the engine holds
-    /// them, nor a buffer that a file is written from. May take long; runs beside reads and commits.
+    /// Frees the bytes of what is expired at `now`, replaced or deleted: when it returns, no file
+    /// of the engine holds them, nor a buffer that a file is written from. May take long; runs
+    /// beside reads and commits.
     ///
     /// # Errors
     /// [`EngineError`] if it could not be finished; it may be tried again.
     fn reclaim(&self, now: Timestamp) -> Result<Reclaimed, EngineError>;
 
-    /// Makes a copy of the whole store in the folder `into`, which must not be there yet, unlike its parent. What was
-    /// committed before the call is in it; of what is committed meanwhile, each batch is whole or missing. The copy opens like
-    /// the store itself. It may share files with the store, so it keeps bytes alive that [`Engine::reclaim`] would free:
-    /// remove it soon. Engines that keep no files need not have it.
+    /// Makes a copy of the whole store in the folder `into`, which must not be there yet, unlike
+    /// its parent. What was committed before the call is in it; of what is committed meanwhile,
+    /// each batch is whole or missing. The copy opens like the store itself. It may share files
+    /// with the store, so it keeps bytes alive that [`Engine::reclaim`] would free: remove it soon.
+    /// Engines that keep no files need not have it.
     ///
     /// # Errors
     /// [`EngineError`] if it could not be made; what is in `into` then is of no use.

@@ -1,8 +1,9 @@
 //! Fail points: the steps of the commit path at which a broker under trial crashes.
 //!
-//! Without the feature `fail-points` nothing of this is compiled: a passage is an empty function, and no variable is
-//! read. With it, `FAIL_POINT=synced:17` lets the process abort at the 17th passage of that step, without unwinding and
-//! without closing anything, as `kill -9` does, but at a chosen place. Only `cargo xtask torture` builds such a broker.
+//! Without the feature `fail-points` nothing of this is compiled: a passage is an empty function,
+//! and no variable is read. With it, `FAIL_POINT=synced:17` lets the process abort at the 17th
+//! passage of that step, without unwinding and without closing anything, as `kill -9` does, but at
+//! a chosen place. Only `cargo xtask torture` builds such a broker.
 
 /// A step on the way of a command.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -30,7 +31,8 @@ pub enum Point {
 #[inline(always)]
 pub fn pass(_: Point) {}
 
-/// Whether the process is to crash in this passage of a step; the caller does what comes first, then [`crash`].
+/// Whether the process is to crash in this passage of a step; the caller does what comes first,
+/// then [`crash`].
 #[cfg(not(feature = "fail-points"))]
 #[inline(always)]
 pub fn is_drawn(_: Point) -> bool {
@@ -89,10 +91,12 @@ mod drawn {
         }
     }
 
-    /// Whether the process is to crash in this passage of a step; the caller does what comes first, then [`crash`].
+    /// Whether the process is to crash in this passage of a step; the caller does what comes first,
+    /// then [`crash`].
     pub fn is_drawn(point: Point) -> bool {
         DRAWN.as_ref().is_some_and(|drawn| {
-            // After the last one it wraps round and stays harmless; the process does not live that long.
+            // After the last one it wraps round and stays harmless; the process does not live that
+            // long.
             drawn.point == point && drawn.left.fetch_sub(1, Ordering::Relaxed) == 1
         })
     }

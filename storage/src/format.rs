@@ -1,7 +1,8 @@
 //! The format version of a store, and the refusal to open a newer one.
 //!
-//! Owns two records of the `meta` table: the version, written once into an empty store, and the secret of the
-//! ids, made once and never changed. A store with records but without a version is refused, not adopted.
+//! Owns two records of the `meta` table: the version, written once into an empty store, and the
+//! secret of the ids, made once and never changed. A store with records but without a version is
+//! refused, not adopted.
 
 use std::ops::ControlFlow;
 
@@ -58,7 +59,8 @@ pub fn check(engine: &dyn Engine) -> Result<(), FormatError> {
     }
 }
 
-/// The store's own secret of 32 bytes with which the broker derives ids from names, made from `fresh` on first use.
+/// The store's own secret of 32 bytes with which the broker derives ids from names, made from
+/// `fresh` on first use.
 ///
 /// # Errors
 /// [`EngineError`] if the store could not be read or written.

@@ -1,8 +1,8 @@
 //! Records that nearly every command reads, decoded; and how high client message ids have come.
 //!
 //! What a group changed of them ([`Hot`]), and what the committer keeps of them from group to group
-//! ([`Recent`](crate::recent::Recent)). Conversations, memberships and watermarks do not expire and are never
-//! deleted, so that what is here needs no clock and no tombstone.
+//! ([`Recent`](crate::recent::Recent)). Conversations, memberships and watermarks do not expire and
+//! are never deleted, so that what is here needs no clock and no tombstone.
 
 use bytes::Bytes;
 
@@ -68,15 +68,17 @@ impl Hot {
     }
 }
 
-/// The highest client message id of each sender in each conversation: an id above it was never seen, which is known
-/// without looking for it. Ids of clients that let them ascend, as the SDK does, are all above.
+/// The highest client message id of each sender in each conversation: an id above it was never
+/// seen, which is known without looking for it. Ids of clients that let them ascend, as the SDK
+/// does, are all above.
 #[derive(Debug, Default)]
 pub(crate) struct Ceilings {
     by_sender: ById<[u8; key::PAIR_BYTES], [u8; 16]>,
 }
 
 impl Ceilings {
-    /// Whether this key of the `dedupe` table is above the highest of its sender, or its sender has none here.
+    /// Whether this key of the `dedupe` table is above the highest of its sender, or its sender has
+    /// none here.
     pub(crate) fn is_above(&self, dedupe_key: &[u8]) -> bool {
         split(dedupe_key)
             .is_some_and(|(sender, id)| self.by_sender.get(sender).is_none_or(|highest| id > highest))

@@ -1,7 +1,7 @@
 //! Opaque, fixed-width identifiers, sequence numbers and times.
 //!
-//! Keys of the store are made of these and of nothing else, because keys leak into an engine's manifests and
-//! logs. How people's names become a [`UserId`] is the broker's business.
+//! Keys of the store are made of these and of nothing else, because keys leak into an engine's
+//! manifests and logs. How people's names become a [`UserId`] is the broker's business.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -71,11 +71,12 @@ opaque_id!(
     ClientMessageId
 );
 
-/// A map by ids, for the committer's path. Ids are random or keyed hashes, which nobody chooses: a quick hash with a
-/// seed of its own will do.
+/// A map by ids, for the committer's path. Ids are random or keyed hashes, which nobody chooses: a
+/// quick hash with a seed of its own will do.
 pub type ById<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
-/// Number of partitions: the unit of order, and later of replication. Part of the format; never changes.
+/// Number of partitions: the unit of order, and later of replication. Part of the format; never
+/// changes.
 pub const PARTITIONS: u16 = 64;
 
 /// One of the [`PARTITIONS`] that ids hash to.
@@ -83,7 +84,8 @@ pub const PARTITIONS: u16 = 64;
 pub struct PartitionId(u16);
 
 impl PartitionId {
-    /// The partition of an opaque id. Ids are random or keyed hashes, so their first bytes are spread evenly.
+    /// The partition of an opaque id. Ids are random or keyed hashes, so their first bytes are
+    /// spread evenly.
     pub const fn of(id: &[u8; 16]) -> Self {
         Self(u16::from_be_bytes([id[0], id[1]]) % PARTITIONS)
     }

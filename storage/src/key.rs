@@ -1,8 +1,9 @@
 //! How keys lie in the tables: the layouts of ARCHITECTURE.md's table, in code.
 //!
-//! Every key is made of opaque fixed-width ids, one-byte kinds and big-endian numbers, so byte order is the order
-//! of conversations, users and sequences, and a key splits without separators. Names, titles and content never
-//! stand in a key: engines copy keys into manifests and logs. Layouts are part of the format.
+//! Every key is made of opaque fixed-width ids, one-byte kinds and big-endian numbers, so byte
+//! order is the order of conversations, users and sequences, and a key splits without separators.
+//! Names, titles and content never stand in a key: engines copy keys into manifests and logs.
+//! Layouts are part of the format.
 
 use crate::engine::{EngineError, KeyRange};
 use crate::id::{ClientMessageId, ConversationId, DeviceId, Seq, UserId};
@@ -126,7 +127,8 @@ pub fn cursor(conversation: ConversationId, user: UserId) -> [u8; PAIR_BYTES] {
     pair(conversation.as_bytes(), user.as_bytes())
 }
 
-/// Key of a receipt. The kind stands before the sequence, so "who saw N" is one seek per person and kind.
+/// Key of a receipt. The kind stands before the sequence, so "who saw N" is one seek per person and
+/// kind.
 pub fn receipt(
     conversation: ConversationId,
     user: UserId,
@@ -166,7 +168,8 @@ pub fn dedupe(
     key
 }
 
-/// What remembers the client message ids of somebody in a conversation, whose keys begin with `sender`.
+/// What remembers the client message ids of somebody in a conversation, whose keys begin with
+/// `sender`.
 pub fn dedupes(sender: &[u8; PAIR_BYTES]) -> Span {
     Span::prefix(sender, DEDUPE_BYTES)
 }

@@ -1,14 +1,15 @@
-//! Wardline's state and the one path by which it changes. Reads no clock, draws no chance, knows no wire.
+//! Wardline's state and the one path by which it changes. Reads no clock, draws no chance, knows no
+//! wire.
 //!
 //! ```text
-//! Submission ─► Log ──(ordered group)──► Applier ─► Machine::apply ─► Batch ─► Engine::commit (one sync)
-//!                └──► Reply (outcome, after the sync)     └──► Event ─► Observer (fan-out)
+//! Submission ─► Log ──(ordered group)──► Applier ─► machine::apply ─► Batch ─► Engine::commit
+//!                └──► Reply (after the sync)          └──► Event ─► Observer (fan-out)
 //! ```
 //!
-//! [`model`], [`id`]: what is kept. [`key`], [`record`]: how it lies in bytes. [`command`]: what can change it.
-//! [`machine`]: the deterministic core. [`applier`], [`overlay`]: a group of commands as one batch. [`view`]: every
-//! read, with expiry and membership applied. [`engine`], [`log`]: the two seams; [`memory`] and [`local`] are the
-//! ones that come with this crate.
+//! [`model`], [`id`]: what is kept. [`key`], [`record`]: how it lies in bytes. [`command`]: what
+//! can change it. [`machine`]: the deterministic core. [`applier`], [`overlay`]: a group of
+//! commands as one batch. [`view`]: every read, with expiry and membership applied. [`engine`],
+//! [`log`]: the two seams; [`memory`] and [`local`] are the ones that come with this crate.
 
 pub mod applier;
 pub mod command;

@@ -1,12 +1,12 @@
 //! The local log: group commit on one machine.
 //!
-//! One thread, the committer, takes all that waits (up to a group's bounds), applies it, commits one batch with
-//! one sync, then sends the replies, then tells the observer. While it syncs, the next group gathers, so groups
-//! grow with the load. No reply is sent before its commit returned.
+//! One thread, the committer, takes all that waits (up to a group's bounds), applies it, commits
+//! one batch with one sync, then sends the replies, then tells the observer. While it syncs, the
+//! next group gathers, so groups grow with the load. No reply is sent before its commit returned.
 //!
-//! It is fail-stop: after an error of the engine, or a panic, everything in flight or waiting is answered
-//! [`Lost`], nothing more is taken in, and no commit is tried again, because after a failed sync nobody knows
-//! what is on the disk.
+//! It is fail-stop: after an error of the engine, or a panic, everything in flight or waiting is
+//! answered [`Lost`], nothing more is taken in, and no commit is tried again, because after a
+//! failed sync nobody knows what is on the disk.
 
 mod queue;
 
@@ -27,8 +27,8 @@ use crate::engine::{Engine, EngineError};
 use crate::fail_point::{self, Point};
 use crate::log::{Depth, Log, Lost, Observer, Refused, Reply};
 
-/// Bounds of the local log. An eighth of what may wait is kept for urgent submissions: routine ones are refused
-/// when they have filled the rest.
+/// Bounds of the local log. An eighth of what may wait is kept for urgent submissions: routine ones
+/// are refused when they have filled the rest.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// Most submissions that may wait. At least 8, or urgent ones have no room of their own.
@@ -39,14 +39,15 @@ pub struct Bounds {
     pub group_commands_max: usize,
     /// Most bytes in one group; a heavier submission makes a group of its own.
     pub group_bytes_max: usize,
-    /// How long receipts wait for more of them, or for anything else, before they make a group by themselves.
+    /// How long receipts wait for more of them, or for anything else, before they make a group by
+    /// themselves.
     pub receipts_wait: Duration,
     /// Longest time [`Log::close`] waits for what is left.
     pub close_timeout: Duration,
 }
 
-/// Group commit on one machine: takes all that wait, applies them, writes one batch, syncs once, answers.
-/// Dropping it closes it.
+/// Group commit on one machine: takes all that wait, applies them, writes one batch, syncs once,
+/// answers. Dropping it closes it.
 pub struct LocalLog {
     queue: Arc<Queue>,
     close_timeout: Duration,
@@ -86,15 +87,16 @@ impl Log for LocalLog {
         self.queue.owes_urgent()
     }
 
-    /// As [`Log::close`]; after `Bounds::close_timeout` what still waits is answered [`Lost`], and the group in hand
-    /// is left to finish by itself.
+    /// As [`Log::close`]; after `Bounds::close_timeout` what still waits is answered [`Lost`], and
+    /// the group in hand is left to finish by itself.
     fn close(&self) {
         self.queue.close();
         let Some(committer) = self.committer.lock().as_ref().map(|thread| thread.thread().id()) else {
             return; // Closed before, or given up.
         };
         if committer == thread::current().id() {
-            return; // An observer let go of the log: the committer finishes what waits, then leaves.
+            // An observer let go of the log: the committer finishes what waits, then leaves.
+            return;
         }
         let finished = self.queue.wait_finished(Instant::now() + self.close_timeout);
         let thread = self.committer.lock().take();
@@ -131,7 +133,8 @@ struct Committer<O> {
     observer: O,
     /// The group in hand. Its replies are sent, or lost, but never forgotten.
     group: Group,
-    /// Urgent submissions that were in it when it was taken, until the observer was told, or they are lost.
+    /// Urgent submissions that were in it when it was taken, until the observer was told, or they
+    /// are lost.
     urgent: usize,
 }
 

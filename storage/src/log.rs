@@ -1,8 +1,9 @@
 //! The log seam: what order commands have, and when they count as durable.
 //!
-//! The log *drives*: it takes submissions in, decides their order, hands ordered groups to the applier, and
-//! after the group is durable sends each its reply and tells the [`Observer`]. [`local`](crate::local) does it
-//! on one machine; a replicated log does it on many, and nothing else changes.
+//! The log *drives*: it takes submissions in, decides their order, hands ordered groups to the
+//! applier, and after the group is durable sends each its reply and tells the [`Observer`].
+//! [`local`](crate::local) does it on one machine; a replicated log does it on many, and nothing
+//! else changes.
 
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -19,8 +20,8 @@ pub struct Completion {
     pub verdict: Result<Verdict, Lost>,
 }
 
-/// Where to send a completion. It holds its place in the receiver's channel from the start, so that the log never
-/// waits for a slow session: the channel's capacity is the session's window.
+/// Where to send a completion. It holds its place in the receiver's channel from the start, so that
+/// the log never waits for a slow session: the channel's capacity is the session's window.
 #[derive(Debug)]
 pub struct Reply {
     /// Whatever the receiver wants back.
@@ -36,8 +37,8 @@ impl Reply {
     }
 }
 
-/// The submission was taken in, but the log stopped before it was known to be durable: it may or may not be.
-/// Submitting it again to the restarted broker is safe.
+/// The submission was taken in, but the log stopped before it was known to be durable: it may or
+/// may not be. Submitting it again to the restarted broker is safe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the log stopped before this was known to be durable")]
 pub struct Lost;
@@ -67,7 +68,8 @@ pub struct Depth {
     pub bytes_max: usize,
 }
 
-/// Told of what is durable, in order, on the committer's thread, after the replies are sent: must not block.
+/// Told of what is durable, in order, on the committer's thread, after the replies are sent: must
+/// not block.
 pub trait Observer: Send + 'static {
     /// A group is durable; these are its events, in order.
     fn committed(&mut self, group: GroupStats, events: Vec<Event>);
@@ -87,7 +89,8 @@ pub struct GroupStats {
     pub apply: std::time::Duration,
     /// Time spent in the engine's commit, sync included.
     pub commit: std::time::Duration,
-    /// From taking in the routine submission that waited longest until it was durable; zero: there was none.
+    /// From taking in the routine submission that waited longest until it was durable; zero: there
+    /// was none.
     pub routine: std::time::Duration,
     /// The same of urgent ones.
     pub urgent: std::time::Duration,
@@ -95,8 +98,9 @@ pub struct GroupStats {
 
 /// Decides order and durability.
 pub trait Log: Send + Sync + 'static {
-    /// Takes a submission in. Returns at once; the reply comes when it is durable, or was rejected by the machine.
-    /// Submissions of one caller about one conversation and of one priority keep their order.
+    /// Takes a submission in. Returns at once; the reply comes when it is durable, or was rejected
+    /// by the machine. Submissions of one caller about one conversation and of one priority keep
+    /// their order.
     ///
     /// # Errors
     /// [`Refused`], together with the reply unsent, if it was not taken in.
@@ -105,11 +109,12 @@ pub trait Log: Send + Sync + 'static {
     /// How much waits.
     fn depth(&self) -> Depth;
 
-    /// Whether an urgent submission was taken in that is not yet answered, and told to the observer. Takes no lock: whoever
-    /// shares a processor with the log may ask all the time, to give way to it.
+    /// Whether an urgent submission was taken in that is not yet answered, and told to the
+    /// observer. Takes no lock: whoever shares a processor with the log may ask all the time, to
+    /// give way to it.
     fn owes_urgent(&self) -> bool;
 
-    /// Takes nothing in any more, finishes what it has, and returns when it is durable. Blocks; call it off the
-    /// async threads.
+    /// Takes nothing in any more, finishes what it has, and returns when it is durable. Blocks;
+    /// call it off the async threads.
     fn close(&self);
 }

@@ -1,8 +1,9 @@
 //! The memory engine: the reference that the others are measured against, and what tests run on.
 //!
-//! Ordered maps behind one lock. A scan holds the lock for reading from its first record to its last, which is
-//! what makes it consistent; a visitor may read the engine, but must not write to it. Replaced and deleted bytes
-//! go at once, expired ones with [`Engine::reclaim`]. Nothing here survives the process.
+//! Ordered maps behind one lock. A scan holds the lock for reading from its first record to its
+//! last, which is what makes it consistent; a visitor may read the engine, but must not write to
+//! it. Replaced and deleted bytes go at once, expired ones with [`Engine::reclaim`]. Nothing here
+//! survives the process.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -58,8 +59,8 @@ impl State {
     }
 
     /// # Panics
-    /// If it replaces a record with the same expiry, which is then no new one: a defect of the caller, and this is the
-    /// reference that finds it.
+    /// If it replaces a record with the same expiry, which is then no new one: a defect of the
+    /// caller, and this is the reference that finds it.
     fn insert(&mut self, table: Table, key: Bytes, value: Bytes, expires: Timestamp) {
         let known = self.tables[table as usize].get(&key).is_some_and(|known| known.expires >= expires);
         assert!(!known, "a record was written as a new one, but the {} table has its key", table.name());
@@ -75,7 +76,8 @@ impl State {
 
 impl Engine for MemoryEngine {
     fn get(&self, table: Table, key: &[u8], now: Timestamp) -> Result<Option<Bytes>, EngineError> {
-        // Recursive: a visitor of a scan reads too, and must not queue behind a writer that waits for the scan.
+        // Recursive: a visitor of a scan reads too, and must not queue behind a writer that waits
+        // for the scan.
         let state = self.state.read_recursive();
         let stored = state.table(table).get(key).filter(|stored| stored.expires > now);
         Ok(stored.map(|stored| stored.value.clone()))

@@ -33,7 +33,8 @@ impl fmt::Debug for Text {
     }
 }
 
-/// A person together with the name that their token gives them (`sub`), kept in values, never in keys.
+/// A person together with the name that their token gives them (`sub`), kept in values, never in
+/// keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Person {
     /// The opaque id, used in keys.
@@ -83,8 +84,9 @@ pub struct Conversation {
     pub members: u32,
     /// Those of them who are admins.
     pub admins: u32,
-    /// Shortenings of retention that are not yet written into the messages they hold for, both fields ascending.
-    /// Empty but for the seconds that the rewriting takes; at most [`Conversation::SHORTENINGS_MAX`].
+    /// Shortenings of retention that are not yet written into the messages they hold for, both
+    /// fields ascending. Empty but for the seconds that the rewriting takes; at most
+    /// [`Conversation::SHORTENINGS_MAX`].
     pub shortenings: Vec<Shortening>,
 }
 
@@ -92,11 +94,12 @@ impl Conversation {
     /// Most shortenings that may be in progress.
     pub const SHORTENINGS_MAX: usize = 8;
 
-    /// When the entry at `seq`, published at `time`, is gone: by its record (`expires`), or earlier by a shortening
-    /// that has not reached its record yet. It only ever moves earlier: lengthening adds no shortening and takes
-    /// none away, so it cannot bring back what was to go.
+    /// When the entry at `seq`, published at `time`, is gone: by its record (`expires`), or earlier
+    /// by a shortening that has not reached its record yet. It only ever moves earlier: lengthening
+    /// adds no shortening and takes none away, so it cannot bring back what was to go.
     pub fn expiry(&self, seq: Seq, time: Timestamp, expires: Timestamp) -> Timestamp {
-        // Retentions ascend with `through`, so the first that reaches the entry is the shortest that does.
+        // Retentions ascend with `through`, so the first that reaches the entry is the shortest
+        // that does.
         let shortening = self.shortenings.iter().find(|shortening| seq <= shortening.through);
         shortening.map_or(expires, |shortening| expires.min(time.after(shortening.retention)))
     }
@@ -262,7 +265,8 @@ pub struct Acknowledgement {
 /// A device of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Device {
-    /// When it was first seen: it is owed what was published since, and what nobody received before.
+    /// When it was first seen: it is owed what was published since, and what nobody received
+    /// before.
     pub registered: Timestamp,
     /// When it last opened a session.
     pub last_seen: Timestamp,

@@ -1,9 +1,11 @@
-//! State as it will be once the group at hand is committed: a state, and the group's changes over it.
+//! State as it will be once the group at hand is committed: a state, and the group's changes over
+//! it.
 //!
-//! Commands of a group see one another through it. It decides nothing. A change hides what the state below has under
-//! its key, even if the change is a deletion or has expired by the reader's time. Records that are kept decoded reach
-//! the batch once, with their last value. The others reach it in the order of their changes, and are indexed only if
-//! somebody looks: publishing does not.
+//! Commands of a group see one another through it. It decides nothing. A change hides what the
+//! state below has under its key, even if the change is a deletion or has expired by the reader's
+//! time. Records that are kept decoded reach the batch once, with their last value. The others
+//! reach it in the order of their changes, and are indexed only if somebody looks: publishing does
+//! not.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -85,7 +87,8 @@ impl<'a, S: State + ?Sized> Overlay<'a, S> {
         self.finish().0
     }
 
-    /// The last change of a key; the outer `None`: it has not changed. No value: it is deleted, or expired by `now`.
+    /// The last change of a key; the outer `None`: it has not changed. No value: it is deleted, or
+    /// expired by `now`.
     fn changed(&self, table: Table, key: &[u8], now: Timestamp) -> Option<Option<Bytes>> {
         match self.hot.encoded(table, key) {
             Some(value) => Some(Some(value)),
@@ -131,7 +134,8 @@ impl Changes {
 
 impl<S: State + ?Sized> State for Overlay<'_, S> {
     fn get(&self, table: Table, key: &[u8], now: Timestamp) -> Result<Option<Bytes>, EngineError> {
-        // A client message id above all of this group is not among its changes: nothing to look through.
+        // A client message id above all of this group is not among its changes: nothing to look
+        // through.
         let beyond = table == Table::Dedupe && self.hot.ceilings.is_above(key);
         match if beyond { None } else { self.changed(table, key, now) } {
             Some(value) => Ok(value),
@@ -200,7 +204,8 @@ struct Merge<'v, I: Iterator<Item = (Bytes, Option<Bytes>)>> {
 }
 
 impl<I: Iterator<Item = (Bytes, Option<Bytes>)>> Merge<'_, I> {
-    /// Takes the next record from below: first come the changes that stand before it, and one of its key hides it.
+    /// Takes the next record from below: first come the changes that stand before it, and one of
+    /// its key hides it.
     fn below(&mut self, key: &[u8], value: &[u8]) -> ControlFlow<()> {
         let mut hidden = false;
         while let Some((changed, value)) = self.changes.next_if(|(changed, _)| match self.direction {

@@ -1,8 +1,10 @@
-//! What the committer read or wrote lately, decoded, so that a busy conversation costs no look-up in the engine.
+//! What the committer read or wrote lately, decoded, so that a busy conversation costs no look-up
+//! in the engine.
 //!
-//! A state between the overlay and the engine, for one reader that is also the only writer: what it holds is what the
-//! engine holds, because what every committed batch changed is told to [`Recent::committed`]. Bounded in records by two
-//! generations: when the young one is full it becomes the old one, and what is not used again goes with that.
+//! A state between the overlay and the engine, for one reader that is also the only writer: what it
+//! holds is what the engine holds, because what every committed batch changed is told to
+//! [`Recent::committed`]. Bounded in records by two generations: when the young one is full it
+//! becomes the old one, and what is not used again goes with that.
 
 use std::cell::RefCell;
 use std::hash::Hash;
@@ -34,7 +36,8 @@ struct Kept {
 /// The highest client message id of somebody in a conversation.
 #[derive(Clone, Copy)]
 enum Ceiling {
-    /// Looking one id up costs less than finding the highest, and most people do not publish twice soon.
+    /// Looking one id up costs less than finding the highest, and most people do not publish twice
+    /// soon.
     AskedOnce,
     /// No record has a higher one.
     At([u8; 16]),
@@ -47,7 +50,8 @@ struct Generations<K, V> {
 }
 
 impl Recent {
-    /// Over an engine, with nothing kept yet. Holds at most `records_max` records of each kind, and at least one.
+    /// Over an engine, with nothing kept yet. Holds at most `records_max` records of each kind, and
+    /// at least one.
     pub(crate) fn new(engine: Arc<dyn Engine>, records_max: usize) -> Self {
         let kept = Kept {
             conversations: Generations::new(records_max),
@@ -76,7 +80,8 @@ impl Recent {
         }
     }
 
-    /// Whether the engine cannot have this key of the `dedupe` table, since it is above all of its sender's.
+    /// Whether the engine cannot have this key of the `dedupe` table, since it is above all of its
+    /// sender's.
     fn is_beyond(&self, dedupe_key: &[u8]) -> Result<bool, EngineError> {
         let Some((sender, id)) = hot::split(dedupe_key) else { return Ok(false) };
         let ceilings = &mut self.kept.borrow_mut().ceilings;
@@ -95,7 +100,8 @@ impl Recent {
         Ok(*id > highest)
     }
 
-    /// The highest client message id that the engine has of a sender, expired or not; zero, if none.
+    /// The highest client message id that the engine has of a sender, expired or not; zero, if
+    /// none.
     fn highest(&self, sender: &[u8; key::PAIR_BYTES]) -> Result<[u8; 16], EngineError> {
         let mut highest = [0; 16];
         let span = key::dedupes(sender);

@@ -7,7 +7,8 @@ use crate::id::Timestamp;
 use crate::key::Span;
 use crate::machine::State;
 
-/// Visits the records of a span in order until the visitor breaks or fails. An empty span does not reach the engine.
+/// Visits the records of a span in order until the visitor breaks or fails. An empty span does not
+/// reach the engine.
 ///
 /// # Errors
 /// What the state or the visitor fails with.

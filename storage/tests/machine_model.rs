@@ -1,7 +1,8 @@
 //! The machine and the view against the model: the same outcomes, the same events, the same reads.
 //!
-//! 100,000 generated sequences by default. `WARDLINE_SEED=N` starts elsewhere (the seed of a failing sequence, with
-//! `WARDLINE_SEQUENCES=1`, replays it); `WARDLINE_SEQUENCES=N` runs more or fewer.
+//! 100,000 generated sequences by default. `WARDLINE_SEED=N` starts elsewhere (the seed of a
+//! failing sequence, with `WARDLINE_SEQUENCES=1`, replays it); `WARDLINE_SEQUENCES=N` runs more or
+//! fewer.
 
 mod model;
 mod mutant;
@@ -77,7 +78,8 @@ fn grouping_changes_nothing() {
     }
 }
 
-/// Plants one defect after the other beneath the machine and the view; the comparison must find each.
+/// Plants one defect after the other beneath the machine and the view; the comparison must find
+/// each.
 #[test]
 fn the_comparison_finds_planted_defects() {
     for defect in Defect::ALL {

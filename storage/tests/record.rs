@@ -1,4 +1,5 @@
-//! The bytes of records and keys, frozen: whoever changes them breaks stores that exist, and sees it here.
+//! The bytes of records and keys, frozen: whoever changes them breaks stores that exist, and sees
+//! it here.
 
 mod records;
 
@@ -103,7 +104,8 @@ fn keys_are_frozen() {
     assert_eq!(hex(&key::reexpire(conversation)), format!("{}{c}", hex(b"reexpire/")));
 }
 
-/// A range ends behind the highest key of its prefix, also where the prefix is the highest there is.
+/// A range ends behind the highest key of its prefix, also where the prefix is the highest there
+/// is.
 #[test]
 fn ranges_hold_the_whole_prefix_and_nothing_else() {
     let highest = ConversationId::new([0xff; 16]);

@@ -1,7 +1,8 @@
 //! Reads everything back through QUIC, as every member, over sessions of their own.
 //!
-//! An auditor is a client that receives and publishes nothing, so that its reading changes nothing. What it finds goes to
-//! the oracle; what it cannot read is an error of its own, [`Unreadable`], since a damaged store may refuse.
+//! An auditor is a client that receives and publishes nothing, so that its reading changes nothing.
+//! What it finds goes to the oracle; what it cannot read is an error of its own, [`Unreadable`],
+//! since a damaged store may refuse.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -86,7 +87,8 @@ impl Auditor {
                     self.recipients(room.id, conversation.read_up_to).await?;
                 }
             }
-            // A conversation that is not listed is one without messages, and the oracle knows better.
+            // A conversation that is not listed is one without messages, and the oracle knows
+            // better.
             let head = conversation.map_or(0, |conversation| conversation.head);
             self.history(room.id, since, head, conversation.is_some()).await?;
         }

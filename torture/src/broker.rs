@@ -1,7 +1,9 @@
-//! The broker under trial: the real `wardline serve` as a child process, with its data where the trial wants it.
+//! The broker under trial: the real `wardline serve` as a child process, with its data where the
+//! trial wants it.
 //!
-//! Its keys and its log never lie with the data, so that no fault of the data's disk takes them. Owns the processes that
-//! it starts: they end when their handle is dropped. A broker is ready when it prints `listening on ADDRESS`.
+//! Its keys and its log never lie with the data, so that no fault of the data's disk takes them.
+//! Owns the processes that it starts: they end when their handle is dropped. A broker is ready when
+//! it prints `listening on ADDRESS`.
 
 use std::fs::File;
 use std::net::SocketAddr;

@@ -1,7 +1,8 @@
 //! A crowd: more devices of the members than a ward has, which all want something at once.
 //!
-//! Some publish long messages as fast as the broker takes them, once they may begin, and tell the journal as everybody does. The others let
-//! what they are sent lie, so that it piles up wherever it can. Owns their clients; nothing of it is judged here.
+//! Some publish long messages as fast as the broker takes them, once they may begin, and tell the
+//! journal as everybody does. The others let what they are sent lie, so that it piles up wherever
+//! it can. Owns their clients; nothing of it is judged here.
 
 use std::time::Duration;
 
@@ -93,7 +94,8 @@ impl Crowd {
         !self.publishing.is_empty()
     }
 
-    /// Waits until all that was published has its answer, and sends everybody home; gives the conversation.
+    /// Waits until all that was published has its answer, and sends everybody home; gives the
+    /// conversation.
     pub(crate) async fn disperse(mut self) -> anyhow::Result<Room> {
         let answered = async {
             while let Some(done) = self.publishing.join_next().await {

@@ -1,7 +1,8 @@
 //! What happens in a trial, as the oracle hears it.
 //!
-//! Owns the words, no meaning. Every operation is invoked, and then acknowledged, refused, or unknown: nobody will ever
-//! hear its answer. Times are Unix milliseconds; clients and broker run on one machine, so they have one clock.
+//! Owns the words, no meaning. Every operation is invoked, and then acknowledged, refused, or
+//! unknown: nobody will ever hear its answer. Times are Unix milliseconds; clients and broker run
+//! on one machine, so they have one clock.
 
 use std::fmt;
 
@@ -109,7 +110,8 @@ pub enum Event {
     Delivered { device: DeviceId, room: ConversationId, at_ms: TimeMs, found: Found },
     /// Somebody is about to say how far they have read.
     MarkAsked { user: User, room: ConversationId, read: Sequence },
-    /// The answer to that: the watermarks on record; `since` is what had been heard when it was asked.
+    /// The answer to that: the watermarks on record; `since` is what had been heard when it was
+    /// asked.
     MarkAcked {
         user: User,
         room: ConversationId,

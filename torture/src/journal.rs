@@ -1,7 +1,9 @@
 //! The journal: one line for each event, in the order in which the oracle hears them.
 //!
-//! Owns the oracle of a trial and the file of the journal, on another file system than the broker's data. Also takes down troubles: what the oracle has no law for, such as a broker that does not
-//! start. A reading stands in the file by its numbers only; what was wrong with it stands in the report.
+//! Owns the oracle of a trial and the file of the journal, on another file system than the broker's
+//! data. Also takes down troubles: what the oracle has no law for, such as a broker that does not
+//! start. A reading stands in the file by its numbers only; what was wrong with it stands in the
+//! report.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -89,7 +91,8 @@ impl Journal {
         inner.troubles.is_empty() && inner.oracle.objections().is_empty()
     }
 
-    /// What was heard and what was wrong: the numbers, objections, troubles. Writes out what is buffered.
+    /// What was heard and what was wrong: the numbers, objections, troubles. Writes out what is
+    /// buffered.
     pub(crate) fn verdict(&self) -> (Tally, Vec<Objection>, Vec<String>) {
         let inner = &mut *self.inner.lock();
         if let Err(error) = inner.file.flush() {

@@ -1,8 +1,10 @@
-//! `wardline-torture`: makes faults under a real broker that real clients use, and says whether its promises held.
+//! `wardline-torture`: makes faults under a real broker that real clients use, and says whether its
+//! promises held.
 //!
-//! A process of its own, with its journal on another file system than the broker's data. `cargo xtask torture` builds it
-//! and the broker, and starts it. Exit code 0: every promise was kept (or, with `--expect-objections`, one was seen to be
-//! broken); 1: not so; 2: wrong usage. However it ends, brokers are killed and file systems unmounted.
+//! A process of its own, with its journal on another file system than the broker's data. `cargo
+//! xtask torture` builds it and the broker, and starts it. Exit code 0: every promise was kept (or,
+//! with `--expect-objections`, one was seen to be broken); 1: not so; 2: wrong usage. However it
+//! ends, brokers are killed and file systems unmounted.
 
 mod audit;
 mod broker;

@@ -1,7 +1,8 @@
 //! People who talk, listen and read all the time through the SDK, whatever happens to the broker.
 //!
-//! Each tells the journal of everything before it is asked and after it is answered. Somebody can be ended in the middle
-//! of it, as an application that is killed: what was not answered then is unknown.
+//! Each tells the journal of everything before it is asked and after it is answered. Somebody can
+//! be ended in the middle of it, as an application that is killed: what was not answered then is
+//! unknown.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -192,7 +193,8 @@ async fn talk(who: Who, life: Life, mut random: StdRng) {
     while acks.join_next().await.is_some() {}
 }
 
-/// Publishes so many messages into one conversation, each as soon as the client takes it, and waits for all answers.
+/// Publishes so many messages into one conversation, each as soon as the client takes it, and waits
+/// for all answers.
 pub(crate) async fn flood(who: Who, life: Life, room: Room, messages: usize, mut random: StdRng) {
     let mut acks = JoinSet::new();
     for _ in 0..messages {
@@ -300,7 +302,8 @@ async fn read(who: Who) {
                     // Whether it is on record will be seen.
                     Err(RequestError::Unknown(_)) => {}
                     Err(RequestError::Closed(_)) => return,
-                    // Behind the record, or the broker is about to end: nothing changed, and it is said again.
+                    // Behind the record, or the broker is about to end: nothing changed, and it is
+                    // said again.
                     Err(RequestError::Refused(refusal))
                         if stale == Some(up_to) || !refusal.retry_after.is_zero() => {}
                     Err(error) => journal.trouble(format!("{:?}'s receipt: {error}", who.user)),

@@ -1,8 +1,10 @@
-//! A bad network: a UDP proxy between clients and broker that loses, delays, reorders and doubles datagrams, changes
-//! the port from which the broker sees a client, and cuts them off from each other.
+//! A bad network: a UDP proxy between clients and broker that loses, delays, reorders and doubles
+//! datagrams, changes the port from which the broker sees a client, and cuts them off from each
+//! other.
 //!
-//! Owns its sockets and tasks; they end with it. What it does is drawn from a seed, in the order in which datagrams come.
-//! What waits to be sent is bounded; beyond that it is lost, as in any network.
+//! Owns its sockets and tasks; they end with it. What it does is drawn from a seed, in the order in
+//! which datagrams come. What waits to be sent is bounded; beyond that it is lost, as in any
+//! network.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

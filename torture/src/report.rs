@@ -1,4 +1,5 @@
-//! What came of the programmes: a table for people, and `report.json` with everything that was wrong.
+//! What came of the programmes: a table for people, and `report.json` with everything that was
+//! wrong.
 
 use std::fmt::Write as _;
 use std::path::Path;

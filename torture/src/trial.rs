@@ -1,8 +1,8 @@
 //! A trial: a broker, everybody who uses it, and the faults that a programme makes between.
 //!
-//! Owns the lives and deaths of one broker and the journal of it. A programme (`fault/`) decides what happens, and when;
-//! each of its cycles ends with the broker running, everything read back, and the oracle asked. Ends at the first
-//! objection.
+//! Owns the lives and deaths of one broker and the journal of it. A programme (`fault/`) decides
+//! what happens, and when; each of its cycles ends with the broker running, everything read back,
+//! and the oracle asked. Ends at the first objection.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -204,8 +204,9 @@ impl Trial {
     /// Strikes while the broker runs.
     pub(crate) async fn strike(&mut self, fault: Fault) -> anyhow::Result<()> {
         if fault == Fault::Power {
-            // With the power goes the processor: nobody hears of what the disk did after that. Without this the broker
-            // may, since a sync that is under way does not always hear that its file system was shut down.
+            // With the power goes the processor: nobody hears of what the disk did after that.
+            // Without this the broker may, since a sync that is under way does not always hear that
+            // its file system was shut down.
             self.broker.freeze(Freeze::AtOnce).await?;
             self.volume()?.shut_down()?;
         }
@@ -252,7 +253,8 @@ impl Trial {
         self.volume.as_ref().context("the trial has no volume")
     }
 
-    /// Ends a cycle: everything is read back, and the oracle asked. Gives whether the trial should go on.
+    /// Ends a cycle: everything is read back, and the oracle asked. Gives whether the trial should
+    /// go on.
     pub(crate) async fn check(&mut self) -> anyhow::Result<bool> {
         self.ward.begin_again().await?;
         self.ward.audit().await?;
@@ -267,7 +269,8 @@ impl Trial {
         Ok(self.is_clean())
     }
 
-    /// Lets everybody finish, reads everything back and stops the broker. `cycles` is how the faults went.
+    /// Lets everybody finish, reads everything back and stops the broker. `cycles` is how the
+    /// faults went.
     pub(crate) async fn finish(mut self, cycles: anyhow::Result<()>) -> Outcome {
         if let Err(error) = cycles {
             self.journal.trouble(format!("cycle {}: {error:#}", self.cycles + 1));
@@ -300,7 +303,8 @@ impl Trial {
         {
             outcome.troubles.push(format!("at the end: {error:#}"));
         }
-        // The volume, if there is one, goes after the broker. Data is kept only where it shows something.
+        // The volume, if there is one, goes after the broker. Data is kept only where it shows
+        // something.
         match self.volume {
             Some(volume) if !outcome.is_good() => volume.keep(),
             volume => drop(volume),
@@ -364,7 +368,8 @@ pub(crate) async fn site(
     let data = parent.join(format!("{name}-data"));
     empty(&data)?;
     let keys = Keys::make(&context.program, &context.journals.join(format!("{name}-keys"))).await?;
-    // Small bounds, so that there is something to reclaim and to replay; room on small volumes; long pages.
+    // Small bounds, so that there is something to reclaim and to replay; room on small volumes;
+    // long pages.
     let own = ["retention.reclaim_every=1s", "storage.reserve=1MiB", "limits.page_entries=1000"];
     let site = Site {
         program: context.program.clone(),

@@ -1,9 +1,10 @@
 //! A file system of a trial's own: ext4 on a loop device, over a file.
 //!
-//! It can lose its power ([`Volume::shut_down`]): from then on nothing reaches the device, not even the journal's end, and
-//! every read and write of it fails with EIO. What was not synced is gone when it is mounted again. Owns the mount: it
-//! is undone when this is dropped, and the loop device goes with the mount. Needs root. Linux has the same call for this in
-//! every file system that its testers use (`EXT4_IOC_SHUTDOWN`); perl, which every Debian has, makes it.
+//! It can lose its power ([`Volume::shut_down`]): from then on nothing reaches the device, not even
+//! the journal's end, and every read and write of it fails with EIO. What was not synced is gone
+//! when it is mounted again. Owns the mount: it is undone when this is dropped, and the loop device
+//! goes with the mount. Needs root. Linux has the same call for this in every file system that its
+//! testers use (`EXT4_IOC_SHUTDOWN`); perl, which every Debian has, makes it.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -106,7 +107,8 @@ impl Drop for Volume {
     }
 }
 
-/// Takes away what an earlier trial left mounted; the kernel finishes it when nobody uses it any more.
+/// Takes away what an earlier trial left mounted; the kernel finishes it when nobody uses it any
+/// more.
 fn undo_mount(mounted_at: &Path) {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let is_there = |line: &&str| line.split(' ').nth(1).is_some_and(|point| Path::new(point) == mounted_at);

@@ -1,5 +1,5 @@
-//! Everybody in a trial: four members who live through it, an outsider, an auditor for each member, and the
-//! conversations, which change from time to time so that reading them back stays short.
+//! Everybody in a trial: four members who live through it, an outsider, an auditor for each member,
+//! and the conversations, which change from time to time so that reading them back stays short.
 //!
 //! Owns who lives and who is away. Nothing here judges: people and auditors tell the journal.
 
@@ -87,8 +87,9 @@ impl Ward {
         Ok(Room { id: room, kind })
     }
 
-    /// Lets a crowd come: further devices of the members, some of which publish long messages into a conversation of
-    /// their own as fast as they may, while the others never read what they are sent.
+    /// Lets a crowd come: further devices of the members, some of which publish long messages into
+    /// a conversation of their own as fast as they may, while the others never read what they are
+    /// sent.
     pub(crate) async fn crowd(&mut self, size: crowd::Size) -> anyhow::Result<Crowd> {
         let room = self.make(Kind::Bulky, Some(size.retention)).await?;
         self.old.push(room);

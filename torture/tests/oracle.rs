@@ -104,7 +104,8 @@ fn a_trial_in_which_all_is_well() {
     good(&with([read(2, &[at(1, 1), at(2, 2)])]));
     good(&with([read(3, &[at(1, 1), at(2, 2), at(3, 3)]), read(3, &[at(1, 1), at(2, 2), at(3, 3)])]));
     good(&with([delivered(at(1, 1)), delivered(at(2, 2)), delivered(at(3, 3))]));
-    // Found before it is acknowledged, and by a reading that began before the acknowledgement was heard.
+    // Found before it is acknowledged, and by a reading that began before the acknowledgement was
+    // heard.
     good(&[invoked(1), read(1, &[at(1, 1)]), acked(1, 1)]);
     let early = Reading {
         reader: BOB,

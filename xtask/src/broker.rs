@@ -1,7 +1,8 @@
-//! The broker as a chore runs it: `wardline serve --dev` on RocksDB, on loopback, with a data folder of its own.
+//! The broker as a chore runs it: `wardline serve --dev` on RocksDB, on loopback, with a data
+//! folder of its own.
 //!
-//! It is ready when it prints `listening on ADDRESS`. What it logs goes to a file beside the data. It can be killed
-//! and started again on the same address and data.
+//! It is ready when it prints `listening on ADDRESS`. What it logs goes to a file beside the data.
+//! It can be killed and started again on the same address and data.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -125,7 +126,8 @@ impl Broker {
     }
 }
 
-/// Waits for the line that says where it listens; goes on reading after it, so that the pipe never fills.
+/// Waits for the line that says where it listens; goes on reading after it, so that the pipe never
+/// fills.
 fn wait_ready(stdout: ChildStdout) -> anyhow::Result<(SocketAddr, Option<SocketAddr>)> {
     let (found, ready) = mpsc::sync_channel(1);
     thread::spawn(move || {

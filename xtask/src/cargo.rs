@@ -1,8 +1,8 @@
 //! Cargo, as the chores call it: always `--release`, always `--locked`.
 //!
-//! One profile for the demo, the tests and the checks, so that RocksDB's C++ is compiled once. Where build output
-//! goes is cargo's business (`CARGO_TARGET_DIR` and its configuration hold); what the chores themselves leave
-//! behind goes to `target/` in the repository.
+//! One profile for the demo, the tests and the checks, so that RocksDB's C++ is compiled once.
+//! Where build output goes is cargo's business (`CARGO_TARGET_DIR` and its configuration hold);
+//! what the chores themselves leave behind goes to `target/` in the repository.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -37,7 +37,8 @@ impl Workspace {
     /// # Errors
     /// If cargo does not answer.
     pub fn find() -> anyhow::Result<Self> {
-        // From `cargo xtask` it is where the checkout is now; the target folder may have served another before.
+        // From `cargo xtask` it is where the checkout is now; the target folder may have served
+        // another before.
         let here = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
         let output = cargo(Path::new(&here))
             .args(["metadata", "--format-version=1", "--no-deps", "--locked"])
@@ -116,8 +117,9 @@ impl Workspace {
         program.map(|(_, path)| path).with_context(|| format!("cargo built no {name}"))
     }
 
-    /// Builds one package with a feature that nobody else wants; gives the path of a copy of one of its programs.
-    /// The program itself is built again without it: nobody may find one with the feature in its place.
+    /// Builds one package with a feature that nobody else wants; gives the path of a copy of one of
+    /// its programs. The program itself is built again without it: nobody may find one with the
+    /// feature in its place.
     ///
     /// # Errors
     /// If the build fails; cargo has said why.
@@ -185,8 +187,8 @@ impl Workspace {
     }
 }
 
-/// A call of cargo. What `cargo run` set for this process is taken back, so that the call is the same as one by hand
-/// and nothing is built again because of it.
+/// A call of cargo. What `cargo run` set for this process is taken back, so that the call is the
+/// same as one by hand and nothing is built again because of it.
 fn cargo(directory: &Path) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(directory);

@@ -1,8 +1,8 @@
 //! `cargo xtask test`: everything that must hold before something is merged, cheapest first.
 //!
-//! Goes through all steps even after one failed, so that one run tells all; the last lines say which failed and how
-//! to run each alone. Every step uses the release profile: RocksDB is compiled once, and the tests see the
-//! program that runs in production.
+//! Goes through all steps even after one failed, so that one run tells all; the last lines say
+//! which failed and how to run each alone. Every step uses the release profile: RocksDB is compiled
+//! once, and the tests see the program that runs in production.
 
 use std::time::Instant;
 
@@ -44,7 +44,8 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "tests",
-        // Documentation's examples included. Not the benches: they have no tests and much to compile.
+        // Documentation's examples included. Not the benches: they have no tests and much to
+        // compile.
         arguments: &["test", "--locked", "--release", "--no-fail-fast", "--features", PEERS],
         variables: &[],
     },

@@ -1,8 +1,9 @@
 //! `cargo xtask defects`: plants defects one at a time, and checks that the tests see each.
 //!
-//! Works on a copy of the sources in `target/defects`, never on the repository. A defect is a few exact replacements of
-//! text; one that is not found exactly once, or no longer compiles, is an error, so that none passes as caught because
-//! the code moved on. Without a defect the same tests must pass.
+//! Works on a copy of the sources in `target/defects`, never on the repository. A defect is a few
+//! exact replacements of text; one that is not found exactly once, or no longer compiles, is an
+//! error, so that none passes as caught because the code moved on. Without a defect the same tests
+//! must pass.
 
 use std::fmt::Write as _;
 use std::fs;

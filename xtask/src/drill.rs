@@ -1,8 +1,10 @@
-//! `cargo xtask drill`: what an operator does to a broker, many times over, and whether anything was lost by it.
+//! `cargo xtask drill`: what an operator does to a broker, many times over, and whether anything
+//! was lost by it.
 //!
-//! Three drills, each a test of the broker with the real binary or over real QUIC, run for more rounds than in the suite:
-//! backup, destruction and restore; drains under people who talk; certificates and keys exchanged under people who talk.
-//! The tests judge; here is only how often, and one line about each.
+//! Three drills, each a test of the broker with the real binary or over real QUIC, run for more
+//! rounds than in the suite: backup, destruction and restore; drains under people who talk;
+//! certificates and keys exchanged under people who talk. The tests judge; here is only how often,
+//! and one line about each.
 
 use std::time::Instant;
 

@@ -1,8 +1,9 @@
 //! `cargo xtask fuzz`: runs the targets of `fuzz/`, each for a while, one after the other.
 //!
-//! They need a nightly compiler and cargo-fuzz, which ordinary work does not; what is missing is said, never installed.
-//! No sanitizer: the code is safe Rust, so what a target finds is a panic, a time-out or memory without bound, and it
-//! finds several times as many of them without. Corpora and findings stay in `fuzz/corpus` and `fuzz/artifacts`.
+//! They need a nightly compiler and cargo-fuzz, which ordinary work does not; what is missing is
+//! said, never installed. No sanitizer: the code is safe Rust, so what a target finds is a panic, a
+//! time-out or memory without bound, and it finds several times as many of them without. Corpora
+//! and findings stay in `fuzz/corpus` and `fuzz/artifacts`.
 
 use std::process::{Command, Stdio};
 
@@ -21,8 +22,9 @@ pub struct Options {
     targets: Vec<String>,
 }
 
-/// Longest execution, in seconds, and most memory: more is a finding. What takes for ever takes longer than this too, and
-/// a machine that is busy with other things makes 10 s of a few milliseconds now and then.
+/// Longest execution, in seconds, and most memory: more is a finding. What takes for ever takes
+/// longer than this too, and a machine that is busy with other things makes 10 s of a few
+/// milliseconds now and then.
 const LIMITS: [&str; 2] = ["-timeout=60", "-rss_limit_mb=2048"];
 const SANITIZER: [&str; 2] = ["--sanitizer", "none"];
 

@@ -1,7 +1,7 @@
 //! `cargo xtask idle`: what an idle authenticated connection costs the broker in memory.
 //!
-//! Starts a broker as the demo does, lets the load generator open the connections and watch the broker's resident
-//! memory, prints the bytes for each, and writes `target/idle/summary.json`.
+//! Starts a broker as the demo does, lets the load generator open the connections and watch the
+//! broker's resident memory, prints the bytes for each, and writes `target/idle/summary.json`.
 
 use std::fs;
 use std::process::{Command, Stdio};

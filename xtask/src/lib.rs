@@ -1,8 +1,8 @@
 //! The project's chores. `cargo xtask help` lists them.
 //!
-//! A library, so that its own tests can plant violations; `main.rs` is only the command line. Nothing here is part
-//! of the product, and nothing here links it: chores build and start the product's binaries and talk to them
-//! through their command lines, files and pipes.
+//! A library, so that its own tests can plant violations; `main.rs` is only the command line.
+//! Nothing here is part of the product, and nothing here links it: chores build and start the
+//! product's binaries and talk to them through their command lines, files and pipes.
 
 pub mod broker;
 pub mod cargo;

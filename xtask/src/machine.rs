@@ -1,7 +1,8 @@
 //! What a result was measured on: without it, a number means nothing.
 //!
-//! Reads `/proc` and asks git; what cannot be found out is `null`, never guessed. The only thing measured is what a
-//! sync costs on the file system that holds the data, since that bounds every latency of a durable ack.
+//! Reads `/proc` and asks git; what cannot be found out is `null`, never guessed. The only thing
+//! measured is what a sync costs on the file system that holds the data, since that bounds every
+//! latency of a durable ack.
 
 use std::fs::{self, File};
 use std::io::Write;

@@ -21,9 +21,11 @@ enum Chore {
     Dashboards,
     /// Plants defects one at a time, and checks that the tests see each.
     Defects,
-    /// Replays a real messaging trace, kills the broker in the middle, and checks what everybody has.
+    /// Replays a real messaging trace, kills the broker in the middle, and checks what everybody
+    /// has.
     Demo(demo::Options),
-    /// Restores, drains and reloads a broker under traffic, many times, and checks that nothing is lost.
+    /// Restores, drains and reloads a broker under traffic, many times, and checks that nothing is
+    /// lost.
     Drill(drill::Options),
     /// Hands the parts that read what strangers send whatever a fuzzer comes up with.
     Fuzz(fuzz::Options),
@@ -31,7 +33,8 @@ enum Chore {
     Idle(idle::Options),
     /// Changes the program in one place at a time, and checks that a test notices.
     Mutants(mutants::Options),
-    /// Watches a broker under load with a real Prometheus, and checks that every panel shows something.
+    /// Watches a broker under load with a real Prometheus, and checks that every panel shows
+    /// something.
     Observe(observe::Options),
     /// Makes the Debian package.
     Package,

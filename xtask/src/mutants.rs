@@ -1,8 +1,10 @@
-//! `cargo xtask mutants`: changes the program in one place at a time, and counts the changes that no test notices.
+//! `cargo xtask mutants`: changes the program in one place at a time, and counts the changes that
+//! no test notices.
 //!
-//! By cargo-mutants, which is not installed here: if it is missing, that is said. What is changed stands in
-//! `.cargo/mutants.toml`; what came of it, and why the rest survives, in `docs/mutants.md`. It works on a copy of the
-//! project. Random tests are shortened: each is run hundreds of times.
+//! By cargo-mutants, which is not installed here: if it is missing, that is said. What is changed
+//! stands in `.cargo/mutants.toml`; what came of it, and why the rest survives, in
+//! `docs/mutants.md`. It works on a copy of the project. Random tests are shortened: each is run
+//! hundreds of times.
 
 use std::path::{Component, Path};
 use std::process::{Command, Stdio};
@@ -46,7 +48,8 @@ pub fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<bool> {
         .arg(&output)
         .current_dir(&workspace.root)
         .envs(SHORT);
-    // By their names too, which begin with the file's: cargo-mutants adds a `--file` to those of its configuration.
+    // By their names too, which begin with the file's: cargo-mutants adds a `--file` to those of
+    // its configuration.
     for file in &options.files {
         let is_plain = Path::new(file).components().all(|part| matches!(part, Component::Normal(_)));
         let is_there = is_plain && workspace.root.join(file).is_file();

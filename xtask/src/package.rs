@@ -1,7 +1,8 @@
 //! `cargo xtask package`: the Debian package, by `cargo deb`.
 //!
-//! Builds the broker, lets it write its own man pages and completions, and packs them by what `broker/Cargo.toml` says.
-//! The package ends up in `target/package/`. What is missing to do that is named.
+//! Builds the broker, lets it write its own man pages and completions, and packs them by what
+//! `broker/Cargo.toml` says. The package ends up in `target/package/`. What is missing to do that
+//! is named.
 
 use std::fs;
 use std::process::{Command, Stdio};

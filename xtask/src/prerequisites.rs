@@ -1,7 +1,9 @@
-//! What must be on the machine before RocksDB can be built: a C++ compiler and libclang; and Prometheus, to be watched by.
+//! What must be on the machine before RocksDB can be built: a C++ compiler and libclang; and
+//! Prometheus, to be watched by.
 //!
-//! On Debian and its children, as root (a container, CI), what is missing is installed. Elsewhere the chore stops
-//! and says what is missing and how to get it, before cargo spends minutes to fail in a build script.
+//! On Debian and its children, as root (a container, CI), what is missing is installed. Elsewhere
+//! the chore stops and says what is missing and how to get it, before cargo spends minutes to fail
+//! in a build script.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -44,7 +46,8 @@ pub fn ensure_prometheus() -> anyhow::Result<()> {
     }
     if can_install() {
         install(&["prometheus"], "to check dashboards and alerts")?;
-        // The package starts a service, which nobody asked for. Where there is no systemd it does not.
+        // The package starts a service, which nobody asked for. Where there is no systemd it does
+        // not.
         let stopped = Command::new("systemctl").args(["disable", "--now", "--quiet", "prometheus"]).status();
         if stopped.is_ok_and(|status| !status.success()) {
             crate::say(
@@ -107,7 +110,8 @@ fn has_libclang() -> bool {
     })
 }
 
-/// The C interface, under any version; `libclang-cpp`, which other packages bring without it, is another library.
+/// The C interface, under any version; `libclang-cpp`, which other packages bring without it, is
+/// another library.
 fn is_libclang(file: &str) -> bool {
     let versioned =
         file.starts_with("libclang-") && !file.starts_with("libclang-cpp") && file.contains(".so");

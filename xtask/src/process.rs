@@ -1,7 +1,7 @@
 //! Child processes that do not outlive the chore that started them.
 //!
-//! However a chore ends (done, failed, Ctrl-C, SIGTERM), its children are killed, by their id and no other way. Only
-//! the handle that started a child, or the handler of those signals, ends it.
+//! However a chore ends (done, failed, Ctrl-C, SIGTERM), its children are killed, by their id and
+//! no other way. Only the handle that started a child, or the handler of those signals, ends it.
 
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

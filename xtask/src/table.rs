@@ -1,7 +1,7 @@
 //! The closing table of the demo, from its summary.
 //!
-//! Shows what is in `summary.json` and computes nothing, so that the two cannot differ. A number that is not there
-//! shows as a dash.
+//! Shows what is in `summary.json` and computes nothing, so that the two cannot differ. A number
+//! that is not there shows as a dash.
 
 use std::fmt::Write;
 

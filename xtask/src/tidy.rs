@@ -1,9 +1,10 @@
 //! `cargo xtask tidy`: keeps the house rules of CONTRIBUTING.md that no compiler keeps.
 //!
-//! Looks at every file that git knows or would add. [`rules`] are about one file at a time: headers, lengths, words
-//! that must not stand in finished code, names of modules, paths of somebody's machine. [`house`] is about who may
-//! know whom: dependencies between the crates, and what the pure parts must not touch. Every rule has a test that
-//! plants a violation; the repository itself is checked by a test too, so `cargo test` is enough.
+//! Looks at every file that git knows or would add. [`rules`] are about one file at a time:
+//! headers, lengths, words that must not stand in finished code, names of modules, paths of
+//! somebody's machine. [`house`] is about who may know whom: dependencies between the crates, and
+//! what the pure parts must not touch. Every rule has a test that plants a violation; the
+//! repository itself is checked by a test too, so `cargo test` is enough.
 
 pub mod house;
 pub mod rules;

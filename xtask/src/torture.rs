@@ -1,9 +1,10 @@
-//! `cargo xtask torture`: faults under a real broker, and an oracle that says whether its promises held.
+//! `cargo xtask torture`: faults under a real broker, and an oracle that says whether its promises
+//! held.
 //!
-//! Builds the broker and `wardline-torture` (which see) and becomes the latter. `--control` builds a broker that does not
-//! sync, from a copy of the sources with that one line changed, and takes the power from it: a harness that does not
-//! object to that could not see anything. `--defects` does the same for every planted defect. No option of the real
-//! broker turns the sync off.
+//! Builds the broker and `wardline-torture` (which see) and becomes the latter. `--control` builds
+//! a broker that does not sync, from a copy of the sources with that one line changed, and takes
+//! the power from it: a harness that does not object to that could not see anything. `--defects`
+//! does the same for every planted defect. No option of the real broker turns the sync off.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -25,7 +26,8 @@ pub struct Options {
     /// Plant one defect after the other into the broker; good if each is seen within 100 cycles.
     #[arg(long, conflicts_with = "control")]
     defects: bool,
-    /// For `wardline-torture`: programmes like --kill 100 --power 100, and --seed, --minutes; --help lists them.
+    /// For `wardline-torture`: programmes like --kill 100 --power 100, and --seed, --minutes;
+    /// --help lists them.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<OsString>,
 }
@@ -62,7 +64,8 @@ pub fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<bool> {
     Err(command.exec()).context("cannot start wardline-torture")
 }
 
-/// Plants every defect into a broker, and lets the programme look that must see it; whether each was seen.
+/// Plants every defect into a broker, and lets the programme look that must see it; whether each
+/// was seen.
 fn all_defects(workspace: &Workspace) -> anyhow::Result<bool> {
     let torture = workspace.program("wardline-torture", "wardline-torture")?;
     let mut table = String::new();

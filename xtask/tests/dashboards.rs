@@ -1,4 +1,5 @@
-//! The dashboards in the repository are what their sources make, and the rules of alerts are tested.
+//! The dashboards in the repository are what their sources make, and the rules of alerts are
+//! tested.
 
 use std::fs;
 use std::path::{Path, PathBuf};

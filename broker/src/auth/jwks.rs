@@ -1,7 +1,8 @@
 //! Reads a JWK set (RFC 7517) into keys that tokens may be verified with.
 //!
-//! Only public keys for EdDSA (Ed25519), ES256 and RS256 come out of here; symmetric keys never do. Each key is
-//! parsed whole at start, so that a damaged one is the operator's error then, and not a client's later.
+//! Only public keys for EdDSA (Ed25519), ES256 and RS256 come out of here; symmetric keys never do.
+//! Each key is parsed whole at start, so that a damaged one is the operator's error then, and not a
+//! client's later.
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,

@@ -1,7 +1,7 @@
 //! Files of a backup: hashed as they are read, synced as they are written.
 //!
-//! A file counts as good when its length and its SHA-256 are those of the manifest. Files are readable by their
-//! owner alone, since payloads lie in them. Nothing here is in memory whole.
+//! A file counts as good when its length and its SHA-256 are those of the manifest. Files are
+//! readable by their owner alone, since payloads lie in them. Nothing here is in memory whole.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -82,7 +82,8 @@ pub(super) fn take(folder: &Path, entry: &Entry, to: &Path) -> Result<(), Failed
     copy.sync_all().map_err(Failed::Write)
 }
 
-/// Copies a file, synced, and gives its entry. The last bytes of a file that still grows are left out.
+/// Copies a file, synced, and gives its entry. The last bytes of a file that still grows are left
+/// out.
 pub(super) fn copy(from: &Path, name: &str, to: &Path) -> io::Result<Entry> {
     let mut copy = create(&to.join(name))?;
     let entry = read(File::open(from.join(name))?, name, &mut copy).map_err(|(_, error)| error)?;

@@ -1,8 +1,9 @@
 //! Making a backup, and removing old ones.
 //!
-//! One at a time in a repository. Every byte of the checkpoint is read and hashed; a file that the newest backup has
-//! under the same name with the same bytes is linked there, after its copy was read too, so that rot is not handed
-//! on. A backup is made under another name and renamed when all of it is synced: whatever has a backup's name is complete.
+//! One at a time in a repository. Every byte of the checkpoint is read and hashed; a file that the
+//! newest backup has under the same name with the same bytes is linked there, after its copy was
+//! read too, so that rot is not handed on. A backup is made under another name and renamed when all
+//! of it is synced: whatever has a backup's name is complete.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -122,7 +123,8 @@ pub fn make(source: &Source, repository: &Path, now: Timestamp) -> Result<Made, 
     })
 }
 
-/// Removes the backups that are older than `keep`, but for the newest one; gives their folders. Blocks.
+/// Removes the backups that are older than `keep`, but for the newest one; gives their folders.
+/// Blocks.
 ///
 /// # Errors
 /// [`BackupError`]; some may have been removed by then.
@@ -146,8 +148,8 @@ pub fn prune(repository: &Path, keep: Duration, now: Timestamp) -> Result<Vec<Pa
     Ok(removed)
 }
 
-/// Links a file of the newest backup, if it is the same as that of the checkpoint and still as it was written.
-/// `Ok(None)`: it is to be copied.
+/// Links a file of the newest backup, if it is the same as that of the checkpoint and still as it
+/// was written. `Ok(None)`: it is to be copied.
 fn link(checkpoint: &Path, newest: &Path, entry: &Entry, into: &Path) -> io::Result<Option<Entry>> {
     if fs::metadata(checkpoint.join(&entry.name))?.len() != entry.bytes {
         return Ok(None);
@@ -190,7 +192,8 @@ fn names(checkpoint: &Path) -> Result<Vec<String>, BackupError> {
     Ok(names)
 }
 
-/// Makes the repository if it is missing, takes it for this process alone, and removes what was left unfinished there.
+/// Makes the repository if it is missing, takes it for this process alone, and removes what was
+/// left unfinished there.
 fn lock(repository: &Path) -> Result<File, BackupError> {
     match create_private(repository) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {

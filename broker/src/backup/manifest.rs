@@ -1,8 +1,9 @@
 //! The manifest of a backup: what was backed up, when, by whom, and the SHA-256 of every file.
 //!
-//! Its own text is covered too: the seal is the SHA-256 of the text with zeros in the seal's place. A manifest is believed
-//! only if its seal fits, its version and format are known here, and its files have plain names, so that a restore can
-//! never write outside of its folder. It holds no content.
+//! Its own text is covered too: the seal is the SHA-256 of the text with zeros in the seal's place.
+//! A manifest is believed only if its seal fits, its version and format are known here, and its
+//! files have plain names, so that a restore can never write outside of its folder. It holds no
+//! content.
 
 use std::collections::BTreeSet;
 use std::io;

@@ -1,8 +1,8 @@
 //! Restoring: from a backup to a data folder that a broker can be started on.
 //!
-//! Every byte is compared with the manifest while it is copied, everything is synced, and the store is opened once;
-//! only then does the folder get its name. It never writes into a folder that has anything in it, and takes nothing
-//! from a backup that is damaged or newer.
+//! Every byte is compared with the manifest while it is copied, everything is synced, and the store
+//! is opened once; only then does the folder get its name. It never writes into a folder that has
+//! anything in it, and takes nothing from a backup that is damaged or newer.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -57,8 +57,9 @@ pub struct Restored {
     pub folder: PathBuf,
 }
 
-/// Restores a backup to the folder `to`, which must be missing or empty, its parent there. `open` opens a store, checks its
-/// format and closes it again; its error is the reason why it cannot. Blocks.
+/// Restores a backup to the folder `to`, which must be missing or empty, its parent there. `open`
+/// opens a store, checks its format and closes it again; its error is the reason why it cannot.
+/// Blocks.
 ///
 /// # Errors
 /// [`RestoreError`]; the target is then as it was.

@@ -1,8 +1,8 @@
 //! `backup`, `verify`, `restore`: what keeps a hospital's messages when a machine is gone.
 //!
-//! A running broker has the store to itself, so it is asked for a copy; without one the store is opened here. The copy is
-//! read and written by this process, not by the broker. What is said on stdout is what was done; damage is named file
-//! by file.
+//! A running broker has the store to itself, so it is asked for a copy; without one the store is
+//! opened here. The copy is read and written by this process, not by the broker. What is said on
+//! stdout is what was done; damage is named file by file.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -22,10 +22,12 @@ use super::serve::{Configuration, now};
 pub(super) struct Backup {
     #[command(flatten)]
     configuration: Configuration,
-    /// The folder of backups; made if it is missing. Each backup is a folder in it, named by its time.
+    /// The folder of backups; made if it is missing. Each backup is a folder in it, named by its
+    /// time.
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
-    /// Removes older backups afterwards, like 7d. No longer than retention.max: what is to be forgotten lies in backups too.
+    /// Removes older backups afterwards, like 7d. No longer than retention.max: what is to be
+    /// forgotten lies in backups too.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     keep: Option<Duration>,
 }

@@ -1,6 +1,7 @@
 //! `conversation`: create, list and change conversations.
 //!
-//! `create` prints the id and nothing else, so that a shell can take it. Who may do what is the broker's to say.
+//! `create` prints the id and nothing else, so that a shell can take it. Who may do what is the
+//! broker's to say.
 
 use std::io::{self, Write};
 use std::time::Duration;

@@ -1,8 +1,9 @@
-//! `doctor`: looks at a host and a data folder as an experienced operator would, and says what to change.
+//! `doctor`: looks at a host and a data folder as an experienced operator would, and says what to
+//! change.
 //!
-//! One line a check: ok, warn or bad, what was found, what to do. Changes nothing, but for a small file that it
-//! writes, syncs and removes to time the disk, and for opening the store once if no broker runs. Exit code 1 if
-//! anything is bad.
+//! One line a check: ok, warn or bad, what was found, what to do. Changes nothing, but for a small
+//! file that it writes, syncs and removes to time the disk, and for opening the store once if no
+//! broker runs. Exit code 1 if anything is bad.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
@@ -283,7 +284,8 @@ fn disk_sync(folder: &Path) -> Finding {
     }
 }
 
-/// Writes and syncs as the log does: small pieces, one after the other. Gives the times, shortest first.
+/// Writes and syncs as the log does: small pieces, one after the other. Gives the times, shortest
+/// first.
 fn time_syncs(folder: &Path) -> io::Result<Vec<Duration>> {
     let path = folder.join(format!(".wardline-doctor-{}", std::process::id()));
     let file = File::create_new(&path)?;

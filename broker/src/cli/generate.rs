@@ -1,4 +1,5 @@
-//! `generate`: man pages and shell completions, from the command line's own definition, so that they cannot differ.
+//! `generate`: man pages and shell completions, from the command line's own definition, so that
+//! they cannot differ.
 //!
 //! For those who package; hidden from the help.
 

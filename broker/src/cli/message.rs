@@ -1,7 +1,7 @@
 //! `send`, `history`, `receipts` and `delete`: one message or one look, and away.
 //!
-//! Each opens a session, asks, prints and says goodbye. None takes deliveries or marks anything as received or
-//! read: that is `tail`'s.
+//! Each opens a session, asks, prints and says goodbye. None takes deliveries or marks anything as
+//! received or read: that is `tail`'s.
 
 use std::io::{self, Read, Write};
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! How many files the broker may have open.
 //!
-//! The engine keeps up to 512 open, the pages have up to 64 connections, the operator's socket has 4, and clients share
-//! one socket. So with the least that is asked for here a broker cannot run out by itself, whereas one whose store
-//! can open no file stops.
+//! The engine keeps up to 512 open, the pages have up to 64 connections, the operator's socket has
+//! 4, and clients share one socket. So with the least that is asked for here a broker cannot run
+//! out by itself, whereas one whose store can open no file stops.
 
 use anyhow::ensure;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -15,7 +15,8 @@ pub(super) fn allowed() -> Option<u64> {
     getrlimit(Resource::Nofile).maximum
 }
 
-/// Allows this process as many as it may. The usual limit is low for the sake of programs that use select(2).
+/// Allows this process as many as it may. The usual limit is low for the sake of programs that use
+/// select(2).
 ///
 /// # Errors
 /// If that is too few for a broker.

@@ -1,7 +1,8 @@
-//! `serve` and `check-config`: from configuration to a running broker, and from a signal to its end.
+//! `serve` and `check-config`: from configuration to a running broker, and from a signal to its
+//! end.
 //!
-//! Everything that can be wrong is said before the first client can connect. The line on stdout comes once clients
-//! can; programs wait for it.
+//! Everything that can be wrong is said before the first client can connect. The line on stdout
+//! comes once clients can; programs wait for it.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -67,10 +68,12 @@ impl From<LogFormat> for Format {
     }
 }
 
-/// Where the configuration comes from: file, then environment (`WARDLINE_<SECTION>_<KEY>`), then flags.
+/// Where the configuration comes from: file, then environment (`WARDLINE_<SECTION>_<KEY>`), then
+/// flags.
 #[derive(Debug, Args)]
 pub(super) struct Configuration {
-    /// For trying out: makes a certificate and keys of its own in the data folder, listens on this machine only.
+    /// For trying out: makes a certificate and keys of its own in the data folder, listens on this
+    /// machine only.
     #[arg(long)]
     dev: bool,
     /// The configuration file; `wardline.toml` in the sources has every key.
@@ -180,8 +183,8 @@ pub(super) fn serve(arguments: Arguments, open_engine: OpenEngine) -> anyhow::Re
     }
 }
 
-/// Closes the store in this thread. The last to let go of it closes it, and must not do so beside the end of `main`, which
-/// takes away what the engine stands on.
+/// Closes the store in this thread. The last to let go of it closes it, and must not do so beside
+/// the end of `main`, which takes away what the engine stands on.
 fn close(store: Arc<dyn Engine>) {
     let deadline = Instant::now() + CLOSE_PATIENCE;
     while Arc::strong_count(&store) > 1 {
@@ -193,11 +196,13 @@ fn close(store: Arc<dyn Engine>) {
     }
 }
 
-/// Lets the committer go first where they share a core with it, the threads of sessions and those that flush and compact:
-/// everybody waits for it, and it waits for the disk, after which it would otherwise stand behind those that have more to
-/// do. Flushes must not stand behind sessions either, or commits would wait for them.
+/// Lets the committer go first where they share a core with it, the threads of sessions and those
+/// that flush and compact: everybody waits for it, and it waits for the disk, after which it would
+/// otherwise stand behind those that have more to do. Flushes must not stand behind sessions
+/// either, or commits would wait for them.
 ///
-/// The priority is told, not lowered: a thread begins with that of the one that started it, which has given way already.
+/// The priority is told, not lowered: a thread begins with that of the one that started it, which
+/// has given way already.
 fn give_way() -> impl Fn() + Send + Sync + 'static {
     const NICER_BY: i32 = 5;
     let own = getpriority_process(None);

@@ -1,8 +1,9 @@
 //! How a client command reaches the broker: address, trust, token, device.
 //!
-//! One session a device, says the protocol, so every process that runs at the same time needs a device of its own;
-//! and a device should be the same one the next time. A small pool of ids lies in the user's state folder; a process
-//! locks one for as long as it lives. No token is ever written there.
+//! One session a device, says the protocol, so every process that runs at the same time needs a
+//! device of its own; and a device should be the same one the next time. A small pool of ids lies
+//! in the user's state folder; a process locks one for as long as it lives. No token is ever
+//! written there.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, Write};
@@ -199,8 +200,8 @@ fn state_folder() -> Option<PathBuf> {
     Some(folder)
 }
 
-/// Takes the first free device of a person's pool. Without one a random device does too, if less well: it has no
-/// memory of what it received.
+/// Takes the first free device of a person's pool. Without one a random device does too, if less
+/// well: it has no memory of what it received.
 fn device(folder: &Path, server: &str, who: &Who, purpose: Purpose) -> (DeviceId, Option<File>) {
     // Hashed, so that no name stands in a file's name.
     let identity =

@@ -1,7 +1,8 @@
 //! How things look on a terminal: times, entries, receipts.
 //!
-//! One line each, columns by spaces. What others wrote is shown without control characters, so that no message can
-//! move the cursor or change colours; times are UTC. Nothing here asks the broker anything.
+//! One line each, columns by spaces. What others wrote is shown without control characters, so that
+//! no message can move the cursor or change colours; times are UTC. Nothing here asks the broker
+//! anything.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -99,7 +100,8 @@ pub(super) fn label(conversation: &Conversation) -> String {
     }
 }
 
-/// Text as it may stand on a terminal: line breaks become indented lines, other control characters are marked.
+/// Text as it may stand on a terminal: line breaks become indented lines, other control characters
+/// are marked.
 pub(super) fn clean(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     for character in text.trim_end().chars() {

@@ -1,8 +1,8 @@
 //! `tail`: shows what arrives, and turns one's own ticks as others receive and read.
 //!
-//! What arrives is acknowledged as received, of every conversation, shown or not: this device has it then. What is
-//! shown is marked as read if somebody looks: with `--read`, or if stdout is a terminal. An urgent message that
-//! overtook others is marked alone, never those that it overtook.
+//! What arrives is acknowledged as received, of every conversation, shown or not: this device has
+//! it then. What is shown is marked as read if somebody looks: with `--read`, or if stdout is a
+//! terminal. An urgent message that overtook others is marked alone, never those that it overtook.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::{self, IsTerminal as _, Write};
@@ -214,7 +214,8 @@ impl Place {
             self.ahead.insert(entry.sequence);
             return Reached::Only(entry.sequence);
         }
-        // Entries that are not urgent come in order: whatever lies before has been shown, or is gone.
+        // Entries that are not urgent come in order: whatever lies before has been shown, or is
+        // gone.
         self.through = self.through.max(entry.sequence);
         while self.ahead.remove(&(self.through + 1)) {
             self.through += 1;
@@ -230,7 +231,8 @@ impl Place {
         }
     }
 
-    /// The latest of our messages that a receipt newly covers; `None` if it says nothing new about ours.
+    /// The latest of our messages that a receipt newly covers; `None` if it says nothing new about
+    /// ours.
     fn tick(&mut self, receipt: &Receipt) -> Option<Sequence> {
         if receipt.only {
             return Some(receipt.sequence);

@@ -1,7 +1,7 @@
 //! `token`: a token for somebody, signed with the development key.
 //!
-//! Production tokens come from the hospital's identity provider; the broker holds no key that could sign one. What
-//! is printed is the token and nothing else, so that a shell can take it.
+//! Production tokens come from the hospital's identity provider; the broker holds no key that could
+//! sign one. What is printed is the token and nothing else, so that a shell can take it.
 
 use std::io::{self, Write};
 use std::path::PathBuf;

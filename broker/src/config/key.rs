@@ -1,7 +1,7 @@
 //! The table of all keys: name, type, range, place.
 //!
-//! A key that is not here does not exist. Ranges keep out what cannot work by itself; what cannot work together is
-//! [`Limits::check`](crate::limits::Limits::check)'s business.
+//! A key that is not here does not exist. Ranges keep out what cannot work by itself; what cannot
+//! work together is [`Limits::check`](crate::limits::Limits::check)'s business.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;

@@ -1,7 +1,8 @@
 //! Where values come from: a file, the environment, flags.
 //!
-//! Each layer becomes a list of assignments that know their origin, in an order that does not depend on chance. What
-//! a value means is its key's business; the environment is handed in, never read here.
+//! Each layer becomes a list of assignments that know their origin, in an order that does not
+//! depend on chance. What a value means is its key's business; the environment is handed in, never
+//! read here.
 
 use std::path::Path;
 

@@ -1,7 +1,7 @@
 //! Values as they are given, and as they are meant: times, sizes, counts, addresses.
 //!
-//! A file gives typed values and the type must be right; the environment and flags give text, which is read as
-//! whatever the key takes.
+//! A file gives typed values and the type must be right; the environment and flags give text, which
+//! is read as whatever the key takes.
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -1,7 +1,7 @@
 //! The store's own figures as metrics: `wardline_<engine>_<figure>`.
 //!
-//! Which figures there are is the engine's business; they are always the same ones, so the number of series is constant. Handles
-//! are resolved when a figure is first told.
+//! Which figures there are is the engine's business; they are always the same ones, so the number
+//! of series is constant. Handles are resolved when a figure is first told.
 
 use std::collections::HashMap;
 

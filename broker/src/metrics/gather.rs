@@ -1,6 +1,8 @@
-//! What merely stands is looked at here, every few seconds: the store, memory, queues, clock, socket, process.
+//! What merely stands is looked at here, every few seconds: the store, memory, queues, clock,
+//! socket, process.
 //!
-//! One task; reads of files and of the store are done on a blocking thread, so that no session waits for them.
+//! One task; reads of files and of the store are done on a blocking thread, so that no session
+//! waits for them.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,7 +1,8 @@
-//! What Linux tells of the broker's UDP socket: packets that wait in its receive buffer, and those for which it was too
-//! small.
+//! What Linux tells of the broker's UDP socket: packets that wait in its receive buffer, and those
+//! for which it was too small.
 //!
-//! From `/proc/net/udp` and `udp6` (proc(5)), one line a socket; elsewhere there is nothing to tell.
+//! From `/proc/net/udp` and `udp6` (proc(5)), one line a socket; elsewhere there is nothing to
+//! tell.
 
 use std::fs;
 use std::net::SocketAddr;

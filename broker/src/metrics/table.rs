@@ -1,8 +1,8 @@
 //! The table of the broker's own metrics: name, meaning, labels, and the field that has the handle.
 //!
-//! The one place where they are named. `docs/metrics.md` repeats it for readers, with the alerts that use each; a test
-//! holds the two, the dashboards and the alerts together. The store's figures come from the engine ([`super::figures`]), those
-//! of the process from `metrics-process`.
+//! The one place where they are named. `docs/metrics.md` repeats it for readers, with the alerts
+//! that use each; a test holds the two, the dashboards and the alerts together. The store's figures
+//! come from the engine ([`super::figures`]), those of the process from `metrics-process`.
 
 use metrics::{Counter, Gauge, Histogram};
 

@@ -1,6 +1,7 @@
 //! Queries: what is read from the store for a request, on a blocking thread.
 //!
-//! Every one begins with the caller's access, so that what may not be seen and what does not exist are one answer.
+//! Every one begins with the caller's access, so that what may not be seen and what does not exist
+//! are one answer.
 
 use wardline_storage::engine::{Direction, EngineError};
 use wardline_storage::id::{ConversationId, Seq, UserId};

@@ -1,8 +1,9 @@
 //! Delivery: what happens in a device's conversations, onto its two lanes.
 //!
-//! One task a session. It waits for the bell, copies what there is into a lane's buffer, and writes that at once;
-//! while a write waits for the client nothing is gathered, so a slow client is only further behind. One read of
-//! the store is under way at a time: a new membership, a page of the beginning, or a chunk of a backlog.
+//! One task a session. It waits for the bell, copies what there is into a lane's buffer, and writes
+//! that at once; while a write waits for the client nothing is gathered, so a slow client is only
+//! further behind. One read of the store is under way at a time: a new membership, a page of the
+//! beginning, or a chunk of a backlog.
 
 use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
@@ -122,7 +123,8 @@ impl Delivery {
             }
             self.start_job();
             self.fill();
-            // A chunk that was just taken makes room for the next one to be read while this one is written.
+            // A chunk that was just taken makes room for the next one to be read while this one is
+            // written.
             self.start_job();
             self.note_behind();
             let waiting_since = self.waiting_since();
@@ -164,7 +166,8 @@ impl Delivery {
         }
     }
 
-    /// Since when the client has been taking nothing of what waits for it. One that takes something again is not stalled.
+    /// Since when the client has been taking nothing of what waits for it. One that takes something
+    /// again is not stalled.
     fn waiting_since(&mut self) -> Option<Instant> {
         let since = [&self.urgent, &self.ordered].into_iter().filter_map(Writer::waiting_since).min();
         if self.stalled.is_some() && since.is_none_or(|since| since.elapsed() < STALLED_AFTER) {
@@ -209,7 +212,8 @@ impl Delivery {
         Ok(())
     }
 
-    /// Takes what there is news of in a conversation. One that is not followed yet keeps it until it is.
+    /// Takes what there is news of in a conversation. One that is not followed yet keeps it until
+    /// it is.
     fn hear(&mut self, slot: Slot) {
         let Some(tie) = self.ties.get(&slot) else { return };
         let news = tie.attachment.subscription().take();

@@ -1,7 +1,8 @@
-//! Reads of the store that delivery needs: what a device follows, from where on, and what it has missed.
+//! Reads of the store that delivery needs: what a device follows, from where on, and what it has
+//! missed.
 //!
-//! Run on blocking threads. A conversation is attached to before its head is read, and membership is checked again
-//! after, so that nothing is missed and all up to that head may be seen.
+//! Run on blocking threads. A conversation is attached to before its head is read, and membership
+//! is checked again after, so that nothing is missed and all up to that head may be seen.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -57,7 +58,8 @@ impl From<Followed> for Tie {
 }
 
 impl Tie {
-    /// What the device, which has everything up to `after`, has not got yet. `None`: nothing, or its user left.
+    /// What the device, which has everything up to `after`, has not got yet. `None`: nothing, or
+    /// its user left.
     pub(super) fn gap(&self, slot: Slot, after: Seq) -> Option<Gap> {
         let (topic, conversation) = (self.attachment.topic(), self.attachment.conversation());
         let up_to = topic.head(self.attachment.subscription())?.max(self.head);
@@ -121,7 +123,8 @@ pub(super) fn follow_page(
     Ok(Batch { followed, next: page.next })
 }
 
-/// Follows one conversation; `None` if the user is no member. `resume`: where the device says that it stands.
+/// Follows one conversation; `None` if the user is no member. `resume`: where the device says that
+/// it stands.
 ///
 /// # Errors
 /// [`EngineError`] if the storage could not be read.

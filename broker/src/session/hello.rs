@@ -1,6 +1,8 @@
-//! The opening of a session: the first frame on the first stream is Hello, and is answered with Welcome.
+//! The opening of a session: the first frame on the first stream is Hello, and is answered with
+//! Welcome.
 //!
-//! Nothing of the store is read, and nothing but the token's signature computed, before the token was found good.
+//! Nothing of the store is read, and nothing but the token's signature computed, before the token
+//! was found good.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 //! A request lane: requests up, answers down, on one bidirectional stream.
 //!
-//! Requests are taken in order. Commands go to the log at once, with a place in the lane's completion channel
-//! reserved, so at most `lane_requests_max` are under way; reads run beside, a few at a time. Nothing is read while
-//! there is no place, so a client that does not read its answers stops being read. Answers that are ready go out
-//! in one write.
+//! Requests are taken in order. Commands go to the log at once, with a place in the lane's
+//! completion channel reserved, so at most `lane_requests_max` are under way; reads run beside, a
+//! few at a time. Nothing is read while there is no place, so a client that does not read its
+//! answers stops being read. Answers that are ready go out in one write.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -78,8 +78,8 @@ impl Lane {
         }
     }
 
-    /// Serves the lane until it is finished or the session ends; answers are sent in either case. Returns the stream,
-    /// if the client can still be told something on it.
+    /// Serves the lane until it is finished or the session ends; answers are sent in either case.
+    /// Returns the stream, if the client can still be told something on it.
     pub(super) async fn run(mut self) -> Option<quinn::SendStream> {
         let mut batch = Vec::new();
         let session = Arc::clone(&self.session);
@@ -237,7 +237,8 @@ impl Lane {
         wire::answer(id, response, &mut self.out);
     }
 
-    /// The client broke the protocol: it is told, and the session ends; but one unfinished frame costs only its lane.
+    /// The client broke the protocol: it is told, and the session ends; but one unfinished frame
+    /// costs only its lane.
     fn violated(&mut self, refusal: Refusal) {
         self.answer(0, Response::Refused(refusal.clone()));
         if refusal.code == Code::FrameTimeout {

@@ -1,8 +1,9 @@
 //! A session: one device's connection, from Hello to Goodbye.
 //!
-//! Owns the connection and every task on it: the lanes, delivery, and the wait for the end. The decisions are in
-//! [`state`] (what is delivered next) and in [`service`](crate::service) (what a request means); here is the I/O.
-//! A session ends for one reason, the first; the client is told it on the control stream, after the answers that it is owed.
+//! Owns the connection and every task on it: the lanes, delivery, and the wait for the end. The
+//! decisions are in [`state`] (what is delivered next) and in [`service`](crate::service) (what a
+//! request means); here is the I/O. A session ends for one reason, the first; the client is told it
+//! on the control stream, after the answers that it is owed.
 
 mod deliver;
 mod follow;
@@ -132,7 +133,8 @@ impl Session {
     }
 }
 
-/// Serves a connection whose handshake is done, until it is over. `stop` ends it with the broker's farewell.
+/// Serves a connection whose handshake is done, until it is over. `stop` ends it with the broker's
+/// farewell.
 pub(crate) async fn serve(
     service: Arc<Service>,
     connection: quinn::Connection,

@@ -1,9 +1,11 @@
-//! The pure part of delivery: where a device is in each conversation, and what comes next on the ordered lane.
+//! The pure part of delivery: where a device is in each conversation, and what comes next on the
+//! ordered lane.
 //!
-//! No I/O, no clock, no task. A conversation is *live* when what comes next is expected in its tail, and *behind* when
-//! it has to be read from the engine. Live ones go first, in turns; but after `share_bytes` of live frames a chunk that was
-//! read for one that is behind goes, so that neither starves the other. Within a conversation everything
-//! goes in the order of its sequence, since a conversation is in one queue at a time.
+//! No I/O, no clock, no task. A conversation is *live* when what comes next is expected in its
+//! tail, and *behind* when it has to be read from the engine. Live ones go first, in turns; but
+//! after `share_bytes` of live frames a chunk that was read for one that is behind goes, so that
+//! neither starves the other. Within a conversation everything goes in the order of its sequence,
+//! since a conversation is in one queue at a time.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -14,7 +16,8 @@ use crate::bell::Slot;
 /// What to put on the ordered lane next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// Copy from the tail of this conversation what lies after the sequence; then call [`State::copied`].
+    /// Copy from the tail of this conversation what lies after the sequence; then call
+    /// [`State::copied`].
     Tail(Slot, Seq),
     /// The chunk that was read; then call [`State::chunk_sent`].
     Chunk,
@@ -158,7 +161,8 @@ impl State {
         }
     }
 
-    /// The conversation to read a chunk of, after which sequence; until that is sent or given up, no other.
+    /// The conversation to read a chunk of, after which sequence; until that is sent or given up,
+    /// no other.
     pub(super) fn next_read(&mut self) -> Option<(Slot, Seq)> {
         if self.reading.is_some() {
             return None;
@@ -248,7 +252,8 @@ mod tests {
         sent: u64,
     }
 
-    /// Drives a state against sources, one frame a byte; a chunk has up to 3 entries, a turn of the tail up to 2.
+    /// Drives a state against sources, one frame a byte; a chunk has up to 3 entries, a turn of the
+    /// tail up to 2.
     struct Harness {
         state: State,
         sources: Vec<Source>,

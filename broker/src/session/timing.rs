@@ -1,9 +1,11 @@
-//! Times a device's receipts: how long messages took to it, and how long until their user read them.
+//! Times a device's receipts: how long messages took to it, and how long until their user read
+//! them.
 //!
-//! Pure, but for what it records: time comes with the receipts, and when a message was published from its conversation's
-//! tail. Samples, so that it costs next to nothing: at most one watermark a tenth of a second is looked at, and
-//! a bounded number of messages is waited for to be read. A message from before the session counts for nothing: how long
-//! somebody was away says nothing about the broker.
+//! Pure, but for what it records: time comes with the receipts, and when a message was published
+//! from its conversation's tail. Samples, so that it costs next to nothing: at most one watermark a
+//! tenth of a second is looked at, and a bounded number of messages is waited for to be read. A
+//! message from before the session counts for nothing: how long somebody was away says nothing
+//! about the broker.
 
 use std::time::Duration;
 
@@ -45,7 +47,8 @@ impl Timing {
         Self { opened, next_look: Timestamp(0), told_singly: None, unread: Vec::new() }
     }
 
-    /// Whether there is anything to be had from a receipt that came at `now`: cheap, for every receipt.
+    /// Whether there is anything to be had from a receipt that came at `now`: cheap, for every
+    /// receipt.
     pub(super) fn wants(&self, acknowledge: &Acknowledge, now: Timestamp) -> bool {
         let looks = acknowledge.delivered.is_some() && now >= self.next_look;
         let reads = acknowledge.read.is_some() || !acknowledge.read_only.is_empty();
@@ -110,7 +113,8 @@ mod tests {
 
     const CONVERSATION: ConversationId = ConversationId::new([7; 16]);
 
-    /// A lane of a session that was opened at 1,000 ms, in a conversation with a message each 10 ms; each tenth is urgent.
+    /// A lane of a session that was opened at 1,000 ms, in a conversation with a message each 10
+    /// ms; each tenth is urgent.
     struct Lane {
         timing: Timing,
         metrics: Metrics,

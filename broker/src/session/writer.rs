@@ -1,7 +1,8 @@
-//! A delivery lane: a stream that the broker opens when there is something to deliver for the first time.
+//! A delivery lane: a stream that the broker opens when there is something to deliver for the first
+//! time.
 //!
-//! Frames are gathered into one flat buffer and written at once. Remembers when the client last took something, so
-//! that one who stops reading is noticed.
+//! Frames are gathered into one flat buffer and written at once. Remembers when the client last
+//! took something, so that one who stops reading is noticed.
 
 use bytes::{Buf, BytesMut};
 use tokio::time::Instant;

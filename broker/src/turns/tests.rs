@@ -76,7 +76,8 @@ fn who_uses_little_does_not_stand_behind_those_who_use_much() {
     }
 }
 
-/// One that always has something to do, a hundred that have a little at a time, and one that has less.
+/// One that always has something to do, a hundred that have a little at a time, and one that has
+/// less.
 #[test]
 fn who_uses_least_goes_first_beside_one_who_uses_all_that_is_left() {
     let mut room = Room::new();

@@ -1,7 +1,8 @@
 //! The border to the wire: frames in, the broker's own types out, and the other way.
 //!
-//! Past this module no prost type exists. What it lets in is well-formed: ids have their width, enumerations a known
-//! value, texts their bounds. Whether it is allowed is the business of [`service`](crate::service).
+//! Past this module no prost type exists. What it lets in is well-formed: ids have their width,
+//! enumerations a known value, texts their bounds. Whether it is allowed is the business of
+//! [`service`](crate::service).
 
 mod push;
 mod request;

@@ -1,7 +1,7 @@
 //! What is sent unasked: `PushFrame`s, appended to a delivery lane's buffer or kept in a tail.
 //!
-//! Entries are encoded the same from a committed event and from the store, so that a device cannot tell the two apart.
-//! No bounds are checked here: what is pushed was admitted before.
+//! Entries are encoded the same from a committed event and from the store, so that a device cannot
+//! tell the two apart. No bounds are checked here: what is pushed was admitted before.
 
 use std::time::Duration;
 

@@ -203,7 +203,8 @@ fn publish(wire: v1::Publish, limits: &Limits) -> Result<Publish, Refusal> {
     })
 }
 
-/// Small payloads must not keep the stream's whole receive buffer alive while they wait for the committer.
+/// Small payloads must not keep the stream's whole receive buffer alive while they wait for the
+/// committer.
 fn unshared(payload: Bytes) -> Bytes {
     const SMALL_BYTES: usize = 4096;
     if payload.len() <= SMALL_BYTES { Bytes::copy_from_slice(&payload) } else { payload }

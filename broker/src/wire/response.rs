@@ -1,7 +1,7 @@
 //! Answers: from the broker's own types to `ServerFrame`, appended to a lane's buffer.
 //!
-//! Makes no decision and adds no text: what is answered was decided in the service. Durations become milliseconds,
-//! absent things zero or empty, as the .proto files say.
+//! Makes no decision and adds no text: what is answered was decided in the service. Durations
+//! become milliseconds, absent things zero or empty, as the .proto files say.
 
 use std::time::Duration;
 

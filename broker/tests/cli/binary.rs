@@ -119,7 +119,8 @@ impl Drop for Serving {
     }
 }
 
-/// A folder with a data folder made by `serve --dev` and a configuration that uses its keys as production keys.
+/// A folder with a data folder made by `serve --dev` and a configuration that uses its keys as
+/// production keys.
 pub(crate) fn with_keys() -> TempDir {
     let folder = TempDir::new().unwrap();
     let dev = wardline_broker::dev::Dev::of(&folder.path().join("keys"));

@@ -1,6 +1,8 @@
-//! SIGTERM at any moment: everybody comes back by themselves, nothing is lost, and the broker ends in time with 0.
+//! SIGTERM at any moment: everybody comes back by themselves, nothing is lost, and the broker ends
+//! in time with 0.
 //!
-//! The same people and the same oracle as for `kill -9`. `WARDLINE_SEED` and `WARDLINE_ROUNDS` are honoured.
+//! The same people and the same oracle as for `kill -9`. `WARDLINE_SEED` and `WARDLINE_ROUNDS` are
+//! honoured.
 
 use std::time::{Duration, Instant};
 
@@ -33,7 +35,8 @@ async fn nothing_is_lost_by_a_stop() {
 }
 
 impl Trial {
-    /// Stops the broker at a random moment, starts another one, and reads everything back; gives how long the stop took.
+    /// Stops the broker at a random moment, starts another one, and reads everything back; gives
+    /// how long the stop took.
     async fn drain(&mut self, round: u64) -> Duration {
         let before = self.oracle.lock().acknowledged();
         self.until("everybody to talk again", |trial| trial.oracle.lock().acknowledged() > before + 50).await;
@@ -46,8 +49,8 @@ impl Trial {
         assert!(took <= ENDS_WITHIN, "round {round}, WARDLINE_SEED={}: it took {took:?}", self.seed);
         let log = self.folder.path().join("log");
         self.server = Some(tokio::task::block_in_place(|| Server::start(&self.data(), address, log)));
-        // All there is, so it takes ever longer; whoever is connected checks every delivery all the time, and at the end
-        // everything is read by everybody.
+        // All there is, so it takes ever longer; whoever is connected checks every delivery all the
+        // time, and at the end everything is read by everybody.
         if round.is_multiple_of(READ_BACK_EVERY) {
             self.read_back(NAMES[round as usize % NAMES.len()]).await;
         }

@@ -1,7 +1,8 @@
-//! The drill: back up a broker under traffic, destroy it, restore, and find everything that was acknowledged before.
+//! The drill: back up a broker under traffic, destroy it, restore, and find everything that was
+//! acknowledged before.
 //!
-//! With the real binary, over QUIC with the SDK. Then the backup is damaged file by file, and each damage refused by
-//! name. `WARDLINE_SEED` and `WARDLINE_ROUNDS` are honoured; the seed is printed.
+//! With the real binary, over QUIC with the SDK. Then the backup is damaged file by file, and each
+//! damage refused by name. `WARDLINE_SEED` and `WARDLINE_ROUNDS` are honoured; the seed is printed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;

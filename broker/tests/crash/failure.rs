@@ -1,4 +1,5 @@
-//! A disk that takes no more: the broker says so, ends with the code for it, and what it acknowledged is there.
+//! A disk that takes no more: the broker says so, ends with the code for it, and what it
+//! acknowledged is there.
 
 use bytes::Bytes;
 use tempfile::TempDir;

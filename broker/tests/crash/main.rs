@@ -1,9 +1,9 @@
-//! `kill -9` at any moment, SIGTERM, a full disk, a destroyed one: nothing acknowledged is lost, nothing doubled, nothing
-//! reordered, no receipt goes back.
+//! `kill -9` at any moment, SIGTERM, a full disk, a destroyed one: nothing acknowledged is lost,
+//! nothing doubled, nothing reordered, no receipt goes back.
 //!
-//! The real binary with RocksDB, ended again and again at random moments under people who publish and read without
-//! pause. After each restart everything is read back over QUIC and judged by the oracle. `WARDLINE_SEED` and
-//! `WARDLINE_CYCLES` are honoured; the seed is printed.
+//! The real binary with RocksDB, ended again and again at random moments under people who publish
+//! and read without pause. After each restart everything is read back over QUIC and judged by the
+//! oracle. `WARDLINE_SEED` and `WARDLINE_CYCLES` are honoured; the seed is printed.
 
 // A test that cannot go on has failed.
 #![allow(clippy::unwrap_used)]
@@ -139,7 +139,8 @@ impl Trial {
         self.judge(&format!("cycle {cycle}"));
     }
 
-    /// Reads all histories and watermarks as somebody, over a connection of its own, while everybody goes on.
+    /// Reads all histories and watermarks as somebody, over a connection of its own, while
+    /// everybody goes on.
     async fn read_back(&self, name: &str) {
         let (reader, _inbox) = Person::connect(self.options(name), name).await;
         for room in &self.rooms {
@@ -170,7 +171,8 @@ impl Trial {
         );
     }
 
-    /// Lets everybody finish, reads everything back as everybody, stops the broker; gives the number of messages.
+    /// Lets everybody finish, reads everything back as everybody, stops the broker; gives the
+    /// number of messages.
     async fn finish(mut self) -> usize {
         self.quiet.cancel();
         self.until("all to be acknowledged", |trial| trial.oracle.lock().unknown() == 0).await;

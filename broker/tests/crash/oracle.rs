@@ -1,7 +1,8 @@
 //! What was asked, what was answered, and what must therefore be found. Objects to everything else.
 //!
-//! An operation is invoked, then acknowledged, refused, or unknown (its answer has not come). What is acknowledged must
-//! be found for ever; what is refused never; what is unknown may be found or not, but once found it stays.
+//! An operation is invoked, then acknowledged, refused, or unknown (its answer has not come). What
+//! is acknowledged must be found for ever; what is refused never; what is unknown may be found or
+//! not, but once found it stays.
 
 use std::collections::{HashMap, HashSet};
 

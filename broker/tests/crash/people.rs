@@ -1,4 +1,5 @@
-//! People who talk all the time through the SDK, whatever happens to the broker, and tell the oracle of it.
+//! People who talk all the time through the SDK, whatever happens to the broker, and tell the
+//! oracle of it.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -55,7 +56,8 @@ impl Person {
         loop {
             match connect(options.clone()).await {
                 Ok((client, inbox)) => return (Self { name: name.into(), client }, inbox),
-                // One attempt is short, so that nobody waits for a broker that was killed; a busy machine may need more.
+                // One attempt is short, so that nobody waits for a broker that was killed; a busy
+                // machine may need more.
                 Err(ConnectError::Unreachable { .. }) if Instant::now() < deadline => {}
                 Err(other) => panic!("connecting: {other}"),
             }

@@ -17,7 +17,8 @@ impl Server {
         Self::launch(Command::new(env!("CARGO_BIN_EXE_wardline")), data, listen, log)
     }
 
-    /// The same, but no file of it can become longer than so many blocks of 512 or 1,024 bytes: writing more fails.
+    /// The same, but no file of it can become longer than so many blocks of 512 or 1,024 bytes:
+    /// writing more fails.
     pub(crate) fn start_limited(data: &Path, listen: SocketAddr, log: PathBuf, blocks_max: u32) -> Self {
         let mut command = Command::new("sh");
         // The signal that would kill it is ignored, so that the write itself fails.

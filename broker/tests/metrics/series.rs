@@ -1,8 +1,9 @@
 //! However many users, conversations and tenants there are, a broker has the same series.
 //!
-//! Every conversation is made by somebody who connects for it, publishes into it and leaves; the nine others are members. So
-//! each user is in the store once. `WARDLINE_USERS` sets how many there are in the end; `cargo xtask observe --series`
-//! runs this with 100,000 of them in 10,000 conversations.
+//! Every conversation is made by somebody who connects for it, publishes into it and leaves; the
+//! nine others are members. So each user is in the store once. `WARDLINE_USERS` sets how many there
+//! are in the end; `cargo xtask observe --series` runs this with 100,000 of them in 10,000
+//! conversations.
 
 use std::collections::BTreeSet;
 use std::ops::{ControlFlow, Range};

@@ -134,7 +134,8 @@ async fn a_stream_that_ends_within_a_frame() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_wrong_protocol() {
-    /// RFC 9001, section 4.8, and RFC 8446, section 6: a crypto error with the alert no_application_protocol.
+    /// RFC 9001, section 4.8, and RFC 8446, section 6: a crypto error with the alert
+    /// no_application_protocol.
     const NO_APPLICATION_PROTOCOL: u64 = 0x100 + 120;
     let site = Site::memory().await;
     let witness = Witness::start(&site).await;

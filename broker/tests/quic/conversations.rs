@@ -186,7 +186,8 @@ async fn shorter_retention_holds_at_once(site: Site) {
     let kept = Duration::from_secs(2);
     let notice = within("retention", ann.client.set_retention(group, Some(kept))).await.unwrap().unwrap();
     let expires = message.time_ms + 2000;
-    // It is gone at that instant, not before (while the machine is quick enough to look) and not after.
+    // It is gone at that instant, not before (while the machine is quick enough to look) and not
+    // after.
     until("the message to expire", async || {
         let history = bob.history(group).await;
         let there = history.iter().find(|entry| entry.sequence == message.sequence);

@@ -1,4 +1,5 @@
-//! Starts a broker in this process and connects people to it through the SDK. Waits with deadlines, never by sleeping.
+//! Starts a broker in this process and connects people to it through the SDK. Waits with deadlines,
+//! never by sleeping.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -146,7 +147,8 @@ impl Site {
     }
 }
 
-/// Starts a broker where another one was: QUIC's endpoint lets go of its port a moment after it stopped.
+/// Starts a broker where another one was: QUIC's endpoint lets go of its port a moment after it
+/// stopped.
 pub(crate) async fn start_again(settings: &Settings, engine: Arc<dyn Engine>) -> Broker {
     until("the port to be free", async || match Broker::start(settings.clone(), Arc::clone(&engine)).await {
         Ok(broker) => Some(broker),
@@ -217,7 +219,8 @@ impl Person {
         }
     }
 
-    /// Waits until they are told that they are a member no longer; gives the entries that came before.
+    /// Waits until they are told that they are a member no longer; gives the entries that came
+    /// before.
     pub(crate) async fn left(&mut self, conversation: ConversationId) -> Vec<Entry> {
         let mut before = Vec::new();
         loop {

@@ -1,4 +1,5 @@
-//! What is to be forgotten is forgotten: at its instant by every read, and within the bound by every file.
+//! What is to be forgotten is forgotten: at its instant by every read, and within the bound by
+//! every file.
 
 use std::fs;
 use std::path::Path;

@@ -1,6 +1,8 @@
-//! The product over real QUIC: every operation of the wire contract, every kind of bad input, expiry.
+//! The product over real QUIC: every operation of the wire contract, every kind of bad input,
+//! expiry.
 //!
-//! One binary, so that the driver is compiled and linked once. Tests of operations run on both engines.
+//! One binary, so that the driver is compiled and linked once. Tests of operations run on both
+//! engines.
 
 // A test that cannot go on has failed.
 #![allow(clippy::unwrap_used)]

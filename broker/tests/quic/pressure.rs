@@ -83,7 +83,8 @@ async fn no_more_lanes_than_allowed() {
     );
 }
 
-/// Publishes more than all windows towards a client hold, and checks that `reader` gets it meanwhile.
+/// Publishes more than all windows towards a client hold, and checks that `reader` gets it
+/// meanwhile.
 async fn flood(writer: &Person, reader: &mut Person, group: ConversationId, messages: u64) {
     let mut acks = Vec::new();
     for _ in 0..messages {
@@ -116,7 +117,8 @@ async fn a_client_that_stops_reading_deliveries() {
     flood(&ann, &mut bob, group, MESSAGES).await;
     assert_eq!(sloth.control.goodbye().await.code(), Code::SlowReader);
     sloth.closed(Code::SlowReader).await;
-    // What the broker sent it stays within the windows: the rest waited in the store, not in memory.
+    // What the broker sent it stays within the windows: the rest waited in the store, not in
+    // memory.
     let received = sloth.connection.stats().udp_rx.bytes;
     assert!(received < 2 * 1024 * 1024, "{received} bytes of {} MiB", MESSAGES * 16 / 1024);
 
@@ -309,7 +311,8 @@ async fn a_store_that_fails() {
     lane.send(2, publish(group, 1, 0, 10)).await;
     lane.refused(2, Code::Unavailable).await;
 
-    // The machine is repaired: what was acknowledged is there, the rest is not; clients come back by themselves.
+    // The machine is repaired: what was acknowledged is there, the rest is not; clients come back
+    // by themselves.
     let Site { broker, mut settings, ca, issuer, .. } = site;
     settings.listen = broker.address();
     let ended = within("stopping", broker.stop()).await;

@@ -117,7 +117,8 @@ impl Lane {
         self.send_bytes(&out).await;
     }
 
-    /// Sends whatever it is. An error is not ours to judge: the broker may have closed already, and says why.
+    /// Sends whatever it is. An error is not ours to judge: the broker may have closed already, and
+    /// says why.
     pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) {
         within("sending", self.send.write_all(bytes)).await.ok();
     }

@@ -1,4 +1,5 @@
-//! Certificates and token keys are exchanged under people who talk: nobody is disconnected, and the new ones hold.
+//! Certificates and token keys are exchanged under people who talk: nobody is disconnected, and the
+//! new ones hold.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -179,7 +179,8 @@ async fn a_session_that_only_publishes_is_told_nothing(site: Site) {
         bob.entry().await;
     }
     let other = ann.group(&["bob", "feed"]).await;
-    // Bob's receipts, the new group and the messages have all been told to whoever is told anything.
+    // Bob's receipts, the new group and the messages have all been told to whoever is told
+    // anything.
     let mut options = site.options("feed", 2);
     options.resume = vec![(group, 0)];
     let mut second = Person::connect(options).await;

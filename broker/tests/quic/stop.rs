@@ -10,7 +10,8 @@ use wardline_broker::broker::Ended;
 use crate::driver::{Site, until, within};
 use crate::raw;
 
-/// A client that gives up before the broker heard of it: the first packet to arrive closes the connection.
+/// A client that gives up before the broker heard of it: the first packet to arrive closes the
+/// connection.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_gave_up_before_it_was_heard_does_not_hold_up_a_stop() {
     let deadline = Duration::from_secs(25);

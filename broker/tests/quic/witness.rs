@@ -22,8 +22,8 @@ impl Witness {
         witness
     }
 
-    /// Asserts that they can still talk, over the same connections, and that nothing of what they said is lost,
-    /// doubled or out of order.
+    /// Asserts that they can still talk, over the same connections, and that nothing of what they
+    /// said is lost, doubled or out of order.
     pub(crate) async fn stays_unharmed(mut self) {
         self.talk().await;
         self.looks_back().await;

@@ -1,6 +1,8 @@
-//! What clients should not send, said by a raw client: each gets a clear, stable answer, and nobody else notices.
+//! What clients should not send, said by a raw client: each gets a clear, stable answer, and nobody
+//! else notices.
 //!
-//! Covers what an SDK would never let an application do. Never asserts on texts beyond the field that they name.
+//! Covers what an SDK would never let an application do. Never asserts on texts beyond the field
+//! that they name.
 
 use std::time::Duration;
 
@@ -19,7 +21,8 @@ fn code(error: &v1::Error) -> ErrorCode {
     error.code()
 }
 
-/// Says `bytes` on a new lane of a session; the answer is a refusal with `expected`, and so is the close.
+/// Says `bytes` on a new lane of a session; the answer is a refusal with `expected`, and so is the
+/// close.
 async fn violate(site: &Site, bytes: &[u8], expected: ErrorCode) {
     let mut witness = site.keys.session("witness", 9).await;
     let device = site.keys.session("anna", 1).await;

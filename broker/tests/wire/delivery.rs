@@ -1,4 +1,5 @@
-//! What is pushed to devices: in order, after their cursor, ahead of its turn if urgent, and never what is gone.
+//! What is pushed to devices: in order, after their cursor, ahead of its turn if urgent, and never
+//! what is gone.
 //!
 //! Never looks into the broker; what it says on the lanes is all there is.
 

@@ -1,7 +1,9 @@
-//! A raw client: frames over quinn, without the SDK, so that the broker can be told what no SDK would say.
+//! A raw client: frames over quinn, without the SDK, so that the broker can be told what no SDK
+//! would say.
 //!
-//! Owns a broker on the memory engine for each test, with keys and a folder of its own; never shares one.
-//! Every wait has a deadline; a test that hangs fails with the name of what it waited for.
+//! Owns a broker on the memory engine for each test, with keys and a folder of its own; never
+//! shares one. Every wait has a deadline; a test that hangs fails with the name of what it waited
+//! for.
 
 use std::future::Future;
 use std::net::SocketAddr;

@@ -1,6 +1,8 @@
-//! Between the queue and the hand nothing is lost, overtaken by a routine message, or beyond the bound.
+//! Between the queue and the hand nothing is lost, overtaken by a routine message, or beyond the
+//! bound.
 //!
-//! Fills the queues directly; what passes the filter before them is tested with it, and over real streams.
+//! Fills the queues directly; what passes the filter before them is tested with it, and over real
+//! streams.
 
 use super::*;
 use crate::types::{MessageId, Priority};

@@ -1,7 +1,7 @@
 //! Under any interleaving of lanes and sessions, each entry passes once.
 //!
-//! Owns a model of the lanes with holes, urgent messages, new sessions and re-joining. It never touches a stream.
-//! Seeds: `PROPTEST_CASES` is honoured; a failure prints its shortest steps.
+//! Owns a model of the lanes with holes, urgent messages, new sessions and re-joining. It never
+//! touches a stream. Seeds: `PROPTEST_CASES` is honoured; a failure prints its shortest steps.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,5 @@
-//! Against a model of the broker: whatever is refused, lost or answered late, each message is answered once and stands
-//! in its conversation in the order of enqueueing.
+//! Against a model of the broker: whatever is refused, lost or answered late, each message is
+//! answered once and stands in its conversation in the order of enqueueing.
 //!
 //! Owns a model of broker and wire as message.proto describes them. It never touches a stream.
 

@@ -1,6 +1,8 @@
-//! Against a model of the broker: whatever is refused or lost, what was noted is on record in the end.
+//! Against a model of the broker: whatever is refused or lost, what was noted is on record in the
+//! end.
 //!
-//! Owns a model of the broker's record, which takes a request as a whole or not at all. It never touches a stream.
+//! Owns a model of the broker's record, which takes a request as a whole or not at all. It never
+//! touches a stream.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -172,7 +174,8 @@ impl World {
         }
     }
 
-    /// Whether the application claimed to have read what is not there: what lies below was coalesced with that.
+    /// Whether the application claimed to have read what is not there: what lies below was
+    /// coalesced with that.
     fn read_beyond_head(&self, conversation: u8) -> bool {
         self.noted.contains(&(conversation, Mark::Read(HEAD + 1)))
     }

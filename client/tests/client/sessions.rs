@@ -132,7 +132,8 @@ async fn a_slow_application_stops_the_broker() {
     let (_client, mut inbox) = connected.unwrap();
     let mut ordered = session.delivery_lane(LaneClass::Ordered).await;
     let payload = vec![1; 16 * 1024];
-    // Windows of both sides, the inbox, and one frame on each side of it: far less than what is sent.
+    // Windows of both sides, the inbox, and one frame on each side of it: far less than what is
+    // sent.
     let bound = (64 + 64 + 8 * 16 + 64) / 16;
     let mut written = 0;
     let stalled = Duration::from_millis(500);

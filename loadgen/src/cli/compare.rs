@@ -1,6 +1,8 @@
-//! `wardline-loadgen compare`: fails if the second run is worse than the first, of several pairs in most.
+//! `wardline-loadgen compare`: fails if the second run is worse than the first, of several pairs in
+//! most.
 //!
-//! Exit code 1 on a regression, 2 if they cannot be compared. What is a regression is [`crate::compare`]'s to say.
+//! Exit code 1 on a regression, 2 if they cannot be compared. What is a regression is
+//! [`crate::compare`]'s to say.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -14,12 +16,13 @@ use crate::report::read;
 /// What can be compared.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
-    /// The folder of the run to compare with, and that of the run that may be worse. On a machine whose speed changes:
-    /// several such pairs, of two builds that took turns, each as often ahead as behind.
+    /// The folder of the run to compare with, and that of the run that may be worse. On a machine
+    /// whose speed changes: several such pairs, of two builds that took turns, each as often ahead
+    /// as behind.
     #[arg(required = true, num_args = 2.., value_names = ["A", "B"])]
     runs: Vec<PathBuf>,
-    /// By which share a figure may get worse, beyond what the machine's speed explains; 99th percentiles by two and a
-    /// half times that.
+    /// By which share a figure may get worse, beyond what the machine's speed explains; 99th
+    /// percentiles by two and a half times that.
     #[arg(long, value_name = "SHARE", default_value_t = THRESHOLD)]
     threshold: f64,
 }

@@ -1,4 +1,5 @@
-//! The command line of measurements, a file for each subcommand: what can be asked for, and what is said in the end.
+//! The command line of measurements, a file for each subcommand: what can be asked for, and what is
+//! said in the end.
 //!
 //! Exit codes are those of `main.rs`, and 130 for a run that was stopped by hand.
 

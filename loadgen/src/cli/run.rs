@@ -1,7 +1,7 @@
 //! `wardline-loadgen run`: what can be asked of a run, and what is left behind by it.
 //!
-//! The result goes into a folder that was empty, so that nothing is ever overwritten; a summary for people to stdout.
-//! The measuring itself is [`crate::run`]'s.
+//! The result goes into a folder that was empty, so that nothing is ever overwritten; a summary for
+//! people to stdout. The measuring itself is [`crate::run`]'s.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,8 @@ pub struct Arguments {
     workload: String,
     #[command(flatten)]
     target: Target,
-    /// Messages a second; `max`: the highest that is sustained; `80%`: that part of it; `window`: a fixed number in flight. [default: the workload's]
+    /// Messages a second; `max`: the highest that is sustained; `80%`: that part of it; `window`: a
+    /// fixed number in flight. [default: the workload's]
     #[arg(long, value_name = "N|max|N%|window")]
     rate: Option<Rate>,
     /// With `--rate window`: how many in flight. [default: the workload's]
@@ -49,7 +50,8 @@ pub struct Arguments {
     /// How often, each time with people and conversations of its own.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     repeat: u32,
-    /// Where the result goes: a folder that is empty or not there. Without it, only the summary is printed.
+    /// Where the result goes: a folder that is empty or not there. Without it, only the summary is
+    /// printed.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Draws everything that is drawn.
@@ -61,7 +63,8 @@ pub struct Arguments {
     /// The broker's data folder, to time syncs on its file system.
     #[arg(long, value_name = "DIR")]
     broker_data: Option<PathBuf>,
-    /// Where to serve the generator's own figures to Prometheus while it runs: IP address and TCP port.
+    /// Where to serve the generator's own figures to Prometheus while it runs: IP address and TCP
+    /// port.
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<std::net::SocketAddr>,
     /// The broker's configuration file, to keep with the result.

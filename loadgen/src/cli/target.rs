@@ -14,8 +14,8 @@ const DEV_ADDRESS: &str = "127.0.0.1:4433";
 /// Which broker is measured.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Target {
-    /// `dev:DIR[@ADDRESS]`: the broker that `wardline serve --dev` runs with the data folder DIR; or its address, with
-    /// --ca and --signing-key.
+    /// `dev:DIR[@ADDRESS]`: the broker that `wardline serve --dev` runs with the data folder DIR;
+    /// or its address, with --ca and --signing-key.
     #[arg(long, value_name = "TARGET")]
     target: String,
     /// Certificate authority that signed the broker's certificate (PEM).

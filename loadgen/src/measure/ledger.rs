@@ -1,9 +1,10 @@
 //! What was published, what was acknowledged, and what each recipient has of it.
 //!
-//! Exact, in memory that does not grow with the number of messages: per recipient and publisher it keeps the next
-//! counter and, in the bad case, the counters that were skipped. Acks and deliveries are also added up into a sum per
-//! member that does not depend on their order, so that an ack which names another message's place shows at the end.
-//! Pure. Invariant: nothing here depends on the order in which different recipients are served.
+//! Exact, in memory that does not grow with the number of messages: per recipient and publisher it
+//! keeps the next counter and, in the bad case, the counters that were skipped. Acks and deliveries
+//! are also added up into a sum per member that does not depend on their order, so that an ack
+//! which names another message's place shows at the end. Pure. Invariant: nothing here depends on
+//! the order in which different recipients are served.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +13,8 @@ use crate::plan::{Plan, Room, Target};
 use crate::result::Integrity;
 use crate::workload::Lane;
 
-/// Most skipped counters that are remembered for one recipient and publisher; those beyond are lost for good.
+/// Most skipped counters that are remembered for one recipient and publisher; those beyond are lost
+/// for good.
 const SKIPPED_MAX: usize = 65_536;
 
 /// The books of one repetition.
@@ -198,8 +200,9 @@ impl Ledger {
         self.streams.iter().map(|stream| stream.sent - stream.acked_count - stream.failed).sum()
     }
 
-    /// What is wrong. `is_over`: nothing more will come, so what a recipient lacks at the end is lost; otherwise only
-    /// routine messages that later ones have overtaken: an urgent one may still come in its turn.
+    /// What is wrong. `is_over`: nothing more will come, so what a recipient lacks at the end is
+    /// lost; otherwise only routine messages that later ones have overtaken: an urgent one may
+    /// still come in its turn.
     pub fn finish(&self, is_over: bool) -> Integrity {
         let mut found = self.found;
         for (room, expected) in self.rooms.iter().zip(&self.sums) {

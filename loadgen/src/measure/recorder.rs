@@ -1,8 +1,9 @@
 //! How long things took, in histograms: each second's own, and all of them merged.
 //!
-//! Three significant digits, microseconds, up to an hour; what takes longer counts as an hour. A time counts if it
-//! was intended while measuring, however late it happened. Each second's histogram goes into the interval log (the
-//! HdrHistogram text format) and is then merged; percentiles are never averaged. Pure but for what it is told.
+//! Three significant digits, microseconds, up to an hour; what takes longer counts as an hour. A
+//! time counts if it was intended while measuring, however late it happened. Each second's
+//! histogram goes into the interval log (the HdrHistogram text format) and is then merged;
+//! percentiles are never averaged. Pure but for what it is told.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -132,8 +133,8 @@ struct Series {
 }
 
 impl Recorder {
-    /// Records what is intended in this time, from the run's origin. In a closed loop nothing is intended, so only
-    /// service times are recorded.
+    /// Records what is intended in this time, from the run's origin. In a closed loop nothing is
+    /// intended, so only service times are recorded.
     pub fn new(measured_ns: Range<u64>, is_closed: bool) -> Self {
         Self {
             measured_ns,

@@ -1,7 +1,8 @@
-//! What a message carries: who published it, which of theirs it is, when it was due; and bytes that prove it whole.
+//! What a message carries: who published it, which of theirs it is, when it was due; and bytes that
+//! prove it whole.
 //!
-//! 48 bytes little-endian, then padding that repeats the check word, turned by its place: a bit that changes, a piece
-//! that is missing or comes from another message shows. Pure.
+//! 48 bytes little-endian, then padding that repeats the check word, turned by its place: a bit
+//! that changes, a piece that is missing or comes from another message shows. Pure.
 
 use bytes::{BufMut, Bytes, BytesMut};
 

@@ -1,4 +1,5 @@
-//! Acknowledgements that a server sends in the order of the publishes, on a connection that a task of ours reads.
+//! Acknowledgements that a server sends in the order of the publishes, on a connection that a task
+//! of ours reads.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

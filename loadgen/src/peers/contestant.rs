@@ -1,7 +1,9 @@
-//! Who takes part: each server in each of its settings, with what it promises and how to install it.
+//! Who takes part: each server in each of its settings, with what it promises and how to install
+//! it.
 //!
-//! Owns the facts that must stand beside every figure (sync mode, TLS, kind of acknowledgement) and nothing that runs.
-//! A figure without these facts says nothing: most brokers do not sync before they acknowledge unless told to.
+//! Owns the facts that must stand beside every figure (sync mode, TLS, kind of acknowledgement) and
+//! nothing that runs. A figure without these facts says nothing: most brokers do not sync before
+//! they acknowledge unless told to.
 
 use std::path::{Path, PathBuf};
 
@@ -112,7 +114,8 @@ impl Product {
                 &named.mosquitto,
                 on_path("mosquitto").chain([PathBuf::from("/usr/sbin/mosquitto")]).collect(),
             ),
-            // The script itself: the one on the path may change the user, and its child would not be ours to stop.
+            // The script itself: the one on the path may change the user, and its child would not
+            // be ours to stop.
             Self::Rabbitmq => {
                 (&named.rabbitmq_server, vec![PathBuf::from("/usr/lib/rabbitmq/bin/rabbitmq-server")])
             }

@@ -1,7 +1,7 @@
 //! What a comparison leaves behind: every sample, and the medians and ratios that are made of them.
 //!
-//! `peers.json` holds this as it is; the table is for people. Percentiles come from one round's histogram, and the
-//! median is taken over rounds; nothing is averaged.
+//! `peers.json` holds this as it is; the table is for people. Percentiles come from one round's
+//! histogram, and the median is taken over rounds; nothing is averaged.
 
 use std::fmt::Write as _;
 
@@ -91,7 +91,8 @@ pub(crate) struct Median {
     /// Lost, duplicated, reordered and foreign together, over all rounds.
     pub(crate) wrong: u64,
     pub(crate) is_generator_bound: bool,
-    /// Wardline's figure for this work over this one's: the rate, or the p99 where times are measured.
+    /// Wardline's figure for this work over this one's: the rate, or the p99 where times are
+    /// measured.
     pub(crate) wardline_ratio: Option<f64>,
 }
 

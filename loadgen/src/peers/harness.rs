@@ -1,8 +1,8 @@
 //! The work itself, the same for everybody: one code path that knows servers only through [`Peer`].
 //!
-//! Owns the pacing, the counting and the integrity check. It never looks at a server's own figures: a message counts
-//! when the client has its acknowledgement, or the reader has the message. Everything runs on one thread, and every
-//! wait ends at the measurement's deadline.
+//! Owns the pacing, the counting and the integrity check. It never looks at a server's own figures:
+//! a message counts when the client has its acknowledgement, or the reader has the message.
+//! Everything runs on one thread, and every wait ends at the measurement's deadline.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -42,8 +42,9 @@ pub(crate) trait Peer: Sized {
     /// Starts the server.
     async fn start(contestant: Contestant, site: Site, in_flight_max: usize) -> anyhow::Result<Self>;
 
-    /// Makes one topic with these readers, each with a place of its own that the server keeps, and connects
-    /// everybody. Without readers, each publisher's messages are kept for somebody who is not there.
+    /// Makes one topic with these readers, each with a place of its own that the server keeps, and
+    /// connects everybody. Without readers, each publisher's messages are kept for somebody who is
+    /// not there.
     async fn open(
         &self,
         publishers: usize,
@@ -77,7 +78,8 @@ pub(crate) struct Task {
     pub(crate) readers: usize,
     pub(crate) warmup: Duration,
     pub(crate) duration: Duration,
-    /// Longest time from the last publish until everybody has everything; what is missing then is lost.
+    /// Longest time from the last publish until everybody has everything; what is missing then is
+    /// lost.
     pub(crate) drain: Duration,
     pub(crate) payload_bytes: usize,
 }
@@ -85,8 +87,8 @@ pub(crate) struct Task {
 /// When the next message is sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Pace {
-    /// As soon as fewer than so many are in flight, all publishers together. Without readers a message is in flight
-    /// until it is acknowledged, with readers until the last of them has it.
+    /// As soon as fewer than so many are in flight, all publishers together. Without readers a
+    /// message is in flight until it is acknowledged, with readers until the last of them has it.
     InFlight(usize),
     /// So many a second, whatever becomes of them.
     Rate(f64),

@@ -1,7 +1,8 @@
 //! NATS JetStream as a contestant: one stream on files, durable push consumers.
 //!
-//! Everybody has a connection of their own. Publishes carry a reply subject whose answers are taken in order, which is
-//! cheaper for the client than a request each; so it is the server that is measured.
+//! Everybody has a connection of their own. Publishes carry a reply subject whose answers are taken
+//! in order, which is cheaper for the client than a request each; so it is the server that is
+//! measured.
 
 use std::net::SocketAddr;
 

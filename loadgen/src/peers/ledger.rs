@@ -1,6 +1,7 @@
 //! Who must have what, and who has it.
 //!
-//! Pure: no clock, no I/O. Each message is owed to every reader once; what is still owed at the end is lost.
+//! Pure: no clock, no I/O. Each message is owed to every reader once; what is still owed at the end
+//! is lost.
 
 use std::collections::VecDeque;
 

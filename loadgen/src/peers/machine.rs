@@ -1,7 +1,7 @@
 //! The machine and the programs on it: what must be stated beside the figures.
 //!
-//! Also restricts this program to its cores, so that it and the server do not take time from each other. What cannot
-//! be found out about the machine says `unknown`; it never stops a comparison.
+//! Also restricts this program to its cores, so that it and the server do not take time from each
+//! other. What cannot be found out about the machine says `unknown`; it never stops a comparison.
 
 use std::fs::File;
 use std::io::Write as _;

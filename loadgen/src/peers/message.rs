@@ -1,4 +1,5 @@
-//! What a message of the comparison holds: its number, when it was due, and bytes that nobody can have by chance.
+//! What a message of the comparison holds: its number, when it was due, and bytes that nobody can
+//! have by chance.
 
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ pub(crate) const HEADER_BYTES: usize = 16;
 
 /// Makes and recognises the messages of one measurement.
 pub(crate) struct Messages {
-    /// Random, so that no server gains by compressing, and a stray message of another measurement is seen.
+    /// Random, so that no server gains by compressing, and a stray message of another measurement
+    /// is seen.
     filler: Vec<u8>,
 }
 

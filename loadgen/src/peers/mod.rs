@@ -1,9 +1,10 @@
 //! Runs the same durable work on Wardline and on other brokers, side by side, on one machine.
 //!
-//! Owns the order of things: every round gives every contestant its turn, on a fresh server in a folder of its own, so
-//! that what the machine does meanwhile falls on all alike. `harness` does the work, the same code for everybody; a
-//! module for each server knows how it is started and spoken to. A contestant that is not installed, or fails, is
-//! reported and left out. Nothing here knows the broker's inside.
+//! Owns the order of things: every round gives every contestant its turn, on a fresh server in a
+//! folder of its own, so that what the machine does meanwhile falls on all alike. `harness` does
+//! the work, the same code for everybody; a module for each server knows how it is started and
+//! spoken to. A contestant that is not installed, or fails, is reported and left out. Nothing here
+//! knows the broker's inside.
 
 mod acks;
 mod contestant;
@@ -104,7 +105,8 @@ pub struct Arguments {
     /// Cores of this program, likewise.
     #[arg(long, default_value = "1")]
     generator_cores: String,
-    /// Where servers keep their data while they run; must be a real disk. Without it, the temporary folder.
+    /// Where servers keep their data while they run; must be a real disk. Without it, the temporary
+    /// folder.
     #[arg(long, value_name = "DIR")]
     folder: Option<PathBuf>,
     /// Where `peers.json` goes.
@@ -131,7 +133,8 @@ pub struct Programs {
     pub(crate) rabbitmq_server: Option<PathBuf>,
 }
 
-/// Compares, and prints the table. Gives whether Wardline did everything right. Ctrl-C ends it early with what there is.
+/// Compares, and prints the table. Gives whether Wardline did everything right. Ctrl-C ends it
+/// early with what there is.
 ///
 /// # Errors
 /// If nothing can be measured: a wrong argument, no folder, no contestant at all.

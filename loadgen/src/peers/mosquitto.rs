@@ -120,7 +120,8 @@ impl Mosquitto {
     }
 }
 
-/// Drives a publisher's connection. PUBACKs come in the order of the publishes (MQTT 3.1.1, section 4.6).
+/// Drives a publisher's connection. PUBACKs come in the order of the publishes (MQTT 3.1.1, section
+/// 4.6).
 async fn acknowledge(mut events: EventLoop, acks: InOrder) {
     loop {
         match events.poll().await {

@@ -1,7 +1,9 @@
-//! RabbitMQ as a contestant: a quorum queue for each reader behind a fanout exchange, or one stream for all.
+//! RabbitMQ as a contestant: a quorum queue for each reader behind a fanout exchange, or one stream
+//! for all.
 //!
-//! The publisher has a connection, the readers share one with a channel each, as is usual with AMQP (and cheaper:
-//! `lapin` runs a thread for each connection). Everything is persistent; publishes are confirmed.
+//! The publisher has a connection, the readers share one with a channel each, as is usual with AMQP
+//! (and cheaper: `lapin` runs a thread for each connection). Everything is persistent; publishes
+//! are confirmed.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -70,7 +72,8 @@ impl Peer for Rabbitmq {
         let (address, names, nodes) = (free_address()?, free_address()?, free_address()?);
         let program = site.program.clone();
         let folder = site.folder.path().to_owned();
-        // Its name service in the foreground and on a port of its own, or it would start one that outlives it.
+        // Its name service in the foreground and on a port of its own, or it would start one that
+        // outlives it.
         let epmd = Site { program: "epmd".into(), ..site };
         let mut server = Server::start(epmd, |command| {
             command.args(["-address", "127.0.0.1", "-port", &names.port().to_string()]);

@@ -1,7 +1,9 @@
-//! A server process under measurement: pinned to its cores, in a temporary folder, gone with its handle.
+//! A server process under measurement: pinned to its cores, in a temporary folder, gone with its
+//! handle.
 //!
-//! Each process has a process group of its own, so that what it starts can be measured and ended with it. It ends
-//! when the handle is dropped, and when this process dies, however that happens. Nothing else is ever signalled.
+//! Each process has a process group of its own, so that what it starts can be measured and ended
+//! with it. It ends when the handle is dropped, and when this process dies, however that happens.
+//! Nothing else is ever signalled.
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};

@@ -1,7 +1,7 @@
 //! Wakes a task at a point in time, to about a tenth of a millisecond.
 //!
-//! The runtime's own timers have a resolution of a millisecond, which would be a good part of what is measured; a
-//! thread that sleeps does better. The thread ends with the timer.
+//! The runtime's own timers have a resolution of a millisecond, which would be a good part of what
+//! is measured; a thread that sleeps does better. The thread ends with the timer.
 
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};

@@ -1,6 +1,7 @@
 //! Wardline as a contestant: `wardline serve --dev`, its SDK, one conversation.
 //!
-//! Everybody has a QUIC connection of their own; receipts go out by themselves and come back to the publisher.
+//! Everybody has a QUIC connection of their own; receipts go out by themselves and come back to the
+//! publisher.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,8 +1,8 @@
 //! When messages are due: a schedule that does not know how the broker fares.
 //!
-//! Made ahead, one traffic at a time, lazily and in order. Constant spacing or a Poisson process (exponential gaps,
-//! drawn by inversion). Pure: no clock. Times are nanoseconds from the run's origin; the sum is kept as a fraction
-//! so that no rate drifts.
+//! Made ahead, one traffic at a time, lazily and in order. Constant spacing or a Poisson process
+//! (exponential gaps, drawn by inversion). Pure: no clock. Times are nanoseconds from the run's
+//! origin; the sum is kept as a fraction so that no rate drifts.
 
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};

@@ -1,8 +1,9 @@
-//! What a run will do, drawn before it begins: who is in which conversation, who publishes, who is away or slow.
+//! What a run will do, drawn before it begins: who is in which conversation, who publishes, who is
+//! away or slow.
 //!
-//! Pure and seeded: the same workload and seed give the same plan, on every machine. [`arrivals`] has when messages
-//! are due. Invariant: a conversation's publishers are its first members, so that a publisher's place among the
-//! members is its place among the publishers too.
+//! Pure and seeded: the same workload and seed give the same plan, on every machine. [`arrivals`]
+//! has when messages are due. Invariant: a conversation's publishers are its first members, so that
+//! a publisher's place among the members is its place among the publishers too.
 
 pub mod arrivals;
 
@@ -112,7 +113,8 @@ impl Plan {
         self.room(target.room).members[target.publisher as usize]
     }
 
-    /// By person: the conversations that they are in, ascending, with their place among the members.
+    /// By person: the conversations that they are in, ascending, with their place among the
+    /// members.
     pub fn seats(&self) -> Vec<Vec<(Room, u32)>> {
         let mut seats = vec![Vec::new(); self.people as usize];
         for (number, room) in self.rooms.iter().enumerate() {

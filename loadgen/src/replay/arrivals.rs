@@ -1,8 +1,9 @@
-//! Judges what arrives at one person's inbox, as it arrives: each message once, in order, nothing else.
+//! Judges what arrives at one person's inbox, as it arrives: each message once, in order, nothing
+//! else.
 //!
-//! Pure: it is fed with entries and receipts and tells what they are. It lives as long as the person, across
-//! sessions, so a message that comes again after a reconnect is a duplicate. The independent check at the end does
-//! not use it.
+//! Pure: it is fed with entries and receipts and tells what they are. It lives as long as the
+//! person, across sessions, so a message that comes again after a reconnect is a duplicate. The
+//! independent check at the end does not use it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

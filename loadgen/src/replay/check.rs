@@ -1,10 +1,12 @@
-//! The independent check: what every person has, asked for through QUIC by clients that were not part of the replay.
+//! The independent check: what every person has, asked for through QUIC by clients that were not
+//! part of the replay.
 //!
-//! Everybody connects anew and reads, for each of their conversations, the full history, their own watermarks and
-//! the receipts of what they published. Completeness of receipts comes from the watermarks: both people's cover
-//! every message to them. The times behind them are asked for the last message of each sender in each conversation,
-//! and for a seeded sample of the others. The only thing taken over from the replay is which messages were
-//! acknowledged, and where; what they say is made again from the seed.
+//! Everybody connects anew and reads, for each of their conversations, the full history, their own
+//! watermarks and the receipts of what they published. Completeness of receipts comes from the
+//! watermarks: both people's cover every message to them. The times behind them are asked for the
+//! last message of each sender in each conversation, and for a seeded sample of the others. The
+//! only thing taken over from the replay is which messages were acknowledged, and where; what they
+//! say is made again from the seed.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;

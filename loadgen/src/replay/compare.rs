@@ -1,7 +1,8 @@
-//! Compares what one person sees of one conversation with the trace. Pure, so that planted faults can test it.
+//! Compares what one person sees of one conversation with the trace. Pure, so that planted faults
+//! can test it.
 //!
-//! A checker is only worth what it catches: `tests/compare.rs` removes, repeats, swaps and forges entries and
-//! receipts and expects each to be named.
+//! A checker is only worth what it catches: `tests/compare.rs` removes, repeats, swaps and forges
+//! entries and receipts and expects each to be named.
 
 use std::collections::HashSet;
 
@@ -66,7 +67,8 @@ pub struct Findings {
     pub lost: Vec<usize>,
     /// Messages that are there more than once.
     pub duplicated: Vec<usize>,
-    /// Messages that stand before one of the same sender that was published earlier, or not where the ack said.
+    /// Messages that stand before one of the same sender that was published earlier, or not where
+    /// the ack said.
     pub reordered: Vec<usize>,
     /// Entries that are not a message between the two, or not from whom they say.
     pub foreign: usize,
@@ -138,8 +140,8 @@ fn watermarks(view: &View, expected: Expected<'_>, findings: &mut Findings) {
     }
 }
 
-/// Checks what the record says about messages that the viewer published, ascending: each was received and then read,
-/// and nothing before what stands above it.
+/// Checks what the record says about messages that the viewer published, ascending: each was
+/// received and then read, and nothing before what stands above it.
 pub fn compare_receipts(receipts: &[Receipts], findings: &mut Findings) {
     let mut before = Receipts::default();
     for receipt in receipts {

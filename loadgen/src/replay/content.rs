@@ -1,8 +1,8 @@
 //! What the replayed messages say: bytes that prove which message they are.
 //!
-//! A payload carries the run's seed, the message's place in the trace, its sender and its recipient, padded with
-//! seeded noise to the size of a chat message. It can be made again from the seed alone, so a check compares every
-//! byte and needs nothing that the replay has kept.
+//! A payload carries the run's seed, the message's place in the trace, its sender and its
+//! recipient, padded with seeded noise to the size of a chat message. It can be made again from the
+//! seed alone, so a check compares every byte and needs nothing that the replay has kept.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use rand::rngs::SmallRng;

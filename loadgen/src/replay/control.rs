@@ -1,7 +1,8 @@
 //! Hears from the parent process what it does to the broker.
 //!
-//! With `--control` every line on stdin is `killed` or `restarted`, written at the moment when it happens. When stdin
-//! ends, the parent is gone, and the replay is given up: an interrupted demo leaves no load behind.
+//! With `--control` every line on stdin is `killed` or `restarted`, written at the moment when it
+//! happens. When stdin ends, the parent is gone, and the replay is given up: an interrupted demo
+//! leaves no load behind.
 
 use std::sync::Arc;
 use std::thread;

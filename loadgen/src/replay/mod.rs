@@ -1,8 +1,9 @@
-//! Replays a trace: connects everybody, lets them live, and waits until all is said, received and read.
+//! Replays a trace: connects everybody, lets them live, and waits until all is said, received and
+//! read.
 //!
-//! It ends when every message is acknowledged, has arrived at both people's devices and was read, or some time
-//! after that should have been. What is missing then is counted as lost by the check that follows; nothing is judged
-//! here.
+//! It ends when every message is acknowledged, has arrived at both people's devices and was read,
+//! or some time after that should have been. What is missing then is counted as lost by the check
+//! that follows; nothing is judged here.
 
 pub mod arrivals;
 pub mod check;

@@ -1,9 +1,10 @@
 //! When things happen in a replay: the trace's half year in two minutes.
 //!
-//! Open loop: a message has an intended time that does not depend on how the broker fares, and latency counts from
-//! there. The trace is bursty beyond what compression by a constant leaves playable (half of all messages fall into
-//! four weeks of spring, and summer is empty), so a message's place is half its calendar time and half its rank:
-//! order is kept, lulls and bursts remain, and the rate stays under twice the mean. Pure: no clock.
+//! Open loop: a message has an intended time that does not depend on how the broker fares, and
+//! latency counts from there. The trace is bursty beyond what compression by a constant leaves
+//! playable (half of all messages fall into four weeks of spring, and summer is empty), so a
+//! message's place is half its calendar time and half its rank: order is kept, lulls and bursts
+//! remain, and the rate stays under twice the mean. Pure: no clock.
 
 use std::time::Duration;
 

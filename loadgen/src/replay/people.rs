@@ -1,8 +1,9 @@
 //! What each person is going to do in a replay: what they write, and when they are away.
 //!
-//! Decided before the replay begins, from the trace and the seed alone. Half of the people go offline, once to three
-//! times; as in life, somebody who is away does not write, so absences lie in the gaps between their messages. What
-//! others write to them meanwhile waits at the broker. Everybody is back before the end.
+//! Decided before the replay begins, from the trace and the seed alone. Half of the people go
+//! offline, once to three times; as in life, somebody who is away does not write, so absences lie
+//! in the gaps between their messages. What others write to them meanwhile waits at the broker.
+//! Everybody is back before the end.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -53,8 +54,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Whether what is published then may have to wait for the person: they are away, on their way out, or back so
-    /// recently that they are still connecting.
+    /// Whether what is published then may have to wait for the person: they are away, on their way
+    /// out, or back so recently that they are still connecting.
     pub fn is_away(&self, at: Duration) -> bool {
         let is_within = |absence: &Absence| absence.from <= at + LEAVING && at < absence.until + RETURNING;
         self.absences.iter().any(is_within)

@@ -1,8 +1,10 @@
-//! One person in a replay: writes on schedule, receives, acknowledges, reads after a while, goes away, comes back.
+//! One person in a replay: writes on schedule, receives, acknowledges, reads after a while, goes
+//! away, comes back.
 //!
-//! One task for each person. Publishes are pipelined: the person does not wait for an ack before the next message,
-//! only before going offline. A conversation is opened a moment before its first message, as an app opens it before
-//! its user types. A person only ever ends a session after everything in it is durable.
+//! One task for each person. Publishes are pipelined: the person does not wait for an ack before
+//! the next message, only before going offline. A conversation is opened a moment before its first
+//! message, as an app opens it before its user types. A person only ever ends a session after
+//! everything in it is durable.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -126,7 +128,8 @@ impl<'a> Life<'a> {
         client.close(CLOSE_DEADLINE).await;
     }
 
-    /// Lays out what a session publishes, with each conversation's opening ahead of its first message.
+    /// Lays out what a session publishes, with each conversation's opening ahead of its first
+    /// message.
     fn steps(&mut self, sends: &[usize]) -> Vec<(Duration, Step)> {
         let mut steps = Vec::with_capacity(sends.len());
         for &message in sends {

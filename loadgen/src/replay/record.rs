@@ -1,8 +1,9 @@
 //! What happened to each message of a replay, and when; latencies come out of it at the end.
 //!
-//! One slot for each message, written by whoever sees it happen and never locked: the numbers of a person do not
-//! wait for those of another. Latency counts from the intended time (open loop: a late sender is the broker's
-//! delay too); service time, from handing the message to the SDK, is kept beside it.
+//! One slot for each message, written by whoever sees it happen and never locked: the numbers of a
+//! person do not wait for those of another. Latency counts from the intended time (open loop: a
+//! late sender is the broker's delay too); service time, from handing the message to the SDK, is
+//! kept beside it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,7 +15,8 @@ use wardline_client::{Ack, Sequence};
 
 use super::pace::Schedule;
 
-/// After the first ack that follows a restart, the broker is taken to be itself again when this has passed.
+/// After the first ack that follows a restart, the broker is taken to be itself again when this has
+/// passed.
 const SETTLING: Duration = Duration::from_secs(5);
 
 /// The record of a replay.
@@ -108,7 +110,8 @@ pub struct Percentiles {
 pub struct Latency {
     /// Of all messages.
     pub all: Percentiles,
-    /// Of those intended before the kill or well after the restart. The same as `all` if nobody killed the broker.
+    /// Of those intended before the kill or well after the restart. The same as `all` if nobody
+    /// killed the broker.
     pub steady: Percentiles,
 }
 
@@ -159,8 +162,8 @@ impl Record {
         self.slots[message].acked_us.store(now_us, Relaxed);
         self.counts.acked.fetch_add(1, Relaxed);
         let restarted_at_ms = self.outage.restarted_at_ms.load(Relaxed);
-        // By the broker's clock: an ack of the killed broker may still wait in a socket, and a message that it made
-        // durable keeps its time when it is published again.
+        // By the broker's clock: an ack of the killed broker may still wait in a socket, and a
+        // message that it made durable keeps its time when it is published again.
         if restarted_at_ms != 0 && ack.time_ms >= restarted_at_ms {
             // Only the first one counts.
             let _ = self.outage.first_ack_us.compare_exchange(0, now_us, Relaxed, Relaxed);
@@ -186,8 +189,8 @@ impl Record {
         self.outage.killed_us.store(self.now_us(), Relaxed);
     }
 
-    /// Notes that the broker is being started again. What it commits from now on is the new one's. Its clock is
-    /// taken to be ours: whoever kills a broker runs on the same machine.
+    /// Notes that the broker is being started again. What it commits from now on is the new one's.
+    /// Its clock is taken to be ours: whoever kills a broker runs on the same machine.
     pub fn broker_restarted(&self) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.outage.restarted_at_ms.store(now.as_millis() as u64, Relaxed);
@@ -255,8 +258,8 @@ impl Record {
         Latency { all: percentiles(&all), steady: percentiles(&steady) }
     }
 
-    /// When messages were intended that the kill may have delayed. What was in flight at the kill was intended
-    /// moments before.
+    /// When messages were intended that the kill may have delayed. What was in flight at the kill
+    /// was intended moments before.
     fn disturbed(&self) -> Option<std::ops::Range<Duration>> {
         let killed = Duration::from_micros(nonzero(&self.outage.killed_us)?);
         let first_ack = nonzero(&self.outage.first_ack_us).map_or(Duration::MAX, Duration::from_micros);

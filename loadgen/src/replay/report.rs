@@ -1,7 +1,7 @@
 //! The result of a replay: what was counted, what the check found, and whether that is right.
 //!
-//! One JSON object; its field names are stable, since `cargo xtask demo` and later comparisons read them. The verdict
-//! is made here and nowhere else.
+//! One JSON object; its field names are stable, since `cargo xtask demo` and later comparisons read
+//! them. The verdict is made here and nowhere else.
 
 use std::sync::atomic::Ordering::Relaxed;
 

@@ -1,7 +1,7 @@
 //! The messaging trace: who wrote to whom, and when.
 //!
-//! Parsed once, then only read. A message is named by its place in the trace (`usize` index), a person by their
-//! number there. Nothing here knows about clients, time compression or results.
+//! Parsed once, then only read. A message is named by its place in the trace (`usize` index), a
+//! person by their number there. Nothing here knows about clients, time compression or results.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,7 +1,7 @@
 //! Scales of a plot: where a value lies on an axis, and which values are written beside it.
 //!
-//! Pure arithmetic. Whatever is not finite, or not positive on a logarithmic axis, lies nowhere, so that no plot ever
-//! shows it.
+//! Pure arithmetic. Whatever is not finite, or not positive on a logarithmic axis, lies nowhere, so
+//! that no plot ever shows it.
 
 /// How values lie on an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! Line plots as SVG text.
 //!
-//! Owns the picture: frame, grid, labels, lines, legend. It knows nothing of what the values mean. Colours are classes
-//! that the page's style sheet defines, for light and dark; lines also differ by dashes. Each picture has a title and
-//! a description for those who do not see it.
+//! Owns the picture: frame, grid, labels, lines, legend. It knows nothing of what the values mean.
+//! Colours are classes that the page's style sheet defines, for light and dark; lines also differ
+//! by dashes. Each picture has a title and a description for those who do not see it.
 
 use std::fmt::Write as _;
 

@@ -1,7 +1,8 @@
 //! What the report says of several runs together.
 //!
-//! Medians side by side, distributions laid over one another, and how the cost grows where runs differ in size. It
-//! never judges: whether a difference is a regression is another command's business.
+//! Medians side by side, distributions laid over one another, and how the cost grows where runs
+//! differ in size. It never judges: whether a difference is a regression is another command's
+//! business.
 
 use super::axis::{Axis, Scale};
 use super::bars::Bars;

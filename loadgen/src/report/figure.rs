@@ -1,14 +1,16 @@
-//! Figures that are made of a result: the median repetition, cost per delivery, sizes of the workload; and how they are
-//! written.
+//! Figures that are made of a result: the median repetition, cost per delivery, sizes of the
+//! workload; and how they are written.
 //!
-//! Pure. Whatever has no value (no repetition, nothing delivered, an unreadable workload) is `None`, written as a dash.
+//! Pure. Whatever has no value (no repetition, nothing delivered, an unreadable workload) is
+//! `None`, written as a dash.
 
 use crate::result::{Latency, Repeat, RunResult};
 
 /// Stands for a value that there is not.
 const NONE: &str = "–";
 
-/// The distribution that a run is judged by: of deliveries, or of acknowledgements where nobody reads.
+/// The distribution that a run is judged by: of deliveries, or of acknowledgements where nobody
+/// reads.
 pub(super) fn main_latency(repeat: &Repeat) -> Option<(&'static str, &Latency)> {
     ["deliver", "urgent_deliver", "publish_ack", "catch_up", "reconnect"].into_iter().find_map(|name| {
         repeat.latencies.get(name).filter(|latency| latency.count > 0).map(|latency| (name, latency))

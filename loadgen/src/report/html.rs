@@ -1,7 +1,7 @@
 //! The page: its frame and style sheet, tables, and the one way in which text enters it.
 //!
-//! Invariant: whatever comes from a file passes [`escape`]. The page is well-formed XML, loads nothing, and has no
-//! script.
+//! Invariant: whatever comes from a file passes [`escape`]. The page is well-formed XML, loads
+//! nothing, and has no script.
 
 use std::fmt::Write as _;
 

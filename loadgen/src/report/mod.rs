@@ -1,8 +1,9 @@
-//! Makes one HTML file of any number of runs: what was measured, where, and how far it can be trusted.
+//! Makes one HTML file of any number of runs: what was measured, where, and how far it can be
+//! trusted.
 //!
-//! The file loads nothing and has no script; it can be mailed, archived, and read years later. Everything in it comes
-//! from `result.json`. Nothing is measured or averaged here: where runs have several repetitions, the plots show the
-//! median one and the tables show all.
+//! The file loads nothing and has no script; it can be mailed, archived, and read years later.
+//! Everything in it comes from `result.json`. Nothing is measured or averaged here: where runs have
+//! several repetitions, the plots show the median one and the tables show all.
 
 mod axis;
 mod bars;

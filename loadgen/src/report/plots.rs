@@ -1,7 +1,7 @@
 //! The plots of one repetition, and those that lay several runs over one another.
 //!
-//! Owns which figures are shown together and how the axes are labelled; `chart` draws. A plot without any value is
-//! left out.
+//! Owns which figures are shown together and how the axes are labelled; `chart` draws. A plot
+//! without any value is left out.
 
 use crate::result::{Latency, Repeat, Second};
 
@@ -196,7 +196,8 @@ fn happening(name: &str, colour: usize, seconds: &[Second], count: fn(&Second) -
     ever.then(|| over_time(name, colour, seconds, |second| Some(count(second) as f64))).into_iter().collect()
 }
 
-/// Quantiles with milliseconds. The last of few measurements stands for a quantile that they can tell.
+/// Quantiles with milliseconds. The last of few measurements stands for a quantile that they can
+/// tell.
 fn curve(latency: &Latency) -> Vec<(f64, f64)> {
     let highest = 1.0 - 1.0 / (latency.count.max(1) as f64 + 1.0);
     let points = latency.curve.iter().filter(|(_, us)| *us > 0);

@@ -1,7 +1,8 @@
-//! What the report says of one run: its verdict first, then what was asked, what came of it, and where.
+//! What the report says of one run: its verdict first, then what was asked, what came of it, and
+//! where.
 //!
-//! Owns the order and the tables; plots and figures come from their own modules. Every repetition has its row, so that
-//! nobody has to take a median's word for it.
+//! Owns the order and the tables; plots and figures come from their own modules. Every repetition
+//! has its row, so that nobody has to take a median's word for it.
 
 use std::fmt::Write as _;
 

@@ -1,7 +1,9 @@
-//! The run's clock: nanoseconds from its origin, monotonic, and a timer that is more exact than a millisecond.
+//! The run's clock: nanoseconds from its origin, monotonic, and a timer that is more exact than a
+//! millisecond.
 //!
-//! Wall clocks appear in file headers only; a wall clock that jumps changes no measurement. The timer is Linux's timerfd,
-//! because the runtime's own rounds up to whole milliseconds, which would be a good part of the latencies measured.
+//! Wall clocks appear in file headers only; a wall clock that jumps changes no measurement. The
+//! timer is Linux's timerfd, because the runtime's own rounds up to whole milliseconds, which would
+//! be a good part of the latencies measured.
 
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};

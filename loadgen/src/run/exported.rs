@@ -1,7 +1,8 @@
-//! The generator's own figures for Prometheus, beside the broker's: `wardline-loadgen run --metrics ADDRESS`.
+//! The generator's own figures for Prometheus, beside the broker's: `wardline-loadgen run --metrics
+//! ADDRESS`.
 //!
-//! Told a few times a second from what is counted anyway; nothing is added to what each message costs. Latencies are those of the
-//! last second. Without a recorder all this does nothing.
+//! Told a few times a second from what is counted anyway; nothing is added to what each message
+//! costs. Latencies are those of the last second. Without a recorder all this does nothing.
 
 use std::cell::Cell;
 use std::net::SocketAddr;

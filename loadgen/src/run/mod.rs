@@ -1,8 +1,10 @@
-//! Runs a workload: sets it up, offers its load, measures, checks, and says whether the figures may be used.
+//! Runs a workload: sets it up, offers its load, measures, checks, and says whether the figures may
+//! be used.
 //!
-//! Open loop: what falls due does not depend on how the broker fares, and latency counts from the intended time. Every
-//! repetition is a fresh population; its books are closed at its end and anything lost, twice, out of order or made
-//! up fails the run. One thread: the clients' work is many small steps, and the broker gets the other cores.
+//! Open loop: what falls due does not depend on how the broker fares, and latency counts from the
+//! intended time. Every repetition is a fresh population; its books are closed at its end and
+//! anything lost, twice, out of order or made up fails the run. One thread: the clients' work is
+//! many small steps, and the broker gets the other cores.
 
 mod clock;
 pub mod exported;
@@ -36,7 +38,8 @@ use crate::workload::{Rate, Workload};
 
 /// Share of its one core from which on the generator is the bottleneck.
 const GENERATOR_CPU_MAX: f64 = 0.95;
-/// Share of the machine's cores that others may use: beyond, the figures are theirs as much as the broker's.
+/// Share of the machine's cores that others may use: beyond, the figures are theirs as much as the
+/// broker's.
 const OTHERS_SHARE_MAX: f64 = 0.15;
 /// Share of the machine's time that may be stolen: beyond, the figures are the host's.
 const STEAL_MAX: f64 = 0.05;
@@ -86,7 +89,8 @@ impl Run {
     /// Runs it, on the current task's thread; within a `LocalSet`.
     ///
     /// # Errors
-    /// If it could not be tried: the broker is not there, or refuses somebody. The text is the broker's.
+    /// If it could not be tried: the broker is not there, or refuses somebody. The text is the
+    /// broker's.
     pub async fn run(
         &self,
         dialler: &Arc<Dialler>,
@@ -226,7 +230,8 @@ impl Run {
         Ok(Some(load))
     }
 
-    /// What to offer instead of a rate that short trials sustained and the whole measured time did not.
+    /// What to offer instead of a rate that short trials sustained and the whole measured time did
+    /// not.
     fn lower(&self, watch: &Watch<'_>, load: Load, played: &Played, repeat: &mut Repeat) -> Option<Load> {
         let Load::Open(rate_per_s) = load else { return None };
         let trial = search::judge(watch, rate_per_s, played);

@@ -1,7 +1,7 @@
 //! Makes messages fall due: on schedule (open loop), or whenever another has landed (closed loop).
 //!
-//! The open loop never looks at how the broker fares: what is due is put on a publisher's desk whether or not the one
-//! before was acknowledged. Nothing is sent here.
+//! The open loop never looks at how the broker fares: what is due is put on a publisher's desk
+//! whether or not the one before was acknowledged. Nothing is sent here.
 
 use std::rc::Rc;
 use std::time::Duration;

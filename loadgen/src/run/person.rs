@@ -1,8 +1,8 @@
 //! What a connected person does: takes what arrives, publishes what is due, waits for acks.
 //!
-//! Three tasks, because none may wait for another: an open loop's next message is sent whether or not the last was
-//! acknowledged. Acks are awaited in the order of publishing, which is the broker's order too; one that came out of
-//! order would count as late, never as early.
+//! Three tasks, because none may wait for another: an open loop's next message is sent whether or
+//! not the last was acknowledged. Acks are awaited in the order of publishing, which is the
+//! broker's order too; one that came out of order would count as late, never as early.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -21,7 +21,8 @@ use crate::workload::{Lane, Reads};
 
 const CONTENT_TYPE: &str = "application/octet-stream";
 
-/// Takes what arrives, until the inbox ends. `back_ns`: when a device that was away was to come back.
+/// Takes what arrives, until the inbox ends. `back_ns`: when a device that was away was to come
+/// back.
 pub(crate) async fn receive(
     stage: Rc<Stage>,
     person: Person,

@@ -1,8 +1,8 @@
 //! One stretch of load: warm-up, measured time, drain.
 //!
-//! Watches while the load runs: closes each second, tells how it stands, and ends early when it must: stopped by
-//! hand, a broker that is silent, a backlog that is past all bounds. Whatever ends it, what was measured until then
-//! is kept.
+//! Watches while the load runs: closes each second, tells how it stands, and ends early when it
+//! must: stopped by hand, a broker that is silent, a backlog that is past all bounds. Whatever ends
+//! it, what was measured until then is kept.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -114,7 +114,8 @@ struct Readings {
 }
 
 impl Watch<'_> {
-    /// Runs a phase. `at_start` is called when it is laid out, with the beginning of its measured time.
+    /// Runs a phase. `at_start` is called when it is laid out, with the beginning of its measured
+    /// time.
     ///
     /// # Errors
     /// If the generator itself cannot work: no timer, no `/proc`, no histogram.

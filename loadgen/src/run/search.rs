@@ -1,8 +1,9 @@
 //! Finds the highest rate that the broker sustains.
 //!
-//! Doubles until a rate is not sustained, then halves the interval until it is narrow. Sustained means: nearly
-//! everything that was offered was acknowledged and delivered within the trial, and what waits did not grow over its
-//! second half. So the answer has a bounded backlog; a flood would only measure buffers.
+//! Doubles until a rate is not sustained, then halves the interval until it is narrow. Sustained
+//! means: nearly everything that was offered was acknowledged and delivered within the trial, and
+//! what waits did not grow over its second half. So the answer has a bounded backlog; a flood would
+//! only measure buffers.
 
 use std::time::Duration;
 
@@ -32,7 +33,8 @@ const FIRST_PER_S: f64 = 100.0;
 /// What a search found.
 #[derive(Debug)]
 pub(crate) struct Found {
-    /// The highest rate that was sustained; `None`: not even the lowest that was tried, or it was stopped.
+    /// The highest rate that was sustained; `None`: not even the lowest that was tried, or it was
+    /// stopped.
     pub(crate) sustained_per_s: Option<f64>,
     pub(crate) trials: Vec<Trial>,
     /// What ended it early.

@@ -1,7 +1,8 @@
-//! Sets a repetition up: everybody connects, conversations are made, those who are to be away leave.
+//! Sets a repetition up: everybody connects, conversations are made, those who are to be away
+//! leave.
 //!
-//! And clears it away again. Every repetition has people, devices and conversations of its own, so that nothing of
-//! an earlier one is in its way. Everything here is bounded in time.
+//! And clears it away again. Every repetition has people, devices and conversations of its own, so
+//! that nothing of an earlier one is in its way. Everything here is bounded in time.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -83,7 +84,8 @@ impl Scene {
         Ok(Self { stage, tasks, broker_version })
     }
 
-    /// Says goodbye for everybody; how many sessions were lost and opened again, planned ones apart.
+    /// Says goodbye for everybody; how many sessions were lost and opened again, planned ones
+    /// apart.
     pub(crate) async fn clear(mut self) {
         let clients: Vec<_> = self.stage.clients.borrow_mut().iter_mut().filter_map(Option::take).collect();
         let mut closing = JoinSet::new();
@@ -101,7 +103,8 @@ impl Scene {
     }
 }
 
-/// Waits until nobody is told of new members any more: in large conversations that is more work than the load.
+/// Waits until nobody is told of new members any more: in large conversations that is more work
+/// than the load.
 async fn settle(stage: &Stage) {
     let deadline = Instant::now() + SETTLE_DEADLINE;
     loop {

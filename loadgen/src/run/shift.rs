@@ -1,7 +1,7 @@
 //! Devices that were away: they leave, their conversations go on, and all come back at once.
 //!
-//! A device comes back as itself, so that the broker knows how far it was. Its catching up counts from when it was to
-//! come back; waiting for a handshake's turn is part of it.
+//! A device comes back as itself, so that the broker knows how far it was. Its catching up counts
+//! from when it was to come back; waiting for a handshake's turn is part of it.
 
 use std::sync::Arc;
 use std::time::Duration;

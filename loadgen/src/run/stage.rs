@@ -1,7 +1,9 @@
-//! What all tasks of one repetition share: the plan made real, the books, and the publishers' desks.
+//! What all tasks of one repetition share: the plan made real, the books, and the publishers'
+//! desks.
 //!
-//! Everything runs on one thread, so this is plain cells and no locks; no borrow is held across an await.
-//! Invariant: whatever falls due is counted here once, and ends as acknowledged, failed, or unanswered.
+//! Everything runs on one thread, so this is plain cells and no locks; no borrow is held across an
+//! await. Invariant: whatever falls due is counted here once, and ends as acknowledged, failed, or
+//! unanswered.
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
@@ -232,7 +234,8 @@ impl Stage {
         self.window.land();
     }
 
-    /// A publisher learns that somebody has its message: when it was due, if that is known, and whether it was urgent.
+    /// A publisher learns that somebody has its message: when it was due, if that is known, and
+    /// whether it was urgent.
     pub(crate) fn recent(&self, room: Room, publisher: u32, sequence: u64) -> Option<(u64, bool)> {
         let recent = self.recent.borrow();
         let recent = recent.get(&(room, publisher))?;

@@ -1,6 +1,7 @@
 //! What processes and the machine use, from `/proc`.
 //!
-//! Read once a second. What cannot be read is absent, never zero: a broker that died, or one of another user.
+//! Read once a second. What cannot be read is absent, never zero: a broker that died, or one of
+//! another user.
 
 use std::fs;
 

@@ -1,8 +1,9 @@
 //! What a workload is: who talks to whom, how much, and what else happens meanwhile.
 //!
-//! Owns the types of the workload files in `workloads/` and their bounds; `parse` reads them, `shipped` has those
-//! that come with the program. Nothing is drawn here: that is [`crate::plan`]'s. Invariant: a `Workload` that exists
-//! has passed `Workload::check`, so that everything after it may rely on the bounds.
+//! Owns the types of the workload files in `workloads/` and their bounds; `parse` reads them,
+//! `shipped` has those that come with the program. Nothing is drawn here: that is
+//! [`crate::plan`]'s. Invariant: a `Workload` that exists has passed `Workload::check`, so that
+//! everything after it may rely on the bounds.
 
 mod parse;
 mod shipped;
@@ -49,7 +50,8 @@ pub struct Workload {
     /// How long is measured, unless told otherwise.
     #[serde(with = "humantime_serde")]
     pub duration: Duration,
-    /// For how long, before that, traffic with a rate of its own is offered and measured alone: what it is then set beside.
+    /// For how long, before that, traffic with a rate of its own is offered and measured alone:
+    /// what it is then set beside.
     #[serde(default, with = "humantime_serde")]
     pub alone: Option<Duration>,
     /// Groups of conversations that are alike.

@@ -1,7 +1,7 @@
 //! Reads workload files: TOML in, a checked [`Workload`] or an error with its line out.
 //!
-//! An unknown key is refused and the nearest known one named: a key that is spelt wrong and silently ignored would
-//! make a measurement of something else. Pure but for reading the file.
+//! An unknown key is refused and the nearest known one named: a key that is spelt wrong and
+//! silently ignored would make a measurement of something else. Pure but for reading the file.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};

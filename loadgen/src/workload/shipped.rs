@@ -1,7 +1,7 @@
 //! The workloads that come with the program: the files in `workloads/`, compiled in.
 //!
-//! So that a result says what was measured whatever lies in somebody's folder. Each file says where its numbers
-//! come from; a test parses them all.
+//! So that a result says what was measured whatever lies in somebody's folder. Each file says where
+//! its numbers come from; a test parses them all.
 
 /// A workload that comes with the program.
 #[derive(Clone, Copy, Debug)]

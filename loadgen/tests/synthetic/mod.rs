@@ -1,4 +1,5 @@
-//! Makes up results that look like those of a run, to test what is made of them. The same shape gives the same result.
+//! Makes up results that look like those of a run, to test what is made of them. The same shape
+//! gives the same result.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,9 @@
-//! The contract as lines of text, and what may become of them: a line that was published stays for ever.
+//! The contract as lines of text, and what may become of them: a line that was published stays for
+//! ever.
 //!
-//! A line holds all that a peer relies on (name, number, type, list or not, oneof), so removing, renaming,
-//! renumbering, retyping and moving all show as a line that is gone. Comments and the order of declarations are no
-//! part of it.
+//! A line holds all that a peer relies on (name, number, type, list or not, oneof), so removing,
+//! renaming, renumbering, retyping and moving all show as a line that is gone. Comments and the
+//! order of declarations are no part of it.
 
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorSet};

@@ -1,5 +1,6 @@
-//! The rules for the .proto files: everything is commented, and named so that every language's generator gives
-//! names of its own custom. They are buf's STANDARD and COMMENTS rules, as far as a contract without services needs them.
+//! The rules for the .proto files: everything is commented, and named so that every language's
+//! generator gives names of its own custom. They are buf's STANDARD and COMMENTS rules, as far as a
+//! contract without services needs them.
 
 use std::collections::HashSet;
 

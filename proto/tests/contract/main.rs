@@ -1,7 +1,8 @@
 //! The wire contract against its rules and against what was published before (`baseline.txt`).
 //!
-//! Nothing that stands in the baseline may be removed, renamed, renumbered, retyped or moved. What is new is put
-//! there by `UPDATE_BASELINE=1 cargo test --release -p wardline-proto --test contract`, which only ever appends.
+//! Nothing that stands in the baseline may be removed, renamed, renumbered, retyped or moved. What
+//! is new is put there by `UPDATE_BASELINE=1 cargo test --release -p wardline-proto --test
+//! contract`, which only ever appends.
 
 mod baseline;
 mod lint;

@@ -1,8 +1,10 @@
-//! Makes frames of every type from a string of choices, damages them, and states what must hold of any byte stream.
+//! Makes frames of every type from a string of choices, damages them, and states what must hold of
+//! any byte stream.
 //!
-//! Shared by the property tests and by the fuzz targets. Types come from the .proto files, not from the generated
-//! code, so what is made here checks the generated code too. Every choice is a byte of the input: the same bytes
-//! give the same frames, and fewer bytes give smaller ones, which is what lets a test runner shrink a failure.
+//! Shared by the property tests and by the fuzz targets. Types come from the .proto files, not from
+//! the generated code, so what is made here checks the generated code too. Every choice is a byte
+//! of the input: the same bytes give the same frames, and fewer bytes give smaller ones, which is
+//! what lets a test runner shrink a failure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,7 +48,8 @@ impl Choices<'_> {
 pub(crate) enum Spelling {
     /// As prost writes it: each field once, in the order of numbers, defaults left out.
     Canonical,
-    /// As protobuf allows: fields in any order and more than once, lists unpacked, numbers that nobody knows.
+    /// As protobuf allows: fields in any order and more than once, lists unpacked, numbers that
+    /// nobody knows.
     Loose,
 }
 
@@ -273,8 +276,8 @@ pub(crate) struct Reading {
 /// Reads a byte stream that arrives in the chosen portions, and checks what must hold of any.
 ///
 /// # Panics
-/// If the codec reserves memory, lets a frame over the limit pass, disagrees with the specification of
-/// lengths, or if decoding an accepted frame's own encoding gives something else.
+/// If the codec reserves memory, lets a frame over the limit pass, disagrees with the specification
+/// of lengths, or if decoding an accepted frame's own encoding gives something else.
 pub(crate) fn read<M: Message + Default + PartialEq>(
     stream: &[u8],
     frame_bytes_max: usize,

@@ -1,8 +1,8 @@
 //! The engine: one column family per table, one writer.
 //!
-//! After a failed commit it takes no more: what a failed sync left on the disk is unknown, and trying again would
-//! only hide that. Reads leave expired records out by the reader's `now`, whether compaction has dropped them or
-//! not.
+//! After a failed commit it takes no more: what a failed sync left on the disk is unknown, and
+//! trying again would only hide that. Reads leave expired records out by the reader's `now`,
+//! whether compaction has dropped them or not.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -52,8 +52,9 @@ pub(crate) struct Writer {
 }
 
 impl RocksEngine {
-    /// Opens a folder, making it if it is missing (its parent must exist). Reads the write-ahead log, so it may take
-    /// some seconds. The format is checked apart, by [`wardline_storage::format::check`].
+    /// Opens a folder, making it if it is missing (its parent must exist). Reads the write-ahead
+    /// log, so it may take some seconds. The format is checked apart, by
+    /// [`wardline_storage::format::check`].
     ///
     /// # Errors
     /// [`OpenError`] if it is in use, newer, out of reach or damaged.
@@ -211,8 +212,8 @@ impl Engine for RocksEngine {
             return Err(EngineError::Io { doing: DOING, detail: "an earlier commit failed".to_owned() });
         }
         self.ensure_room_to_flush(DOING)?;
-        // Flushes all tables first, so that nearly everything lies in table files, which never change and are shared by
-        // hard links; the log written meanwhile is copied.
+        // Flushes all tables first, so that nearly everything lies in table files, which never
+        // change and are shared by hard links; the log written meanwhile is copied.
         Checkpoint::new(&self.db)
             .and_then(|checkpoint| checkpoint.create_checkpoint(into))
             .map_err(|error| failure(DOING, error))

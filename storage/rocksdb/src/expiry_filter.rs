@@ -1,9 +1,10 @@
 //! Drops expired records while RocksDB compacts.
 //!
-//! It only reclaims space: readers leave expired records out by themselves. Its clock is the `now` of the latest
-//! [`reclaim`](wardline_storage::engine::Engine::reclaim), never the machine's, so it cannot run ahead of the
-//! broker. A filter must not panic (the process would abort), so a record that it cannot read is kept.
-//! RocksDB calls one filter from one thread, but the factory from several at once: it only clones handles.
+//! It only reclaims space: readers leave expired records out by themselves. Its clock is the `now`
+//! of the latest [`reclaim`](wardline_storage::engine::Engine::reclaim), never the machine's, so it
+//! cannot run ahead of the broker. A filter must not panic (the process would abort), so a record
+//! that it cannot read is kept. RocksDB calls one filter from one thread, but the factory from
+//! several at once: it only clones handles.
 
 use std::ffi::CStr;
 use std::sync::Arc;

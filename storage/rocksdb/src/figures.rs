@@ -1,8 +1,9 @@
 //! The figures that RocksDB tells of itself, by constant names.
 //!
-//! Names are for metrics, so they never change, and there are always the same ones. Only figures that RocksDB keeps
-//! anyway are read, and the list of its files: this is asked every few seconds. Of its statistics only counters are kept
-//! (level `ExceptHistogramOrTimers`): its timers would read the clock for every look-up.
+//! Names are for metrics, so they never change, and there are always the same ones. Only figures
+//! that RocksDB keeps anyway are read, and the list of its files: this is asked every few seconds.
+//! Of its statistics only counters are kept (level `ExceptHistogramOrTimers`): its timers would
+//! read the clock for every look-up.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -71,11 +72,13 @@ const COUNTED: [(&str, Ticker, &str); 8] = [
 /// RocksDB's levels.
 const LEVELS: [&str; 7] = ["0", "1", "2", "3", "4", "5", "6"];
 
-/// Level 4: times, but not of mutexes. RocksDB 11 put a level of its own for waits (`perf_level.h`) before it, which neither its C
-/// interface nor the crate (0.25) has, so they give this one the name of the next; under its own name nothing is timed.
+/// Level 4: times, but not of mutexes. RocksDB 11 put a level of its own for waits (`perf_level.h`)
+/// before it, which neither its C interface nor the crate (0.25) has, so they give this one the
+/// name of the next; under its own name nothing is timed.
 const TIMES: PerfStatsLevel = PerfStatsLevel::EnableTimeAndCPUTimeExceptForMutex;
 
-/// Time that commits spent writing and syncing the write-ahead log: what RocksDB does not count without timers.
+/// Time that commits spent writing and syncing the write-ahead log: what RocksDB does not count
+/// without timers.
 #[derive(Debug, Default)]
 pub(crate) struct WalTime {
     microseconds: AtomicU64,

@@ -1,8 +1,8 @@
-//! What there is to reclaim in each table: when the next record expires, and since when replaced or deleted
-//! bytes have been lying about.
+//! What there is to reclaim in each table: when the next record expires, and since when replaced or
+//! deleted bytes have been lying about.
 //!
-//! Both err on the side of reclaiming: a time may be too early (its record was replaced since), never too late.
-//! After opening nothing is known, so each table that holds anything counts as due.
+//! Both err on the side of reclaiming: a time may be too early (its record was replaced since),
+//! never too late. After opening nothing is known, so each table that holds anything counts as due.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -80,7 +80,8 @@ impl Garbage {
 
     /// For how long the oldest garbage has been waiting at `now`.
     fn age(&self, now: Timestamp, opened: Timestamp) -> Duration {
-        // What was there at opening may be of any age; it counts from the first time that was heard of.
+        // What was there at opening may be of any age; it counts from the first time that was heard
+        // of.
         let dead_since = self.dead_since.load(Ordering::Relaxed).max(opened.0);
         let earliest = self.earliest_expiry.load(Ordering::Relaxed).min(dead_since);
         now.since(Timestamp(earliest))

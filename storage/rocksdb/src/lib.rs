@@ -1,10 +1,14 @@
 //! Wardline's RocksDB engine: the default place where state lies.
 //!
-//! - [`RocksEngine`]: the [`Engine`](wardline_storage::engine::Engine) itself, one column family per table.
-//! - [`Options`]: what an operator may choose; every other tuned option stands with its reason in `options.rs`.
-//! - `expiry_filter`: drops expired records while RocksDB compacts. `reclaim`: makes it compact in time.
+//! - [`RocksEngine`]: the [`Engine`](wardline_storage::engine::Engine) itself, one column family
+//!   per table.
+//! - [`Options`]: what an operator may choose; every other tuned option stands with its reason in
+//!   `options.rs`.
+//! - `expiry_filter`: drops expired records while RocksDB compacts. `reclaim`: makes it compact in
+//!   time.
 //!
-//! A crate of its own, so that nobody else compiles C++. It reads no clock: time comes in with each call.
+//! A crate of its own, so that nobody else compiles C++. It reads no clock: time comes in with each
+//! call.
 
 mod engine;
 mod expiry_filter;

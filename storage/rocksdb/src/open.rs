@@ -1,8 +1,9 @@
 //! Opening a folder, and saying clearly why not.
 //!
-//! Owns the folder's making and the meaning of RocksDB's errors at opening. Repairs nothing and adopts nothing: a
-//! folder that is in use, newer or damaged is left as it was found, or what was found is kept beside it. What RocksDB
-//! would pass over in silence is looked for here: a store without `CURRENT`, and one that ends too early.
+//! Owns the folder's making and the meaning of RocksDB's errors at opening. Repairs nothing and
+//! adopts nothing: a folder that is in use, newer or damaged is left as it was found, or what was
+//! found is kept beside it. What RocksDB would pass over in silence is looked for here: a store
+//! without `CURRENT`, and one that ends too early.
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
@@ -85,7 +86,8 @@ pub enum OpenError {
     },
 }
 
-/// Makes the folder if it is missing, checks its tables, opens it; gives the note of how far it is durable, too.
+/// Makes the folder if it is missing, checks its tables, opens it; gives the note of how far it is
+/// durable, too.
 pub(crate) fn open(
     path: &Path,
     mut database: rocksdb::Options,
@@ -164,9 +166,10 @@ fn check_manifest(path: &Path, noted: Option<Manifest>) -> Result<(), OpenError>
     Err(OpenError::Damaged { path: path.to_owned(), detail })
 }
 
-/// Drops the record that was being written when the power went, of the last log and of the manifest; whether there was one.
-/// If the log's was acknowledged, that will be noticed. Nothing would tell of a change of table files that was synced and
-/// then damaged: of the manifest, only a record with a hole is dropped.
+/// Drops the record that was being written when the power went, of the last log and of the
+/// manifest; whether there was one. If the log's was acknowledged, that will be noticed. Nothing
+/// would tell of a change of table files that was synced and then damaged: of the manifest, only a
+/// record with a hole is dropped.
 fn drop_torn_records(path: &Path) -> io::Result<bool> {
     let log = names(path)?.into_iter().filter(|name| name.ends_with(".log")).max();
     let manifest = synced::current_manifest(path)?.map(synced::manifest_name);
@@ -186,8 +189,9 @@ fn drop_torn_records(path: &Path) -> io::Result<bool> {
     Ok(is_any)
 }
 
-/// A folder without `CURRENT` must not have been a store: RocksDB would make a new one and delete the old one's files.
-/// A manifest alone is what a crash leaves that came while the first one was made.
+/// A folder without `CURRENT` must not have been a store: RocksDB would make a new one and delete
+/// the old one's files. A manifest alone is what a crash leaves that came while the first one was
+/// made.
 fn refuse_remains(path: &Path) -> io::Result<Result<(), OpenError>> {
     let is_data = |name: &String| name.ends_with(".sst") || name.ends_with(".log");
     let remains = names(path)?.iter().filter(|name| is_data(name)).count();
@@ -210,7 +214,8 @@ fn names(path: &Path) -> io::Result<Vec<String>> {
     fs::read_dir(path)?.map(|file| Ok(file?.file_name().to_string_lossy().into_owned())).collect()
 }
 
-/// What RocksDB says of the manifest when it could not open what that lists (`db/version_edit_handler.cc`).
+/// What RocksDB says of the manifest when it could not open what that lists
+/// (`db/version_edit_handler.cc`).
 const BLAMED: &str = "may be corrupted";
 /// A file that is made and removed, to see what the folder can do.
 const PROBE: &str = ".writable";
@@ -232,7 +237,8 @@ fn prepare_folder(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(error),
         Ok(()) => {
-            // RocksDB syncs its folder, but not the folder's own entry: a loss of power could take all of it.
+            // RocksDB syncs its folder, but not the folder's own entry: a loss of power could take
+            // all of it.
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
             File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
         }
@@ -261,15 +267,17 @@ fn refuse_unknown_tables(path: &Path, database: &rocksdb::Options, read: &[Strin
     }
 }
 
-/// The name of a log that the manifest knows and that is not there: RocksDB says its number (`db/wal_edit.cc`).
+/// The name of a log that the manifest knows and that is not there: RocksDB says its number
+/// (`db/wal_edit.cc`).
 fn missing_log(detail: &str) -> Option<String> {
     let (_, number) = detail.split_once("Missing WAL with log number: ")?;
     let digits = number.split(|letter: char| !letter.is_ascii_digit()).next()?;
     Some(format!("{:06}.log", digits.parse::<u64>().ok()?))
 }
 
-/// RocksDB gives a kind and a text. The lock and the permissions are only in the text, whose words come from
-/// `env/fs_posix.cc` and `strerror`. Where the text names no file, those that were `read` are named.
+/// RocksDB gives a kind and a text. The lock and the permissions are only in the text, whose words
+/// come from `env/fs_posix.cc` and `strerror`. Where the text names no file, those that were `read`
+/// are named.
 fn classify(path: &Path, error: &rocksdb::Error, read: &[String]) -> OpenError {
     let mut detail = error.as_ref().to_owned();
     let is_store = |name: &String| name != "LOG" && name != "LOCK";

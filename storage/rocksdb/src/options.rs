@@ -1,7 +1,8 @@
 //! Every RocksDB option that is not left at its default, with its reason.
 //!
-//! Invariants: nothing acknowledged is lost or silently skipped at recovery; memory and log space are bounded;
-//! nothing is compressed. Names refer to RocksDB 11 (`include/rocksdb/options.h` documents each).
+//! Invariants: nothing acknowledged is lost or silently skipped at recovery; memory and log space
+//! are bounded; nothing is compressed. Names refer to RocksDB 11 (`include/rocksdb/options.h`
+//! documents each).
 
 use rocksdb::statistics::StatsLevel;
 use rocksdb::{
@@ -53,11 +54,12 @@ pub(crate) fn database(chosen: &Options) -> rocksdb::Options {
     options.create_if_missing(true);
     options.create_missing_column_families(true);
 
-    // Recovery. The default (point in time) opens after silently dropping acknowledged records behind a damaged
-    // one in the middle of the log. This drops a torn tail, which was never acknowledged, and refuses the rest.
+    // Recovery. The default (point in time) opens after silently dropping acknowledged records
+    // behind a damaged one in the middle of the log. This drops a torn tail, which was never
+    // acknowledged, and refuses the rest.
     options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
-    // A recycled log file has old records beyond its end, which that mode cannot tell from damage; and they are
-    // bytes that should be gone.
+    // A recycled log file has old records beyond its end, which that mode cannot tell from damage;
+    // and they are bytes that should be gone.
     options.set_recycle_log_file_num(0);
     // A log file that is missing or too short as a whole is noticed.
     options.set_track_and_verify_wals_in_manifest(true);
@@ -71,18 +73,21 @@ pub(crate) fn database(chosen: &Options) -> rocksdb::Options {
     options.set_max_background_jobs(i32::from(chosen.background_jobs));
     options.set_max_manifest_file_size(16 * MIB);
 
-    // Write-back in small steps: without them the page cache is flushed in bursts that hold up a sync.
+    // Write-back in small steps: without them the page cache is flushed in bursts that hold up a
+    // sync.
     options.set_bytes_per_sync(MIB as u64);
     options.set_wal_bytes_per_sync(512 * KIB as u64);
     // Compaction reads in large steps.
     options.set_compaction_readahead_size(2 * MIB);
 
-    // One writer: the concurrent memtable and its waiting strategies only cost. The default makes every log record
-    // durable in the order of its batch; `unordered_write` would give that up and is never set.
+    // One writer: the concurrent memtable and its waiting strategies only cost. The default makes
+    // every log record durable in the order of its batch; `unordered_write` would give that up and
+    // is never set.
     options.set_allow_concurrent_memtable_write(false);
     options.set_enable_write_thread_adaptive_yield(false);
 
-    // The engine's own log: for people on call, bounded. Its periodic statistics are ours to export.
+    // The engine's own log: for people on call, bounded. Its periodic statistics are ours to
+    // export.
     options.set_log_level(LogLevel::Warn);
     options.set_max_log_file_size(4 * MIB);
     options.set_keep_log_file_num(4);
@@ -94,8 +99,9 @@ pub(crate) fn database(chosen: &Options) -> rocksdb::Options {
     options
 }
 
-/// Flushes and compactions around the page cache: copying into it took a seventh of the broker's time under load, and it
-/// would hold what nobody reads. Only where the file system can; there a flush would fail otherwise.
+/// Flushes and compactions around the page cache: copying into it took a seventh of the broker's
+/// time under load, and it would hold what nobody reads. Only where the file system can; there a
+/// flush would fail otherwise.
 pub(crate) fn set_direct_io(database: &mut rocksdb::Options, possible: bool) {
     database.set_use_direct_io_for_flush_and_compaction(possible);
 }
@@ -112,23 +118,27 @@ pub(crate) fn table(table: Table, chosen: &Options, cache: &Cache) -> rocksdb::O
     options.set_max_write_buffer_number(3);
 
     if table == Table::Dedupe {
-        // Nearly every look-up of a client message id finds nothing; a filter over the write buffer answers it with one
-        // cache line instead of a walk through random keys. It is small enough for the processor's cache (0.6 MiB by
-        // default): with five times that, every id that was written missed it.
+        // Nearly every look-up of a client message id finds nothing; a filter over the write buffer
+        // answers it with one cache line instead of a walk through random keys. It is small enough
+        // for the processor's cache (0.6 MiB by default): with five times that, every id that was
+        // written missed it.
         options.set_memtable_prefix_bloom_ratio(0.02);
         options.set_memtable_whole_key_filtering(true);
     }
 
-    // Levels sized from the largest down: at most a tenth of the space is spent on what was replaced.
+    // Levels sized from the largest down: at most a tenth of the space is spent on what was
+    // replaced.
     options.set_level_compaction_dynamic_level_bytes(true);
     options.set_target_file_size_base(64 * MIB as u64);
     options.set_max_bytes_for_level_base(256 * MIB as u64);
-    // As much gathers before the base level as that may hold: each merge into it rewrites less of what is there.
+    // As much gathers before the base level as that may hold: each merge into it rewrites less of
+    // what is there.
     options.set_level_zero_file_num_compaction_trigger(8);
-    // What one compaction of a reclaim writes beside what it replaces must fit into what is kept free of the disk; the
-    // default, 25 files, is more.
+    // What one compaction of a reclaim writes beside what it replaces must fit into what is kept
+    // free of the disk; the default, 25 files, is more.
     options.set_max_compaction_bytes(COMPACTION_BYTES_MAX);
-    // With a filter RocksDB would rewrite everything every 30 days by the wall clock; `reclaim` decides instead.
+    // With a filter RocksDB would rewrite everything every 30 days by the wall clock; `reclaim`
+    // decides instead.
     options.set_periodic_compaction_seconds(0);
     options.set_ttl(0);
 
@@ -136,7 +146,8 @@ pub(crate) fn table(table: Table, chosen: &Options, cache: &Cache) -> rocksdb::O
     options
 }
 
-/// Options of the column family that nothing is stored in: the first log file takes the largest write buffer of all.
+/// Options of the column family that nothing is stored in: the first log file takes the largest
+/// write buffer of all.
 pub(crate) fn unused(chosen: &Options) -> rocksdb::Options {
     let mut options = rocksdb::Options::default();
     options.set_write_buffer_size(table_buffer_bytes(chosen));
@@ -147,8 +158,9 @@ fn table_buffer_bytes(chosen: &Options) -> usize {
     (chosen.write_buffers_bytes / 4).clamp(64 * KIB, 64 * MIB)
 }
 
-/// Disk that a new log file takes at its first write: a write buffer and a tenth, at once (`GetWalPreallocateBlockSize` in
-/// `db/db_impl/db_impl_write.cc`). If there is less, it takes that.
+/// Disk that a new log file takes at its first write: a write buffer and a tenth, at once
+/// (`GetWalPreallocateBlockSize` in `db/db_impl/db_impl_write.cc`). If there is less, it takes
+/// that.
 pub(crate) fn log_block_bytes(chosen: &Options) -> u64 {
     let buffer = table_buffer_bytes(chosen);
     (buffer + buffer / 10) as u64
@@ -159,8 +171,8 @@ fn blocks(table: Table, cache: &Cache) -> BlockBasedOptions {
     blocks.set_block_cache(cache);
     // Entries are read in runs, other records one by one.
     blocks.set_block_size(if table == Table::Message { 16 * KIB } else { 4 * KIB });
-    // Most look-ups of a client message id, a device or a membership find nothing; 10 bits a key answer 99 % of
-    // them from memory. Messages and receipts are scanned: a filter would only cost.
+    // Most look-ups of a client message id, a device or a membership find nothing; 10 bits a key
+    // answer 99 % of them from memory. Messages and receipts are scanned: a filter would only cost.
     if !matches!(table, Table::Message | Table::Receipt) {
         blocks.set_bloom_filter(10.0, false);
         blocks.set_whole_key_filtering(true);
@@ -192,7 +204,8 @@ pub(crate) fn scan(from: &[u8], to: &[u8]) -> ReadOptions {
     let mut options = ReadOptions::default();
     options.set_iterate_lower_bound(from);
     options.set_iterate_upper_bound(to);
-    // Table files that only this iterator keeps alive are deleted by a background thread, not by the reader.
+    // Table files that only this iterator keeps alive are deleted by a background thread, not by
+    // the reader.
     options.set_background_purge_on_iterator_cleanup(true);
     options
 }
@@ -209,8 +222,8 @@ pub(crate) fn reclaim() -> CompactOptions {
     let mut options = CompactOptions::default();
     // Automatic compactions go on, or commits would stall behind a long reclaim.
     options.set_exclusive_manual_compaction(false);
-    // What lies in the last level expires too. Not `ForceOptimized`: it passes over files that an automatic
-    // compaction wrote meanwhile, perhaps by an older clock.
+    // What lies in the last level expires too. Not `ForceOptimized`: it passes over files that an
+    // automatic compaction wrote meanwhile, perhaps by an older clock.
     options.set_bottommost_level_compaction(rocksdb::BottommostLevelCompaction::Force);
     options
 }

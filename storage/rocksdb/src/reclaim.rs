@@ -1,8 +1,9 @@
 //! Reclaiming: no file of the store holds what is expired, replaced or deleted when it returns.
 //!
-//! It flushes every table, so that nothing lingers in the write-ahead log, rewrites whole those tables where
-//! something is due, and then looks at the folder: the files that held it must be gone. RocksDB reports neither
-//! that a compaction failed nor that it passed over a file, so nothing is taken on trust.
+//! It flushes every table, so that nothing lingers in the write-ahead log, rewrites whole those
+//! tables where something is due, and then looks at the folder: the files that held it must be
+//! gone. RocksDB reports neither that a compaction failed nor that it passed over a file, so
+//! nothing is taken on trust.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,11 +21,13 @@ use crate::options;
 
 const DOING: &str = "reclaiming";
 
-/// Longest wait for RocksDB to delete files that it needs no more. A scan that is under way holds them.
+/// Longest wait for RocksDB to delete files that it needs no more. A scan that is under way holds
+/// them.
 const DELETION_WAIT: Duration = Duration::from_secs(30);
 const DELETION_POLL: Duration = Duration::from_millis(5);
 
-/// A pass over one table. Unless it is finished, what was known of the table's garbage is known again.
+/// A pass over one table. Unless it is finished, what was known of the table's garbage is known
+/// again.
 struct Pass<'a> {
     table: Table,
     garbage: &'a Garbage,
@@ -57,8 +60,8 @@ impl RocksEngine {
         self.expiry.advance(now);
         self.ensure_room_to_flush(DOING)?;
         let errors_before = self.database_property(properties::BACKGROUND_ERRORS);
-        // Between two commits: what a commit noted is in the tables that are flushed below, or belongs to the next
-        // reclaim.
+        // Between two commits: what a commit noted is in the tables that are flushed below, or
+        // belongs to the next reclaim.
         let passes: Vec<Pass<'_>> = {
             let _writer = self.writer.lock();
             let due = Table::ALL.into_iter().filter(|table| self.garbage.of(*table).is_due(now));
@@ -130,7 +133,8 @@ impl RocksEngine {
         Ok(())
     }
 
-    /// The files with an extension that have something in them. An empty log file is the one in use.
+    /// The files with an extension that have something in them. An empty log file is the one in
+    /// use.
     fn files(&self, extension: &str) -> io::Result<BTreeSet<String>> {
         let mut names = BTreeSet::new();
         for file in fs::read_dir(&self.path)? {

@@ -1,8 +1,9 @@
 //! Room on the disk: what can wait does not begin without it.
 //!
-//! A flush that meets a full disk makes RocksDB refuse commits until it has found room for itself, and the broker stops
-//! with the first that is refused. So reclaims and checkpoints ask first, and fail without harm. Commits and RocksDB's
-//! own compactions do not ask: the broker refuses writes in time, by its reserve.
+//! A flush that meets a full disk makes RocksDB refuse commits until it has found room for itself,
+//! and the broker stops with the first that is refused. So reclaims and checkpoints ask first, and
+//! fail without harm. Commits and RocksDB's own compactions do not ask: the broker refuses writes
+//! in time, by its reserve.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -26,7 +27,8 @@ struct Part {
 }
 
 impl RocksEngine {
-    /// Makes sure that there is room for a flush of every table, and for the log file that begins with it.
+    /// Makes sure that there is room for a flush of every table, and for the log file that begins
+    /// with it.
     pub(crate) fn ensure_room_to_flush(&self, doing: &'static str) -> Result<(), EngineError> {
         let buffered = |table| self.property(table, properties::CUR_SIZE_ALL_MEM_TABLES);
         let buffers: u64 = Table::ALL.into_iter().map(buffered).sum();
@@ -57,8 +59,8 @@ impl RocksEngine {
     }
 }
 
-/// About what is written before the files that it replaces are gone, at most: by one compaction, or by the one that merges
-/// the newest files. What is held is not gone then.
+/// About what is written before the files that it replaces are gone, at most: by one compaction, or
+/// by the one that merges the newest files. What is held is not gone then.
 fn to_rewrite(parts: &[Part]) -> u64 {
     let bytes =
         |of: fn(&Part) -> bool| parts.iter().filter(|part| of(part)).map(|part| part.bytes).sum::<u64>();

@@ -1,12 +1,14 @@
-//! How far the store was durable: a note outside of RocksDB's own files, and what is made of it at opening.
+//! How far the store was durable: a note outside of RocksDB's own files, and what is made of it at
+//! opening.
 //!
-//! RocksDB takes a log or a manifest that lost its end for one that a crash cut short, and opens without it; so it does if
-//! the live log is gone as a whole. After each synced commit the number of its last write is noted in a file `SYNCED`,
-//! without a sync of its own: a kill leaves the note exact, a loss of power exact or older, never ahead of what is
-//! durable. A store that ends before the note lost something that was acknowledged. Beside it stands a checksum of the
-//! manifest, as far as it was synced: a manifest without its end no longer names a table file, whose records would
-//! be missing without being missed. Since RocksDB deletes files when it opens, all files are linked into the folder
-//! `as-found` before, and stay there if the store is refused.
+//! RocksDB takes a log or a manifest that lost its end for one that a crash cut short, and opens
+//! without it; so it does if the live log is gone as a whole. After each synced commit the number
+//! of its last write is noted in a file `SYNCED`, without a sync of its own: a kill leaves the note
+//! exact, a loss of power exact or older, never ahead of what is durable. A store that ends before
+//! the note lost something that was acknowledged. Beside it stands a checksum of the manifest, as
+//! far as it was synced: a manifest without its end no longer names a table file, whose records
+//! would be missing without being missed. Since RocksDB deletes files when it opens, all files are
+//! linked into the folder `as-found` before, and stay there if the store is refused.
 
 use std::fs::{self, File};
 use std::io;
@@ -32,8 +34,8 @@ pub(crate) struct Synced {
     is_manifest_lost: bool,
 }
 
-/// What a note says. A part that cannot be understood says nothing: it was never written whole, or it is the one file
-/// that is damaged.
+/// What a note says. A part that cannot be understood says nothing: it was never written whole, or
+/// it is the one file that is damaged.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     /// The last write that was durable.
@@ -84,8 +86,8 @@ impl Synced {
         self.note_manifest();
     }
 
-    /// Notes how far the manifest is durable, if RocksDB appended to it since. Costs one look at the file's length
-    /// if it did not.
+    /// Notes how far the manifest is durable, if RocksDB appended to it since. Costs one look at
+    /// the file's length if it did not.
     pub(crate) fn note_manifest(&mut self) {
         if self.is_manifest_lost {
             return;
@@ -133,7 +135,8 @@ impl Drop for Synced {
 }
 
 impl Followed {
-    /// Reads on to the end and syncs it, since RocksDB may be about to. `None`: there is nothing new.
+    /// Reads on to the end and syncs it, since RocksDB may be about to. `None`: there is nothing
+    /// new.
     fn advance(&mut self) -> io::Result<Option<Manifest>> {
         let bytes = self.file.metadata()?.len();
         if bytes <= self.bytes {
@@ -149,7 +152,8 @@ impl Followed {
 }
 
 impl Manifest {
-    /// Whether the manifest of this number begins with what was noted; one with a higher number replaced it.
+    /// Whether the manifest of this number begins with what was noted; one with a higher number
+    /// replaced it.
     pub(crate) fn check(&self, store: &Path, current: u64) -> io::Result<bool> {
         if current != self.number {
             return Ok(current > self.number);
@@ -218,8 +222,8 @@ fn read(file: &File) -> Known {
 }
 
 impl AsFound {
-    /// Links all files. If an earlier opening was refused or cut short, what it found stays. `None`: it cannot be done,
-    /// and the log says why; the store can be opened all the same.
+    /// Links all files. If an earlier opening was refused or cut short, what it found stays.
+    /// `None`: it cannot be done, and the log says why; the store can be opened all the same.
     pub(crate) fn keep(store: &Path) -> Option<Self> {
         let folder = store.join(AS_FOUND);
         if folder.exists() {

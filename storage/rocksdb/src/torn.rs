@@ -1,10 +1,11 @@
 //! The record that was being written when the power went.
 //!
-//! RocksDB's log drops a last record that is cut short, but calls one damage that has its full length and not its full
-//! content, as a file system leaves it that had noted the length and not written all pages. Such a record was never
-//! acknowledged: whatever is written is synced before anything else is written, so nothing whole can follow it. Knows the
-//! layout of RocksDB's logs (blocks of 32 KiB; fragments with checksum, length and kind), which manifests share, and
-//! reads nothing else of them. Drops nothing that a whole fragment follows.
+//! RocksDB's log drops a last record that is cut short, but calls one damage that has its full
+//! length and not its full content, as a file system leaves it that had noted the length and not
+//! written all pages. Such a record was never acknowledged: whatever is written is synced before
+//! anything else is written, so nothing whole can follow it. Knows the layout of RocksDB's logs
+//! (blocks of 32 KiB; fragments with checksum, length and kind), which manifests share, and reads
+//! nothing else of them. Drops nothing that a whole fragment follows.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -23,8 +24,8 @@ const MIDDLE: u8 = 3;
 #[cfg(test)]
 const LAST: u8 = 4;
 
-/// How many bytes a log has before its last record, if just that one is torn. `None`: it is whole, or damaged
-/// elsewhere.
+/// How many bytes a log has before its last record, if just that one is torn. `None`: it is whole,
+/// or damaged elsewhere.
 pub(crate) fn bytes_before(log: &[u8]) -> Option<usize> {
     let (mut at, mut record) = (0, None);
     while at < log.len() {
@@ -46,7 +47,8 @@ pub(crate) fn bytes_before(log: &[u8]) -> Option<usize> {
     None
 }
 
-/// Whether a sector of what was written from here on never reached the disk. Damage to what did leaves no such hole.
+/// Whether a sector of what was written from here on never reached the disk. Damage to what did
+/// leaves no such hole.
 pub(crate) fn has_hole(log: &[u8], mut from: usize) -> bool {
     while from < log.len() {
         let end = ((from / SECTOR + 1) * SECTOR).min(log.len());
@@ -58,7 +60,8 @@ pub(crate) fn has_hole(log: &[u8], mut from: usize) -> bool {
     false
 }
 
-/// Replaces a file by its first so many bytes; whoever has a link to the old file keeps that as it was.
+/// Replaces a file by its first so many bytes; whoever has a link to the old file keeps that as it
+/// was.
 pub(crate) fn cut(path: &Path, content: &[u8], bytes: usize) -> io::Result<()> {
     let beside = path.with_extension("whole");
     let mut file = File::create(&beside)?;
@@ -86,7 +89,8 @@ fn masked(checksum: u32) -> u32 {
     checksum.rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
-/// Whether a record begins anywhere from here on: then what stands before was complete when that was written.
+/// Whether a record begins anywhere from here on: then what stands before was complete when that
+/// was written.
 fn is_anything_whole(log: &[u8], from: usize) -> bool {
     let begins = |at: usize| matches!(log.get(at + HEADER - 1), Some(&(FULL | FIRST)));
     (from..log.len()).any(|at| begins(at) && fragment(log, at).is_some())

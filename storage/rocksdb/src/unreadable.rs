@@ -1,9 +1,10 @@
 //! Which table files RocksDB cannot open.
 //!
-//! A store is refused when one of those that are opened at its start cannot be, but RocksDB names it only for some kinds
-//! of damage; for others it blames the manifest that lists it. So each is offered by itself to an empty store beside it: of
-//! one that can be opened it says that it was not made for being offered, and takes none in. Costs a few reads and a
-//! sync for each table file, so it is for a store that was refused.
+//! A store is refused when one of those that are opened at its start cannot be, but RocksDB names
+//! it only for some kinds of damage; for others it blames the manifest that lists it. So each is
+//! offered by itself to an empty store beside it: of one that can be opened it says that it was not
+//! made for being offered, and takes none in. Costs a few reads and a sync for each table file, so
+//! it is for a store that was refused.
 
 use std::fs;
 use std::path::Path;
@@ -12,11 +13,12 @@ use rocksdb::{DB, ErrorKind, Options};
 
 /// The folder of the empty store, in that of the data. Whatever is in it is removed.
 const FOLDER: &str = ".unreadable";
-/// RocksDB's word for a table file that is whole and of a store (`db/external_sst_file_ingestion_job.cc`).
+/// RocksDB's word for a table file that is whole and of a store
+/// (`db/external_sst_file_ingestion_job.cc`).
 const OF_A_STORE: &str = "External file version not found";
 
-/// The names of the table files among these that cannot be opened, unfinished ones that a crash left behind among them;
-/// none, if that cannot be found out.
+/// The names of the table files among these that cannot be opened, unfinished ones that a crash
+/// left behind among them; none, if that cannot be found out.
 pub(crate) fn tables(path: &Path, names: impl IntoIterator<Item = String>) -> Vec<String> {
     let folder = path.join(FOLDER);
     // Left behind by a kill.

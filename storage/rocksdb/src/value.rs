@@ -1,7 +1,7 @@
 //! How a stored value lies in bytes: 8 bytes of expiry, big-endian, then the value.
 //!
-//! The same in every table, whether its records expire or not. Part of the format: it never changes within one.
-//! Reading trusts no length.
+//! The same in every table, whether its records expire or not. Part of the format: it never changes
+//! within one. Reading trusts no length.
 
 use wardline_storage::id::Timestamp;
 

@@ -1,4 +1,5 @@
-//! A checkpoint is a store of its own: it has all that was committed before it, and nothing that came after.
+//! A checkpoint is a store of its own: it has all that was committed before it, and nothing that
+//! came after.
 
 use std::fs;
 

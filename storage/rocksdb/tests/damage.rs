@@ -1,7 +1,7 @@
 //! What was acknowledged is never left out silently, whichever file of a store lost what it held.
 //!
-//! RocksDB takes a log or a manifest without its end for one that a crash cut short, and a folder without `CURRENT`
-//! for a new one.
+//! RocksDB takes a log or a manifest without its end for one that a crash cut short, and a folder
+//! without `CURRENT` for a new one.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -62,7 +62,8 @@ fn refused(folder: &Path, file: &str) -> String {
     refused
 }
 
-/// RocksDB reads the properties of a table file before it looks whether they are whole, and then blames the manifest.
+/// RocksDB reads the properties of a table file before it looks whether they are whole, and then
+/// blames the manifest.
 #[test]
 fn a_table_file_whose_properties_are_damaged_is_refused_by_name() {
     let (_root, folder) = store();
@@ -235,7 +236,8 @@ fn a_torn_record_behind_the_last_synced_one_is_dropped() {
     assert!((0..=10).all(|key| has(&engine, key)));
 }
 
-/// What a loss of power leaves of a commit that was under way: the length is noted, pages are missing.
+/// What a loss of power leaves of a commit that was under way: the length is noted, pages are
+/// missing.
 #[test]
 fn a_record_that_was_being_written_when_the_power_went_is_dropped() {
     for page in 0..3 {
@@ -265,7 +267,8 @@ fn a_record_that_was_being_written_when_the_power_went_is_dropped() {
     }
 }
 
-/// The manifest of a store, and what its next record may look like: longer than a sector, with a checksum that is wrong.
+/// The manifest of a store, and what its next record may look like: longer than a sector, with a
+/// checksum that is wrong.
 fn manifest_and_record(folder: &Path) -> (PathBuf, Vec<u8>, Vec<u8>) {
     let manifest = files(folder, "MANIFEST-").pop().expect("a manifest");
     let whole = fs::read(&manifest).expect("reads");

@@ -46,7 +46,8 @@ fn a_commit_is_never_tried_again_after_a_failure() {
     assert!(stored.is_some(), "what was synced is there");
 }
 
-/// RocksDB keeps the files that a scan reads, so a reclaim waits for its end; a broker whose store failed does not.
+/// RocksDB keeps the files that a scan reads, so a reclaim waits for its end; a broker whose store
+/// failed does not.
 #[test]
 fn a_reclaim_does_not_outlast_a_failed_commit() {
     let root = tempfile::tempdir().expect("a temporary folder");

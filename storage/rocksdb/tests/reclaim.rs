@@ -1,4 +1,5 @@
-//! After a reclaim no file of the store holds what is expired, replaced or deleted, and all else is there.
+//! After a reclaim no file of the store holds what is expired, replaced or deleted, and all else is
+//! there.
 
 use std::collections::BTreeMap;
 use std::fs;

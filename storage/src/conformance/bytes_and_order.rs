@@ -1,7 +1,7 @@
 //! Rules about keys, values, order, batches and consistency.
 //!
-//! Nothing here expires; time is [`expiry`](super::expiry)'s business. Each rule starts from an empty engine, and
-//! its assertions say which rule was broken.
+//! Nothing here expires; time is [`expiry`](super::expiry)'s business. Each rule starts from an
+//! empty engine, and its assertions say which rule was broken.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -213,7 +213,8 @@ fn a_visitor_may_read(engine: &dyn Engine) {
     assert!(read(engine, Table::Cursor, b"beside").is_some());
 }
 
-/// A writer moves one unit between many records, in batches that keep the sum; scans must always see the sum.
+/// A writer moves one unit between many records, in batches that keep the sum; scans must always
+/// see the sum.
 fn a_scan_sees_one_state(engine: &dyn Engine) {
     const RECORDS: u16 = 200;
     const ROUNDS: u32 = 300;

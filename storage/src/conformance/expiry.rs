@@ -1,7 +1,7 @@
 //! Rules about time: what is gone when, and what reclaiming frees.
 //!
-//! Time is given, never read, so an engine passes at any hour. Reads are checked before and after reclaiming,
-//! which must not change what they show.
+//! Time is given, never read, so an engine passes at any hour. Reads are checked before and after
+//! reclaiming, which must not change what they show.
 
 use std::time::Duration;
 

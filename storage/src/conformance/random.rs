@@ -1,7 +1,7 @@
 //! Random operations against a model, from a seed that can be given.
 //!
-//! The model is a map with no more wit than the rules themselves. Keys are few and alike, so that operations meet.
-//! A failure names the operation and the seed.
+//! The model is a map with no more wit than the rules themselves. Keys are few and alike, so that
+//! operations meet. A failure names the operation and the seed.
 
 use std::collections::BTreeMap;
 
@@ -85,7 +85,8 @@ fn random_operations_agree_with_a_model(engine: &dyn Engine) {
     }
 }
 
-/// SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): a few lines, so that the suite needs no further crate.
+/// SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): a few lines, so that the suite needs no further
+/// crate.
 struct Random(u64);
 
 impl Random {

@@ -1,9 +1,10 @@
 //! What waits for the committer: two lanes, bounded in commands and in bytes.
 //!
-//! Submitting never blocks: it takes a short lock, or is refused. An eighth of both bounds is kept for urgent
-//! submissions, so that they are still taken in when routine ones have filled their share. Each lane keeps its
-//! order. The urgent lane is emptied first; what does not fit into a group waits for the next one. Receipts alone are no
-//! hurry: they wait a little for company, so that thousands of devices do not make a sync of each.
+//! Submitting never blocks: it takes a short lock, or is refused. An eighth of both bounds is kept
+//! for urgent submissions, so that they are still taken in when routine ones have filled their
+//! share. Each lane keeps its order. The urgent lane is emptied first; what does not fit into a
+//! group waits for the next one. Receipts alone are no hurry: they wait a little for company, so
+//! that thousands of devices do not make a sync of each.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -107,8 +108,8 @@ impl Queue {
         Ok(())
     }
 
-    /// Waits for submissions and moves a group of them out, urgent ones first. At least one, even if it is larger
-    /// than a group may be. `false`: there is nothing more to come.
+    /// Waits for submissions and moves a group of them out, urgent ones first. At least one, even
+    /// if it is larger than a group may be. `false`: there is nothing more to come.
     pub(super) fn next_group(&self, group: &mut Group) -> bool {
         let mut state = self.state.lock();
         loop {

@@ -1,7 +1,8 @@
 //! Conversations and who is in them.
 //!
-//! Invariants: `members` and `admins` count the active memberships; a group or broadcast with members has an
-//! admin; the `membership` index holds exactly the active ones. Memberships are kept after somebody left.
+//! Invariants: `members` and `admins` count the active memberships; a group or broadcast with
+//! members has an admin; the `membership` index holds exactly the active ones. Memberships are kept
+//! after somebody left.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -168,8 +169,8 @@ impl Step<'_> {
         self.tell(Event::Joined { conversation: id, user });
     }
 
-    /// Makes the longest-standing member an admin, now that the last one leaves. Reads every membership there ever
-    /// was; only this step does, and only then.
+    /// Makes the longest-standing member an admin, now that the last one leaves. Reads every
+    /// membership there ever was; only this step does, and only then.
     fn promote(&mut self, scene: &mut Scene, leaver: UserId) -> Result<(), EngineError> {
         let mut eldest: Option<(Timestamp, UserId, Member)> = None;
         let all = key::members(scene.id, None);

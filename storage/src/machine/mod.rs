@@ -1,13 +1,14 @@
 //! The pure, deterministic core: what a submission changes, and what comes of it.
 //!
-//! [`apply`] reads state, takes one [`Submission`] with its time and policy, and gives a verdict, changes and
-//! events. It has no clock, no randomness, no I/O of its own and no configuration: the same submissions in the
-//! same order give the same state, on every replica and in every grouping. A rejection changes nothing.
+//! [`apply`] reads state, takes one [`Submission`] with its time and policy, and gives a verdict,
+//! changes and events. It has no clock, no randomness, no I/O of its own and no configuration: the
+//! same submissions in the same order give the same state, on every replica and in every grouping.
+//! A rejection changes nothing.
 //!
-//! Access comes first: for somebody who is no active member, a conversation does not exist. Time within a
-//! conversation never goes back: a submission's time is raised to the conversation's last activity, and expiry is
-//! judged at that time. Determinism needs one thing of the engine's keeper: nothing may be reclaimed as of a time
-//! that a submission still to be applied has not reached.
+//! Access comes first: for somebody who is no active member, a conversation does not exist. Time
+//! within a conversation never goes back: a submission's time is raised to the conversation's last
+//! activity, and expiry is judged at that time. Determinism needs one thing of the engine's keeper:
+//! nothing may be reclaimed as of a time that a submission still to be applied has not reached.
 
 mod conversation;
 mod publish;
@@ -25,8 +26,9 @@ use crate::key;
 use crate::model::{Body, Conversation, Cursor, Entry, Member, Notice, Role};
 use crate::record::{EntryHeader, Record};
 
-/// What the machine reads from: an engine, or changes over one. The records that nearly every command reads are asked
-/// for as what they are, so that a state may keep them decoded; they do not expire.
+/// What the machine reads from: an engine, or changes over one. The records that nearly every
+/// command reads are asked for as what they are, so that a state may keep them decoded; they do not
+/// expire.
 pub trait State {
     /// Reads one record, unless it is deleted or expired at `now`.
     ///
@@ -114,7 +116,8 @@ pub enum Change {
     Record(Mutation),
 }
 
-/// What submissions come to, beside their verdicts. Filled by [`apply`], emptied by its caller, used again and again.
+/// What submissions come to, beside their verdicts. Filled by [`apply`], emptied by its caller,
+/// used again and again.
 #[derive(Debug)]
 pub struct Effects {
     /// For the state, in order.
@@ -145,8 +148,8 @@ impl Effects {
     }
 }
 
-/// Decides what a submission changes, given the state that all before it have left. A rejection adds nothing to the
-/// effects.
+/// Decides what a submission changes, given the state that all before it have left. A rejection
+/// adds nothing to the effects.
 ///
 /// # Errors
 /// [`EngineError`] if the state could not be read. Nothing is decided then.
@@ -257,7 +260,8 @@ impl Step<'_> {
         }
     }
 
-    /// An entry, if it is there, the actor may see it, and its time has not come. Its expiry is the true one.
+    /// An entry, if it is there, the actor may see it, and its time has not come. Its expiry is the
+    /// true one.
     fn entry(&self, scene: &Scene, seq: Seq) -> Result<Option<Entry>, EngineError> {
         let Some((bytes, expires)) = self.visible(scene, seq)? else { return Ok(None) };
         Ok(Some(Entry { expires, ..Entry::decode(&bytes)? }))
@@ -308,7 +312,8 @@ impl Step<'_> {
         self.effects.changes.push(Change::Record(mutation));
     }
 
-    /// Appends an entry by the actor and writes the conversation. The last thing that a step does with it.
+    /// Appends an entry by the actor and writes the conversation. The last thing that a step does
+    /// with it.
     fn append(&mut self, scene: &mut Scene, expires: Timestamp, body: Body) -> Seq {
         let seq = scene.conversation.head.next();
         scene.conversation.head = seq;
@@ -327,7 +332,8 @@ impl Step<'_> {
         Outcome::Changed(Some(self.append(scene, expires, Body::Notice(notice))))
     }
 
-    /// When something that is published now is gone, by the broker's maximum and the conversation's retention.
+    /// When something that is published now is gone, by the broker's maximum and the conversation's
+    /// retention.
     fn expiry(&self, scene: &Scene) -> Timestamp {
         let retention_max = self.submission.policy.retention_max;
         let kept = scene.conversation.retention.unwrap_or(retention_max).min(retention_max);

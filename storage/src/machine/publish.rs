@@ -1,7 +1,7 @@
 //! Publishing and deleting messages.
 //!
-//! Publishing is the hot path: it reads the conversation, the membership and the remembered acknowledgement, and
-//! writes the message, the acknowledgement and the conversation.
+//! Publishing is the hot path: it reads the conversation, the membership and the remembered
+//! acknowledgement, and writes the message, the acknowledgement and the conversation.
 
 use crate::command::{Event, Outcome, Publish, Rejection};
 use crate::engine::{EngineError, Table};
@@ -39,7 +39,8 @@ impl Step<'_> {
         };
         let seq = self.append(&mut scene, expires, Body::Message(message));
         let known = Acknowledgement { seq, time: scene.now };
-        // By the window alone, not by the message's own expiry: a repetition must not bring back what is gone.
+        // By the window alone, not by the message's own expiry: a repetition must not bring back
+        // what is gone.
         let forgotten = scene.now.after(self.submission.policy.dedupe_window);
         self.insert_until(Table::Dedupe, &dedupe, &known, forgotten);
 

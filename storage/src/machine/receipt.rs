@@ -1,7 +1,7 @@
 //! Who has received and read what, and on which devices.
 //!
-//! Watermarks never go back. What they certify for others is a receipt, written when the *user's* watermark
-//! advances; a device that catches up with its user's others is nobody else's business.
+//! Watermarks never go back. What they certify for others is a receipt, written when the *user's*
+//! watermark advances; a device that catches up with its user's others is nobody else's business.
 
 use std::collections::BTreeSet;
 
@@ -35,7 +35,8 @@ impl Step<'_> {
             self.effects.changes.push(Change::Cursor(scene.id, self.actor(), cursor.clone()));
         }
 
-        // Every entry that a watermark covers is older than now, so it is gone when the receipt goes.
+        // Every entry that a watermark covers is older than now, so it is gone when the receipt
+        // goes.
         let expires = scene.now.after(self.submission.policy.retention_max);
         if cursor.delivered > before.delivered {
             self.certify(&scene, ReceiptKind::Delivered, cursor.delivered, expires);
@@ -73,7 +74,8 @@ impl Step<'_> {
         Ok(())
     }
 
-    /// Moves this device's place on. It goes to the end of the list, and the one at its start gives way.
+    /// Moves this device's place on. It goes to the end of the list, and the one at its start gives
+    /// way.
     fn advance_device(&self, cursor: &mut Cursor, delivered: Seq) {
         let device = self.submission.actor.device;
         if delivered <= cursor.device(device).unwrap_or(Seq::ZERO) {
@@ -85,9 +87,9 @@ impl Step<'_> {
         cursor.devices.drain(..excess);
     }
 
-    /// A receipt for one urgent message that overtook the watermark. A message that is gone or was deleted between
-    /// its delivery and this is passed over: there is nothing left to certify, and the watermarks that came with it
-    /// must hold.
+    /// A receipt for one urgent message that overtook the watermark. A message that is gone or was
+    /// deleted between its delivery and this is passed over: there is nothing left to certify, and
+    /// the watermarks that came with it must hold.
     fn certify_singly(
         &mut self,
         scene: &Scene,
@@ -116,7 +118,8 @@ impl Step<'_> {
     fn certify(&mut self, scene: &Scene, kind: ReceiptKind, seq: Seq, expires: Timestamp) {
         let actor = &self.submission.actor;
         let at = key::receipt(scene.id, actor.user, kind, seq);
-        // New: a watermark that advanced was never certified before, and single ones were looked up.
+        // New: a watermark that advanced was never certified before, and single ones were looked
+        // up.
         self.insert_until(Table::Receipt, &at, &scene.now, expires);
         self.tell(Event::Receipt {
             conversation: scene.id,

@@ -1,9 +1,10 @@
 //! How long messages are kept, and the rewriting of their expiry after that was shortened.
 //!
 //! A shortening holds at once for every read, since it stands in the conversation's record and
-//! [`Conversation::expiry`](crate::model::Conversation::expiry) honours it. [`Step::reexpire`] then writes it into
-//! the messages, a bounded number per command, so that the engine can reclaim them; when it has come through, the
-//! shortening is dropped from the record. A lengthening touches neither, so it brings nothing back.
+//! [`Conversation::expiry`](crate::model::Conversation::expiry) honours it. [`Step::reexpire`] then
+//! writes it into the messages, a bounded number per command, so that the engine can reclaim them;
+//! when it has come through, the shortening is dropped from the record. A lengthening touches
+//! neither, so it brings nothing back.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -65,7 +66,8 @@ impl Step<'_> {
         Ok(Outcome::Reexpired { more: next.is_some() })
     }
 
-    /// Writes the true expiry into a bounded number of entries; gives where to go on, if there is more.
+    /// Writes the true expiry into a bounded number of entries; gives where to go on, if there is
+    /// more.
     fn rewrite(
         &mut self,
         id: ConversationId,
@@ -101,7 +103,8 @@ impl Step<'_> {
     }
 }
 
-/// Notes a shortening of everything up to the head. Earlier ones that kept things longer are covered by it.
+/// Notes a shortening of everything up to the head. Earlier ones that kept things longer are
+/// covered by it.
 fn shorten(conversation: &mut Conversation, retention: Duration) -> Result<(), Rejection> {
     let shortenings = &mut conversation.shortenings;
     while shortenings.last().is_some_and(|last| last.retention >= retention) {

@@ -1,7 +1,7 @@
 //! The few ways in which a field lies in bytes.
 //!
-//! Every value has one encoding, so what was read back and written again is the same bytes. Reading checks every
-//! length against what is there before it takes or sets aside anything.
+//! Every value has one encoding, so what was read back and written again is the same bytes. Reading
+//! checks every length against what is there before it takes or sets aside anything.
 
 use std::time::Duration;
 

@@ -1,9 +1,10 @@
 //! How records become bytes: a compact, versioned codec, written by hand because it is the format.
 //!
-//! A record is a version byte and its fields in a fixed order: ids as they are, times as 8 bytes big-endian,
-//! numbers and lengths as base-128 varints. Whoever changes a layout adds a version and keeps reading the old
-//! one; `tests/format.rs` freezes the bytes. Decoding trusts nothing: it never panics, and sets no memory aside
-//! for a length before that many bytes are known to be there.
+//! A record is a version byte and its fields in a fixed order: ids as they are, times as 8 bytes
+//! big-endian, numbers and lengths as base-128 varints. Whoever changes a layout adds a version and
+//! keeps reading the old one; `tests/format.rs` freezes the bytes. Decoding trusts nothing: it
+//! never panics, and sets no memory aside for a length before that many bytes are known to be
+//! there.
 
 mod codec;
 

@@ -1,7 +1,7 @@
 //! Reading entries: history, delivery, counting, and where a device goes on.
 //!
-//! One rule of visibility serves all of them: stored, not expired by the true expiry, within the membership. Headers
-//! are looked at first, so what is passed over costs no copy of its content.
+//! One rule of visibility serves all of them: stored, not expired by the true expiry, within the
+//! membership. Headers are looked at first, so what is passed over costs no copy of its content.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -15,8 +15,8 @@ use crate::record::{EntryHeader, Record};
 use super::{Access, Chunk, PASSED_OVER_MAX, Placed, UNREAD_MAX, View};
 
 impl View<'_> {
-    /// Visible entries beyond `from` in `direction` (for backward, `Seq::MAX` starts at the head), at most `limit`
-    /// and, after the first, at most `payload_bytes_max` bytes of payload.
+    /// Visible entries beyond `from` in `direction` (for backward, `Seq::MAX` starts at the head),
+    /// at most `limit` and, after the first, at most `payload_bytes_max` bytes of payload.
     ///
     /// # Errors
     /// [`EngineError`] if the storage could not be read.
@@ -67,8 +67,8 @@ impl View<'_> {
 
     /// Where a device goes on in a conversation: deliver what lies above this.
     ///
-    /// Its own acknowledged place, if it has one. Otherwise it is owed all that nobody received yet, and all that
-    /// was published since it was registered.
+    /// Its own acknowledged place, if it has one. Otherwise it is owed all that nobody received
+    /// yet, and all that was published since it was registered.
     ///
     /// # Errors
     /// [`EngineError`] if the storage could not be read.
@@ -86,7 +86,8 @@ impl View<'_> {
         Ok(position.max(floor))
     }
 
-    /// Visible messages of others above `read`, up to [`UNREAD_MAX`] of them and as far as a read may go.
+    /// Visible messages of others above `read`, up to [`UNREAD_MAX`] of them and as far as a read
+    /// may go.
     pub(super) fn unread(&self, access: &Access, read: Seq) -> Result<u32, EngineError> {
         let first = access.member.visible_from.max(read.next());
         let span = key::messages(access.id, first, access.conversation.head);
@@ -106,8 +107,9 @@ impl View<'_> {
         Ok(unread)
     }
 
-    /// The last sequence up to `last` before the first entry above `floor` that was published at `time` or later. Times
-    /// never go back in a conversation, so it is found by halves; where entries are gone, the next one tells.
+    /// The last sequence up to `last` before the first entry above `floor` that was published at
+    /// `time` or later. Times never go back in a conversation, so it is found by halves; where
+    /// entries are gone, the next one tells.
     fn last_before(
         &self,
         conversation: ConversationId,

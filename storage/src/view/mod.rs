@@ -1,8 +1,10 @@
-//! Every read, with expiry and membership applied. The broker reads state through this and nothing else.
+//! Every read, with expiry and membership applied. The broker reads state through this and nothing
+//! else.
 //!
-//! An entry is visible if it is stored, its time has not come (by its record, or by a shortening of retention that has
-//! not reached its record yet), and it is within the reader's membership. Nothing here writes. No read visits more
-//! than a bounded number of records that it does not return; a page may therefore be short and still have a next.
+//! An entry is visible if it is stored, its time has not come (by its record, or by a shortening of
+//! retention that has not reached its record yet), and it is within the reader's membership.
+//! Nothing here writes. No read visits more than a bounded number of records that it does not
+//! return; a page may therefore be short and still have a next.
 
 mod entries;
 mod people;
@@ -22,8 +24,9 @@ pub const UNREAD_MAX: u32 = 1000;
 /// Most records that one read visits without returning them.
 const PASSED_OVER_MAX: usize = 4096;
 
-/// A conversation and the reader's membership in it: proof that the reader may see it, as of the moment it was made.
-/// Ask for a new one for every read: what was added, removed or shortened since is not in an old one.
+/// A conversation and the reader's membership in it: proof that the reader may see it, as of the
+/// moment it was made. Ask for a new one for every read: what was added, removed or shortened since
+/// is not in an old one.
 #[derive(Clone, Debug)]
 pub struct Access {
     /// Which.
@@ -67,7 +70,8 @@ pub struct Placed {
     pub entry: Entry,
     /// The sender's name.
     pub sender: Text,
-    /// The name of everybody else that the body mentions (who deleted, who was added or removed), in its order.
+    /// The name of everybody else that the body mentions (who deleted, who was added or removed),
+    /// in its order.
     pub mentioned: Vec<Text>,
 }
 
@@ -132,7 +136,8 @@ impl<'a> View<'a> {
         Ok(conversation.map(|conversation| Access { id, conversation, user, member }))
     }
 
-    /// The ids of the conversations that a user is a member of, ascending, after `after`, at most `limit`.
+    /// The ids of the conversations that a user is a member of, ascending, after `after`, at most
+    /// `limit`.
     ///
     /// # Errors
     /// [`EngineError`] if the storage could not be read.
@@ -160,8 +165,9 @@ impl<'a> View<'a> {
         Ok(Summary { access, cursor, unread, peer })
     }
 
-    /// The conversations whose messages wait for [`Command::Reexpire`](crate::command::Command::Reexpire), ascending,
-    /// after `after`, at most `limit`: what a broker goes on with after a restart.
+    /// The conversations whose messages wait for
+    /// [`Command::Reexpire`](crate::command::Command::Reexpire), ascending, after `after`, at most
+    /// `limit`: what a broker goes on with after a restart.
     ///
     /// # Errors
     /// [`EngineError`] if the storage could not be read.
@@ -200,7 +206,8 @@ impl<'a> View<'a> {
         scan::each(self.engine, table, span, direction, self.now, visit)
     }
 
-    /// One page of a span, in ascending order. `read` gives a record's place, and the item unless it is passed over.
+    /// One page of a span, in ascending order. `read` gives a record's place, and the item unless
+    /// it is passed over.
     fn page<T, K: Copy>(
         &self,
         table: Table,

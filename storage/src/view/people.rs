@@ -1,7 +1,8 @@
 //! Reading people: who is in a conversation, and who has received and read a message.
 //!
-//! Those who left stay recipients of what was theirs to see. Receipts are asked for one seek per person and kind; who
-//! has read a message has received it, also where no receipt says so by itself.
+//! Those who left stay recipients of what was theirs to see. Receipts are asked for one seek per
+//! person and kind; who has read a message has received it, also where no receipt says so by
+//! itself.
 
 use std::ops::ControlFlow;
 
@@ -33,8 +34,8 @@ impl View<'_> {
         })
     }
 
-    /// The recipients of a visible message, by id, after `after`, at most `limit`; `None` if the message is not
-    /// visible to the reader.
+    /// The recipients of a visible message, by id, after `after`, at most `limit`; `None` if the
+    /// message is not visible to the reader.
     ///
     /// # Errors
     /// [`EngineError`] if the storage could not be read.

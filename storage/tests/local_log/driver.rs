@@ -172,8 +172,8 @@ impl Driver {
         Self { engine, log, told, session }
     }
 
-    /// Holds the next commit, and makes the committer stand in it with one routine message. Whatever is submitted
-    /// then waits.
+    /// Holds the next commit, and makes the committer stand in it with one routine message.
+    /// Whatever is submitted then waits.
     pub(crate) fn hold(&mut self) {
         let entered = self.engine.entered();
         self.engine.set(Commits::Hold);

@@ -21,7 +21,8 @@ fn what_waits_during_a_commit_shares_the_next_sync() {
         driver.session.submit(publish(Routine, 10)).unwrap();
     }
     driver.engine.set(Commits::Pass);
-    // 1 from the hold, 500 from here, after the notice-free creation: sequences go on without a hole.
+    // 1 from the hold, 500 from here, after the notice-free creation: sequences go on without a
+    // hole.
     for i in 0..501 {
         assert_eq!(driver.session.published(), (1 + i, Seq(1 + i)));
     }

@@ -80,7 +80,8 @@ fn of_too_many_devices_the_one_not_seen_for_longest_is_forgotten() {
     assert_eq!(register(6), [1, 4, 5, 6]);
 }
 
-/// A device that never acknowledged is owed what came since it was registered, and what nobody received.
+/// A device that never acknowledged is owed what came since it was registered, and what nobody
+/// received.
 #[test]
 fn a_new_device_goes_on_where_it_is_owed_something() {
     let mut driver = Driver::new();

@@ -1,4 +1,5 @@
-//! A small ward: Alice (an admin) and Bob in one conversation, on a memory engine, with a clock that the test sets.
+//! A small ward: Alice (an admin) and Bob in one conversation, on a memory engine, with a clock
+//! that the test sets.
 
 use std::sync::Arc;
 use std::time::Duration;

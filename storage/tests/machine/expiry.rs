@@ -1,4 +1,5 @@
-//! A message is there until the millisecond before its expiry, and in no read from that millisecond on.
+//! A message is there until the millisecond before its expiry, and in no read from that millisecond
+//! on.
 
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ use crate::driver::{ALICE, BOB, Driver, WARD};
 
 const KEPT: Duration = Duration::from_millis(500);
 
-/// A ward with one message that expires after [`KEPT`], so many milliseconds before (or at) its end.
+/// A ward with one message that expires after [`KEPT`], so many milliseconds before (or at) its
+/// end.
 fn before_expiry(millis: u64) -> Driver {
     let mut driver = Driver::new();
     let message = Publish { expires_in: Some(KEPT), ..driver.message() };

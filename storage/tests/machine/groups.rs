@@ -75,7 +75,8 @@ fn a_group_is_one_synced_batch_with_one_record_per_key() {
     let engine = Arc::new(Watched::default());
     let mut driver = Driver::on(engine.clone());
     driver.publish(50);
-    // 50 messages, 50 acknowledgements, the conversation, Alice's membership and the applied position.
+    // 50 messages, 50 acknowledgements, the conversation, Alice's membership and the applied
+    // position.
     let commits = engine.commits.lock().expect("nobody panicked").clone();
     assert_eq!(commits[1..], [(103, Durability::Synced)]);
 }
@@ -91,7 +92,8 @@ fn what_changes_nothing_is_not_written() {
     let message = driver.message();
     assert!(driver.apply(stranger, Command::Publish(message)).is_err());
     assert_eq!(commits(), before);
-    // How far it came is written with the next group that changes something, in whichever partition.
+    // How far it came is written with the next group that changes something, in whichever
+    // partition.
     let applied = driver.applier.position(ward);
     driver.publish(1);
     assert_eq!(
@@ -212,7 +214,8 @@ fn a_group_tells_what_it_took() {
     let began = Instant::now();
     let stats = driver.applier.apply_group(&group).expect("it works").stats;
     let whole = began.elapsed();
-    // Two messages, two acknowledgements, the conversation, Alice's membership and the applied position.
+    // Two messages, two acknowledgements, the conversation, Alice's membership and the applied
+    // position.
     assert_eq!((stats.commands, stats.mutations), (2, 7));
     assert!(stats.commit >= SYNC && !stats.apply.is_zero(), "{stats:?}");
     assert!(stats.apply + stats.commit <= whole, "{stats:?} of {whole:?}");

@@ -1,4 +1,5 @@
-//! Cases of the machine, the view and the applier that are too long, too exact or too rare for generated sequences.
+//! Cases of the machine, the view and the applier that are too long, too exact or too rare for
+//! generated sequences.
 
 mod bounds;
 mod driver;

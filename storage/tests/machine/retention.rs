@@ -1,4 +1,5 @@
-//! Shortening retention holds at once, is written into the messages in bounded steps, and is not undone.
+//! Shortening retention holds at once, is written into the messages in bounded steps, and is not
+//! undone.
 
 use std::ops::ControlFlow;
 use std::time::Duration;

@@ -122,12 +122,14 @@ fn contents<'a>(groups: impl Iterator<Item = &'a [Submission]>) -> Result<Conten
     }
     let mut contents = Vec::new();
     let positions: HashSet<_> = (0..PARTITIONS).map(key::applied).collect();
-    // Before the first expiry everything is there; at the others it shows that records go at the same times.
+    // Before the first expiry everything is there; at the others it shows that records go at the
+    // same times.
     for now in [0, 1_000_050, 1_000_300].map(Timestamp) {
         for table in Table::ALL {
             let all = KeyRange { from: &[], to: &[0xff; 129] };
             let mut visit = |key: &[u8], value: &[u8]| {
-                // How far it came is written with a change, so later for single commands whose last changed nothing.
+                // How far it came is written with a change, so later for single commands whose last
+                // changed nothing.
                 if !positions.contains(key) {
                     contents.push((table, key.to_vec(), value.to_vec()));
                 }

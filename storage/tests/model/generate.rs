@@ -1,7 +1,8 @@
-//! Draws submissions: few people, few conversations, short times, so that everything meets everything.
+//! Draws submissions: few people, few conversations, short times, so that everything meets
+//! everything.
 //!
-//! Half of what is drawn looks at the model, to hit heads, watermarks and the very milliseconds of expiry; the rest
-//! is blind. The seed decides everything.
+//! Half of what is drawn looks at the model, to hit heads, watermarks and the very milliseconds of
+//! expiry; the rest is blind. The seed decides everything.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

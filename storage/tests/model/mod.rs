@@ -1,8 +1,9 @@
-//! Wardline's rules once more, as plainly as they can be said: the model that the machine and the view are compared
-//! with.
+//! Wardline's rules once more, as plainly as they can be said: the model that the machine and the
+//! view are compared with.
 //!
-//! It keeps plain lists and maps, knows no keys, records, batches or indexes, and finds everything by looking through
-//! all there is. [`generate`] draws submissions, [`check`] runs both and compares outcomes, events and every read.
+//! It keeps plain lists and maps, knows no keys, records, batches or indexes, and finds everything
+//! by looking through all there is. [`generate`] draws submissions, [`check`] runs both and
+//! compares outcomes, events and every read.
 
 pub(crate) mod check;
 pub(crate) mod generate;

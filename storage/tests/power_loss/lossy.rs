@@ -66,7 +66,8 @@ impl LossyEngine {
         }
     }
 
-    /// Brings the power back: of what was not synced a random part from the beginning is there, the rest is not.
+    /// Brings the power back: of what was not synced a random part from the beginning is there, the
+    /// rest is not.
     pub(crate) fn power_on(&self) {
         let mut state = self.state.lock();
         let cached = state.cached.len();

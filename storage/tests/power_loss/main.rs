@@ -1,7 +1,9 @@
-//! A cut of the power at any moment loses nothing that was acknowledged, and doubles nothing that is sent again.
+//! A cut of the power at any moment loses nothing that was acknowledged, and doubles nothing that
+//! is sent again.
 //!
-//! `kill -9` cannot show a missing sync, since the operating system keeps what was written. Here the disk forgets.
-//! Threads interleave, so a seed gives the same plan, not the same schedule. `WARDLINE_SEED` replays one plan.
+//! `kill -9` cannot show a missing sync, since the operating system keeps what was written. Here
+//! the disk forgets. Threads interleave, so a seed gives the same plan, not the same schedule.
+//! `WARDLINE_SEED` replays one plan.
 
 mod lossy;
 mod oracle;

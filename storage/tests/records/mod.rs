@@ -112,8 +112,8 @@ pub(crate) fn samples() -> Vec<Bytes> {
         .collect()
 }
 
-/// Decodes bytes as every kind of record. What is accepted must be written again as the same bytes; what is not must
-/// be reported as damage. Gives how many kinds accepted them.
+/// Decodes bytes as every kind of record. What is accepted must be written again as the same bytes;
+/// what is not must be reported as damage. Gives how many kinds accepted them.
 ///
 /// # Errors
 /// The kind that broke this.

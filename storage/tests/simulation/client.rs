@@ -1,7 +1,8 @@
 //! A client as the scheduler moves it: what it has in line, what is on its way, what it received.
 //!
-//! It keeps the SDK's rules: messages go in the order in which they were put in line, one that is refused holds up those
-//! behind it, and after the broker's end everything without an answer goes again.
+//! It keeps the SDK's rules: messages go in the order in which they were put in line, one that is
+//! refused holds up those behind it, and after the broker's end everything without an answer goes
+//! again.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -81,7 +82,8 @@ impl Client {
         self.line.is_empty()
     }
 
-    /// The next message to send, and where its answer goes; `None` if there is none or the window is full.
+    /// The next message to send, and where its answer goes; `None` if there is none or the window
+    /// is full.
     pub(crate) fn next(&mut self, now: u64) -> Option<(Submission, Reply)> {
         let message = self.line.get(self.sent)?.clone();
         let place = self.replies.clone().try_reserve_owned().ok()?;

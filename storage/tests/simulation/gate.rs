@@ -1,8 +1,9 @@
-//! An engine whose commits wait to be let through, one by one, on a disk that forgets what was not synced.
+//! An engine whose commits wait to be let through, one by one, on a disk that forgets what was not
+//! synced.
 //!
-//! The committer is a thread; with this it moves only when the scheduler says so, and a seed gives one schedule. A group
-//! that changes nothing has no commit: so the gate hears what the log's observer hears, too, and says when the
-//! committer stands still.
+//! The committer is a thread; with this it moves only when the scheduler says so, and a seed gives
+//! one schedule. A group that changes nothing has no commit: so the gate hears what the log's
+//! observer hears, too, and says when the committer stands still.
 
 use std::sync::Arc;
 use std::time::Duration;

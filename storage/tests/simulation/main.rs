@@ -1,7 +1,8 @@
-//! Deterministic simulation: thousands of schedules of clients, log, machine and a disk that forgets.
+//! Deterministic simulation: thousands of schedules of clients, log, machine and a disk that
+//! forgets.
 //!
-//! A seed is a schedule. 2,000 by default; `WARDLINE_SEED=N` replays one, twice, step by step on stdout
-//! (`-- --nocapture`), and `WARDLINE_SCHEDULES=N` runs more or fewer.
+//! A seed is a schedule. 2,000 by default; `WARDLINE_SEED=N` replays one, twice, step by step on
+//! stdout (`-- --nocapture`), and `WARDLINE_SCHEDULES=N` runs more or fewer.
 
 mod client;
 mod gate;

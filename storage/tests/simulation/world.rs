@@ -1,8 +1,10 @@
-//! The scheduler: one seed decides who does what next, when a commit goes on, and when the power goes.
+//! The scheduler: one seed decides who does what next, when a commit goes on, and when the power
+//! goes.
 //!
-//! The real log with its thread, applier and machine, on a disk that forgets; clients and time are simulated. The
-//! committer always stands in a commit or has nothing to do, so nothing happens by itself. Checks as it goes: what was
-//! acknowledged or delivered stays where it was, nothing is doubled, nobody's messages change places, receipts stay.
+//! The real log with its thread, applier and machine, on a disk that forgets; clients and time are
+//! simulated. The committer always stands in a commit or has nothing to do, so nothing happens by
+//! itself. Checks as it goes: what was acknowledged or delivered stays where it was, nothing is
+//! doubled, nobody's messages change places, receipts stay.
 
 use std::collections::HashMap;
 use std::fmt::Arguments;
@@ -211,13 +213,15 @@ impl World {
         }
     }
 
-    /// A committer that had nothing to do has something now, and goes as far as the gate, or until it has nothing to do.
+    /// A committer that had nothing to do has something now, and goes as far as the gate, or until
+    /// it has nothing to do.
     fn wake(&mut self) {
         self.life.submitted += 1;
         self.let_rest();
     }
 
-    /// Lets the commit that waits go on, and the committer as far as the next; whether it was committed.
+    /// Lets the commit that waits go on, and the committer as far as the next; whether it was
+    /// committed.
     fn let_through(&mut self) -> bool {
         self.gate.let_one_through();
         self.let_rest() != Rest::Failed
@@ -408,7 +412,8 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        // After an objection the committer may stand in a commit: without this, letting go of the log would wait for it.
+        // After an objection the committer may stand in a commit: without this, letting go of the
+        // log would wait for it.
         if self.life.is_committing {
             self.gate.disk.cut_after(0);
             self.gate.let_one_through();

@@ -1,8 +1,8 @@
 //! The wall clock jumps under a running broker: an hour, forty days, ten years, forwards and back.
 //!
-//! None of it may make a message vanish early, or bring one back: while it runs, a broker goes by the time that has
-//! passed. The clock is set right before another broker starts, since that one believes it. libfaketime shifts the
-//! broker's wall clock and nobody else's.
+//! None of it may make a message vanish early, or bring one back: while it runs, a broker goes by
+//! the time that has passed. The clock is set right before another broker starts, since that one
+//! believes it. libfaketime shifts the broker's wall clock and nobody else's.
 
 use std::fs;
 use std::path::{Path, PathBuf};

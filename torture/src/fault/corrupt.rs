@@ -1,8 +1,9 @@
 //! One file of a stopped store is damaged: a bit flipped, cut short, or gone.
 //!
-//! A store is filled under kills, so that it has files of every kind, and left with everything acknowledged. Each cycle
-//! damages a copy of it and starts a broker there. It must refuse to start and name the file, or refuse to answer what
-//! it cannot read, or give right answers. Anything else is a silent loss.
+//! A store is filled under kills, so that it has files of every kind, and left with everything
+//! acknowledged. Each cycle damages a copy of it and starts a broker there. It must refuse to start
+//! and name the file, or refuse to answer what it cannot read, or give right answers. Anything else
+//! is a silent loss.
 
 use std::fmt;
 use std::fs;
@@ -148,7 +149,8 @@ async fn cycle(
     let read = tokio::select! {
         biased;
         read = timeout(PATIENCE, &mut read) => read,
-        // One that has stopped answers nobody any more; what it said before may still be on its way.
+        // One that has stopped answers nobody any more; what it said before may still be on its
+        // way.
         _ = broker.ended(PATIENCE + STOPPING_MAX) => timeout(LAST_WORDS, read).await,
     };
     match read {

@@ -1,9 +1,10 @@
 //! No file descriptor is left: the broker can open no file and no socket, until it may again.
 //!
-//! The limit of a running broker is lowered to what it has open, with a few to spare, while it writes its log, flushes
-//! and compacts; that of a starting one at any moment. It may go on, if it needed none, or it must stop as for a
-//! failing disk: with its exit code and a word on what was missing, having acknowledged nothing that is not there
-//! afterwards. One that went on must still serve when the limit is as before, also whoever asked for a page meanwhile.
+//! The limit of a running broker is lowered to what it has open, with a few to spare, while it
+//! writes its log, flushes and compacts; that of a starting one at any moment. It may go on, if it
+//! needed none, or it must stop as for a failing disk: with its exit code and a word on what was
+//! missing, having acknowledged nothing that is not there afterwards. One that went on must still
+//! serve when the limit is as before, also whoever asked for a page meanwhile.
 
 use std::collections::HashSet;
 use std::time::Duration;

@@ -1,9 +1,10 @@
 //! The disk fills up, slowly or at once, and is emptied again.
 //!
-//! Slowly: the broker must refuse writes while there is still its reserve, go on answering reads, and take writes again
-//! when there is room. At once: it may also find that out by a failed write, and then it must stop and say so with its
-//! exit code, but in most cases it must come through, which it does not if reclaims run into the full disk. Neither may
-//! cost anything that was acknowledged.
+//! Slowly: the broker must refuse writes while there is still its reserve, go on answering reads,
+//! and take writes again when there is room. At once: it may also find that out by a failed write,
+//! and then it must stop and say so with its exit code, but in most cases it must come through,
+//! which it does not if reclaims run into the full disk. Neither may cost anything that was
+//! acknowledged.
 
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -19,8 +20,8 @@ use crate::trial::{Context, Fault, Outcome, Place, Trial};
 
 const VOLUME_BYTES: u64 = 384 << 20;
 const RESERVE_BYTES: u64 = 176 << 20;
-/// Left free when the disk fills up slowly: enough for a reclaim that has begun, and so much less than the reserve that it
-/// is not reached by what a reclaim frees, a log file or two of 35 MiB.
+/// Left free when the disk fills up slowly: enough for a reclaim that has begun, and so much less
+/// than the reserve that it is not reached by what a reclaim frees, a log file or two of 35 MiB.
 const LEFT_BYTES: u64 = 80 << 20;
 const LIFE_MAX: Duration = Duration::from_millis(300);
 /// The broker looks every second; then a client that was refused comes back after a while.

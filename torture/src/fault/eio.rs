@@ -1,8 +1,9 @@
 //! The disk fails: every write and sync of a running broker fails with EIO.
 //!
-//! The data lies on an ext4 of its own, which is shut down under the broker. The broker must stop by itself and say so
-//! with its exit code, since nobody knows what a failed sync left behind; what it acknowledged, before or after that
-//! moment, must be there when the file system is mounted anew.
+//! The data lies on an ext4 of its own, which is shut down under the broker. The broker must stop
+//! by itself and say so with its exit code, since nobody knows what a failed sync left behind; what
+//! it acknowledged, before or after that moment, must be there when the file system is mounted
+//! anew.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! `kill -9` at random moments: under load, while the broker starts, and while it reclaims.
 //!
-//! Expired bytes are reclaimed at once when a broker starts and then every second, so that many of the moments fall into
-//! a flush or a compaction.
+//! Expired bytes are reclaimed at once when a broker starts and then every second, so that many of
+//! the moments fall into a flush or a compaction.
 
 use std::time::Duration;
 

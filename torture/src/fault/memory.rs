@@ -1,10 +1,12 @@
-//! Little memory, and a crowd that wants much: bulky publishes from many devices at once, and devices that do not read.
+//! Little memory, and a crowd that wants much: bulky publishes from many devices at once, and
+//! devices that do not read.
 //!
 //! In turn: (1) the broker must take everything in, if not at once, and never hold more memory than
-//! `docs/operations.md` says of its settings, by the kernel's own peak; (2) with far less its allocations fail in the
-//! middle of it, and it must end, as if it was killed, or need no more; (3) it is killed for what it holds, as by a
-//! machine that has none left. For (2) the bound is one on writable private memory (`RLIMIT_DATA`), which needs no
-//! privilege; it counts what was asked for, used or not, so it is set from what the broker asked for at its start.
+//! `docs/operations.md` says of its settings, by the kernel's own peak; (2) with far less its
+//! allocations fail in the middle of it, and it must end, as if it was killed, or need no more; (3)
+//! it is killed for what it holds, as by a machine that has none left. For (2) the bound is one on
+//! writable private memory (`RLIMIT_DATA`), which needs no privilege; it counts what was asked for,
+//! used or not, so it is set from what the broker asked for at its start.
 
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
@@ -32,11 +34,12 @@ const SETTINGS: [&str; 7] = [
     "limits.retry_after=10ms",
     "limits.catch_up_reads=2",
 ];
-/// What `docs/operations.md` says of these settings: for the process itself, its engine, its tails, what waits, and
-/// everybody who is connected: the crowd, and a dozen in the ward.
+/// What `docs/operations.md` says of these settings: for the process itself, its engine, its tails,
+/// what waits, and everybody who is connected: the crowd, and a dozen in the ward.
 const SIZED_BYTES: u64 =
     (192 + 32 + 8 + 2 * 2) * MIB + (CROWD.publishers + CROWD.idlers + 12) as u64 * (MIB / 2);
-/// Most that it may ask for when it gets far less: it asks for several times as much when it is let.
+/// Most that it may ask for when it gets far less: it asks for several times as much when it is
+/// let.
 const LEFT_BYTES_MAX: u64 = 96 * MIB;
 /// By how much a broker may grow before it is killed for it.
 const KILLED_AT_BYTES_MAX: u64 = 64 * MIB;

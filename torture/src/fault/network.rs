@@ -1,7 +1,7 @@
 //! A bad network between clients and broker, and now and then a kill in the middle of it.
 //!
-//! Every few seconds the weather changes: loss, delay and overtaking, doubled datagrams, clients that come from another
-//! port, partitions. Everything is read back when it clears up.
+//! Every few seconds the weather changes: loss, delay and overtaking, doubled datagrams, clients
+//! that come from another port, partitions. Everything is read back when it clears up.
 
 use std::time::{Duration, Instant};
 

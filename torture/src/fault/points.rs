@@ -1,8 +1,9 @@
 //! Crashes at each step of the commit path: the broker aborts at a drawn passage of a drawn step.
 //!
-//! The broker is built with the feature `fail-points`, and is the real one otherwise. A kill at a random moment seldom
-//! falls between two steps that are microseconds apart; this one falls nowhere else. A cycle starts a broker that is to
-//! crash, lets everybody use it until it does, and reads everything back from one that is not.
+//! The broker is built with the feature `fail-points`, and is the real one otherwise. A kill at a
+//! random moment seldom falls between two steps that are microseconds apart; this one falls nowhere
+//! else. A cycle starts a broker that is to crash, lets everybody use it until it does, and reads
+//! everything back from one that is not.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;

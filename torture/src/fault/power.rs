@@ -1,9 +1,9 @@
 //! Loss of power: what the disk was not told to keep is gone.
 //!
-//! The data lies on an ext4 of its own. The broker is stopped in its tracks, so that it says nothing after the moment; the
-//! file system is shut down, so that nothing more reaches the device; then the broker is killed, and the file system
-//! mounted anew, which replays its journal. `kill -9` alone cannot show a missing sync: the
-//! kernel writes out what a killed process left behind.
+//! The data lies on an ext4 of its own. The broker is stopped in its tracks, so that it says
+//! nothing after the moment; the file system is shut down, so that nothing more reaches the device;
+//! then the broker is killed, and the file system mounted anew, which replays its journal. `kill
+//! -9` alone cannot show a missing sync: the kernel writes out what a killed process left behind.
 
 use std::time::Duration;
 

@@ -1,6 +1,8 @@
-//! Deliveries to a device: each message once, in order, without holes; urgent ones ahead of their turn.
+//! Deliveries to a device: each message once, in order, without holes; urgent ones ahead of their
+//! turn.
 //!
-//! A device that begins anew (its application was started again) gets again what it had not acknowledged, never less.
+//! A device that begins anew (its application was started again) gets again what it had not
+//! acknowledged, never less.
 
 use std::collections::{BTreeSet, HashMap};
 

@@ -1,7 +1,8 @@
 //! Publishing and reading: each message at one place, there for good, gone when it expires.
 //!
-//! Owns what is known of each message and of each conversation's places. Invariants: a place, once learnt from an
-//! acknowledgement, a delivery or a reading, never changes; a message's fate, once it is settled, never changes.
+//! Owns what is known of each message and of each conversation's places. Invariants: a place, once
+//! learnt from an acknowledgement, a delivery or a reading, never changes; a message's fate, once
+//! it is settled, never changes.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -56,9 +57,11 @@ pub(super) struct Room {
     members: Vec<User>,
     retention_ms: u64,
     places: BTreeMap<Sequence, MessageId>,
-    /// Of each client, its turns by place: urgent messages overtake routine ones, and keep an order of their own.
+    /// Of each client, its turns by place: urgent messages overtake routine ones, and keep an order
+    /// of their own.
     turns: HashMap<(Life, bool), BTreeMap<Sequence, u64>>,
-    /// Places at which nothing was found, and no message is known; and the earliest time of not finding it.
+    /// Places at which nothing was found, and no message is known; and the earliest time of not
+    /// finding it.
     holes: BTreeMap<Sequence, TimeMs>,
     /// Messages with an expiry of their own whose place is not known.
     fleeting: HashSet<MessageId>,

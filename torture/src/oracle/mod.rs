@@ -1,13 +1,14 @@
 //! Says what of the promises was broken, from what was asked, answered and found.
 //!
-//! [`judge`] is a pure function of the events; [`Oracle`] is the same, event by event, so that a trial ends at the first
-//! broken promise. What is acknowledged must be found for ever, at one place, by every member, until it expires; what
-//! is refused never; what is unknown may be there or not, but one of the two for good. What the oracle cannot know
-//! it does not object to: an empty place may be that of a message that expired before anybody heard of it, but there
-//! cannot be more such places than such messages.
+//! [`judge`] is a pure function of the events; [`Oracle`] is the same, event by event, so that a
+//! trial ends at the first broken promise. What is acknowledged must be found for ever, at one
+//! place, by every member, until it expires; what is refused never; what is unknown may be there or
+//! not, but one of the two for good. What the oracle cannot know it does not object to: an empty
+//! place may be that of a message that expired before anybody heard of it, but there cannot be more
+//! such places than such messages.
 //!
-//! `messages` has the rules for publishing and reading, `deliveries` those for devices, `receipts` those for
-//! watermarks and times.
+//! `messages` has the rules for publishing and reading, `deliveries` those for devices, `receipts`
+//! those for watermarks and times.
 
 mod deliveries;
 mod messages;
@@ -28,7 +29,8 @@ use receipts::{Marks, Times};
 pub enum Law {
     /// What was acknowledged is in every member's history.
     Kept,
-    /// Nothing is found that nobody sent, that was refused, or that is none of the finder's business.
+    /// Nothing is found that nobody sent, that was refused, or that is none of the finder's
+    /// business.
     Genuine,
     /// A message is there once, and is delivered once.
     Once,

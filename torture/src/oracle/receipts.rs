@@ -1,6 +1,8 @@
-//! Receipts: watermarks never go back, nobody read what they did not say, and a time once told stays.
+//! Receipts: watermarks never go back, nobody read what they did not say, and a time once told
+//! stays.
 //!
-//! Owns how far each member was known to be, and since when: whoever asked before that may have been told less.
+//! Owns how far each member was known to be, and since when: whoever asked before that may have
+//! been told less.
 
 use std::collections::HashMap;
 

@@ -1,6 +1,7 @@
 //! Delivery: how messages get from who writes them to who reads them.
 //!
-//! Commit, fan-out, lag, receipts; urgent messages apart. Answers "is it slow, and where on the way?".
+//! Commit, fan-out, lag, receipts; urgent messages apart. Answers "is it slow, and where on the
+//! way?".
 
 use super::panel::Unit::{Bytes, BytesPerSecond, Count, PerSecond, Seconds};
 use super::panel::{Dashboard, lines};

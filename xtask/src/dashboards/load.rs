@@ -1,6 +1,7 @@
 //! Load test: what the load generator offers and sees, beside what the broker says.
 //!
-//! The generator serves its figures with `wardline-loadgen run … --metrics 127.0.0.1:9434`. Latencies are those of the last second.
+//! The generator serves its figures with `wardline-loadgen run … --metrics 127.0.0.1:9434`.
+//! Latencies are those of the last second.
 
 use super::panel::Unit::{Bytes, Count, PerSecond, Seconds};
 use super::panel::{Dashboard, lines};

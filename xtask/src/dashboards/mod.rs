@@ -1,8 +1,10 @@
-//! `cargo xtask dashboards`: Grafana's dashboards, written down in Rust and put into `grafana/dashboards/` as JSON.
+//! `cargo xtask dashboards`: Grafana's dashboards, written down in Rust and put into
+//! `grafana/dashboards/` as JSON.
 //!
-//! A panel here is a few lines that say what it shows; layout, data source and colours are the same for all and stand in
-//! [`panel`]. In an expression `$i` stands for the brokers that are chosen at the top. A test checks that the JSON in the
-//! repository is what this makes; [`observe`](crate::observe) runs every query of that JSON.
+//! A panel here is a few lines that say what it shows; layout, data source and colours are the same
+//! for all and stand in [`panel`]. In an expression `$i` stands for the brokers that are chosen at
+//! the top. A test checks that the JSON in the repository is what this makes;
+//! [`observe`](crate::observe) runs every query of that JSON.
 
 mod clients;
 mod delivery;

@@ -1,7 +1,7 @@
 //! Overview: is it well, do messages flow, what is at its limit?
 //!
-//! The first thing that somebody on call looks at. The top row is green or it is not; below are the golden signals
-//! (traffic, latency, errors, saturation), then how near each bound is.
+//! The first thing that somebody on call looks at. The top row is green or it is not; below are the
+//! golden signals (traffic, latency, errors, saturation), then how near each bound is.
 
 use super::panel::Unit::{Bytes, Count, Moment, PerSecond, Seconds, Share};
 use super::panel::{Dashboard, figure, lines};

@@ -1,7 +1,7 @@
 //! What a dashboard is made of, and how it becomes Grafana's JSON.
 //!
-//! Panels flow from left to right in rows of 24 columns. Every one has a title, a sentence that says what is seen, and a
-//! unit; those with limits show them as lines and colours.
+//! Panels flow from left to right in rows of 24 columns. Every one has a title, a sentence that
+//! says what is seen, and a unit; those with limits show them as lines and colours.
 
 use serde_json::{Value, json};
 

@@ -1,6 +1,7 @@
 //! Storage and retention: is the disk well, is what expired gone, what does RocksDB do?
 //!
-//! The first row is about room and the promise of deletion; the others are for finding out why commits are slow.
+//! The first row is about room and the promise of deletion; the others are for finding out why
+//! commits are slow.
 
 use super::panel::Unit::{Bytes, BytesPerSecond, Count, PerSecond, Seconds, Share};
 use super::panel::{Dashboard, lines};

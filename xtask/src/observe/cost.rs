@@ -1,8 +1,10 @@
-//! `cargo xtask observe --cost`: what it costs to be watched. On a machine that does nothing else; tells every figure that it took.
+//! `cargo xtask observe --cost`: what it costs to be watched. On a machine that does nothing else;
+//! tells every figure that it took.
 //!
-//! A page of metrics: the broker's processor time with many pages asked for, less that without, in alternation under the
-//! same steady load. Metrics as a whole: durable publishes a second with the pages off (nothing is recorded then) and on, in
-//! alternation, with a page asked for every five seconds as Prometheus does.
+//! A page of metrics: the broker's processor time with many pages asked for, less that without, in
+//! alternation under the same steady load. Metrics as a whole: durable publishes a second with the
+//! pages off (nothing is recorded then) and on, in alternation, with a page asked for every five
+//! seconds as Prometheus does.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -31,7 +33,8 @@ const ASKED_EVERY: Duration = Duration::from_secs(5);
 /// Most of a core for the pages, and most of the throughput for all of it.
 const SHARE_MAX: f64 = 0.01;
 const LOSS_MAX: f64 = 0.02;
-/// Steps of `/proc`'s processor times: `sysconf(_SC_CLK_TCK)` is 100 on every Linux that Rust runs on.
+/// Steps of `/proc`'s processor times: `sysconf(_SC_CLK_TCK)` is 100 on every Linux that Rust runs
+/// on.
 const TICKS_PER_S: f64 = 100.0;
 const DEADLINE: Duration = Duration::from_secs(120);
 
@@ -178,7 +181,8 @@ fn throughput(
 fn processor_s(process: u32) -> anyhow::Result<f64> {
     let path = format!("/proc/{process}/stat");
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-    // The program's name may have spaces; behind it the 12th and 13th are user and system time (proc(5)).
+    // The program's name may have spaces; behind it the 12th and 13th are user and system time
+    // (proc(5)).
     let fields: Vec<&str> = text.rsplit(") ").next().unwrap_or_default().split(' ').collect();
     let ticks = |field: usize| fields.get(field).and_then(|text| text.parse::<f64>().ok());
     let (user, system) = ticks(11).zip(ticks(12)).with_context(|| format!("{path} is not as expected"))?;

@@ -1,6 +1,6 @@
-//! Draws a dashboard from its JSON and what Prometheus has: one HTML page with an SVG for each panel, laid out as in
-//! Grafana. For documentation, and to be looked at where there is no Grafana. Shows what the JSON says and nothing else:
-//! titles, units, limits, legends, the last minutes.
+//! Draws a dashboard from its JSON and what Prometheus has: one HTML page with an SVG for each
+//! panel, laid out as in Grafana. For documentation, and to be looked at where there is no Grafana.
+//! Shows what the JSON says and nothing else: titles, units, limits, legends, the last minutes.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -37,7 +37,8 @@ pub(super) struct Drawing {
     pub(super) height: u32,
 }
 
-/// The page of a dashboard over a span of Unix times in seconds; `lines` asks for what a target shows.
+/// The page of a dashboard over a span of Unix times in seconds; `lines` asks for what a target
+/// shows.
 ///
 /// # Errors
 /// As `lines`.

@@ -1,5 +1,5 @@
-//! Three faults, made for real: readers that stall, a broker that is killed, a disk that is nearly full. After each the
-//! right alert must fire, through broker, scrape and rule.
+//! Three faults, made for real: readers that stall, a broker that is killed, a disk that is nearly
+//! full. After each the right alert must fire, through broker, scrape and rule.
 
 use std::fs;
 use std::path::Path;
@@ -14,8 +14,8 @@ use crate::cargo::Programs;
 use crate::process::Children;
 use crate::say;
 
-/// Longest time from the fault until its alert fires: the longest `for` of the three, and what it takes for the
-/// readers' windows to fill.
+/// Longest time from the fault until its alert fires: the longest `for` of the three, and what it
+/// takes for the readers' windows to fill.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A third of the readers stop reading, of a department that gets more than their windows hold.

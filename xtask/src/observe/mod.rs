@@ -1,8 +1,10 @@
-//! `cargo xtask observe`: watches a broker under load with a real Prometheus, and checks what an operator would see.
+//! `cargo xtask observe`: watches a broker under load with a real Prometheus, and checks what an
+//! operator would see.
 //!
-//! Starts the broker, Prometheus with the repository's rules, and the load generator with `ward-chat` beside a few urgent
-//! calls. Then every query of every panel must return data and every alert's rule must be evaluated; with `--faults`, three faults are
-//! made for real, and the right alert must fire. Bounded in time; everything that is started ends with it.
+//! Starts the broker, Prometheus with the repository's rules, and the load generator with
+//! `ward-chat` beside a few urgent calls. Then every query of every panel must return data and
+//! every alert's rule must be evaluated; with `--faults`, three faults are made for real, and the
+//! right alert must fire. Bounded in time; everything that is started ends with it.
 
 mod cost;
 mod draw;
@@ -45,7 +47,8 @@ const VARIABLES: [(&str, &str); 4] =
 /// How to watch.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// Then make three faults for real: a broker killed, readers that stall, a disk that is nearly full.
+    /// Then make three faults for real: a broker killed, readers that stall, a disk that is nearly
+    /// full.
     #[arg(long)]
     faults: bool,
     /// Also take a picture of each dashboard, with Chromium, into docs/dashboards.
@@ -54,7 +57,8 @@ pub struct Options {
     /// Only count the series with 10 users, and with 100,000 in 10,000 conversations.
     #[arg(long, conflicts_with_all = ["faults", "pictures"])]
     series: bool,
-    /// Only measure what it costs to be watched. Eight minutes, on a machine that does nothing else.
+    /// Only measure what it costs to be watched. Eight minutes, on a machine that does nothing
+    /// else.
     #[arg(long, conflicts_with_all = ["faults", "pictures", "series"])]
     cost: bool,
 }
@@ -113,7 +117,8 @@ pub fn run(workspace: &Workspace, options: &Options, children: &Children) -> any
     Ok(is_right)
 }
 
-/// Has a test of the broker count the series, with many more users than in the suite; whether they are the same.
+/// Has a test of the broker count the series, with many more users than in the suite; whether they
+/// are the same.
 fn series(workspace: &Workspace) -> anyhow::Result<bool> {
     prerequisites::ensure()?;
     workspace.announce_rocksdb();

@@ -1,7 +1,8 @@
-//! A Prometheus of the chore's own: started with the repository's rules, asked over HTTP, ended with the chore.
+//! A Prometheus of the chore's own: started with the repository's rules, asked over HTTP, ended
+//! with the chore.
 //!
-//! Looks at the broker and the load generator every second. It is ready when it has seen the broker once, since what happens
-//! before the first scrape is in no rate.
+//! Looks at the broker and the load generator every second. It is ready when it has seen the broker
+//! once, since what happens before the first scrape is in no rate.
 
 use std::collections::BTreeMap;
 use std::fs;

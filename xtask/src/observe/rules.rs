@@ -1,7 +1,9 @@
-//! Recording and alerting rules: checked by `promtool`, each alert with a case that fires and one that is silent.
+//! Recording and alerting rules: checked by `promtool`, each alert with a case that fires and one
+//! that is silent.
 //!
-//! Reads the files as text, a line at a time: they are written so, and a test of this would see otherwise. In a running
-//! Prometheus every rule must be evaluated, and every metric that it names must be there.
+//! Reads the files as text, a line at a time: they are written so, and a test of this would see
+//! otherwise. In a running Prometheus every rule must be evaluated, and every metric that it names
+//! must be there.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,7 +22,8 @@ const CHECKS: [&[&str]; 3] = [
     &["test", "rules", "rules/alerts.test.yml"],
 ];
 
-/// Has `promtool` check configuration, rules and their tests, and counts the tests; whether all is right.
+/// Has `promtool` check configuration, rules and their tests, and counts the tests; whether all is
+/// right.
 ///
 /// # Errors
 /// If it cannot be run.

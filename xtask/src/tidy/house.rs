@@ -1,9 +1,11 @@
-//! Rules about who may know whom: `loadgen → client → proto ← broker → storage ← storage/rocksdb ← broker/main.rs`.
+//! Rules about who may know whom: `loadgen → client → proto ← broker → storage ← storage/rocksdb ←
+//! broker/main.rs`.
 //!
-//! From the manifests: which crate of the workspace may depend on which, tests included, so that the client never
-//! links the broker and whoever does not need RocksDB never compiles it. From the code: only the broker's `main.rs`
-//! names an engine, no type of the wire stands past `broker/src/wire`, and the pure parts (the machine, the
-//! session's state) have no clock, no I/O and no task.
+//! From the manifests: which crate of the workspace may depend on which, tests included, so that
+//! the client never links the broker and whoever does not need RocksDB never compiles it. From the
+//! code: only the broker's `main.rs` names an engine, no type of the wire stands past
+//! `broker/src/wire`, and the pure parts (the machine, the session's state) have no clock, no I/O
+//! and no task.
 
 use super::Finding;
 use super::rules::is_word;

@@ -1,9 +1,10 @@
 //! A source file, as the style rules look at it.
 //!
-//! Rules match on text, so they must not trip over the words that only stand in a string or in prose. A small
-//! scanner splits a Rust file into three views of the same length and lines: code, comments, and strings; what
-//! does not belong to a view is blank in it. It knows Rust's tokens just well enough for that and never fails:
-//! a file that does not parse is the compiler's business.
+//! Rules match on text, so they must not trip over the words that only stand in a string or in
+//! prose. A small scanner splits a Rust file into three views of the same length and lines: code,
+//! comments, and strings; what does not belong to a view is blank in it. It knows Rust's tokens
+//! just well enough for that and never fails: a file that does not parse is the compiler's
+//! business.
 
 use std::path::PathBuf;
 

@@ -1,7 +1,9 @@
-//! What the machine can do without Wardline: bare RocksDB, bare quinn and the disk, as one line of JSON each.
+//! What the machine can do without Wardline: bare RocksDB, bare quinn and the disk, as one line of
+//! JSON each.
 //!
-//! The denominators of ratios, to be measured side by side with the load generator, with the broker's own options and
-//! the same bytes. Every measurement is bounded in time and leaves nothing behind. On loopback only.
+//! The denominators of ratios, to be measured side by side with the load generator, with the
+//! broker's own options and the same bytes. Every measurement is bounded in time and leaves nothing
+//! behind. On loopback only.
 #![expect(clippy::print_stdout, reason = "the report is the output")]
 
 mod disk;
@@ -32,8 +34,8 @@ enum Command {
         /// Bytes of a payload; each message has a key of 24 bytes besides.
         #[arg(long, default_value_t = PAYLOAD_BYTES as u64, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
         bytes: u64,
-        /// Write the same bytes as the broker does for a group of publishes of the typical payload: the entry and
-        /// the remembered message id of each, the conversation, the position.
+        /// Write the same bytes as the broker does for a group of publishes of the typical payload:
+        /// the entry and the remembered message id of each, the conversation, the position.
         #[arg(long, conflicts_with = "bytes")]
         as_broker: bool,
         #[command(flatten)]
@@ -47,7 +49,8 @@ enum Command {
         #[command(flatten)]
         disk: Disk,
     },
-    /// Bare quinn: frames flattened into large writes to many connections; starts a server and readers.
+    /// Bare quinn: frames flattened into large writes to many connections; starts a server and
+    /// readers.
     Quinn(quinn::Both),
     /// The server alone; says its address, and serves until its input ends.
     QuinnServer(quinn::Server),

@@ -1,8 +1,8 @@
 //! The limit of fan-out: bare quinn in a process of its own, its readers in another.
 //!
-//! Two processes, so that each can have a core to itself, as a broker and its load generator have. The server says
-//! where it listens and where its authority's certificate lies on its output, and ends with its input; so it never
-//! outlives whoever started it.
+//! Two processes, so that each can have a core to itself, as a broker and its load generator have.
+//! The server says where it listens and where its authority's certificate lies on its output, and
+//! ends with its input; so it never outlives whoever started it.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -145,7 +145,8 @@ impl Reader {
         runtime()?.block_on(async {
             let mut dialler = Dialler::new(self.address, &self.authority, BARE_ALPN)?;
             let tally = Arc::new(Tally::default());
-            // Nothing is taken in before all are connected, or the first ones would be in the way of the last.
+            // Nothing is taken in before all are connected, or the first ones would be in the way
+            // of the last.
             let connecting = async {
                 let mut connections = Vec::new();
                 for _ in 0..readers {

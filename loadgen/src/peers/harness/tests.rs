@@ -1,4 +1,5 @@
-//! The harness with a server of its own that does wrong what it is told to: every fault must be counted, and no other.
+//! The harness with a server of its own that does wrong what it is told to: every fault must be
+//! counted, and no other.
 
 use std::cell::{Cell, RefCell};
 
