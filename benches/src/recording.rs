@@ -51,6 +51,10 @@ impl Engine for Recording {
         self.engine.reclaim(now)
     }
 
+    fn folder(&self) -> Option<&std::path::Path> {
+        None
+    }
+
     fn health(&self, now: Timestamp) -> Health {
         self.engine.health(now)
     }

@@ -20,7 +20,7 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
-use crate::engine::{Direction, Durability, Engine, KeyRange, Mutation, Table};
+use crate::engine::{Direction, Durability, Engine, KeyRange, Mutation, Row, Table};
 use crate::id::Timestamp;
 
 /// Before everything that a check lets expire.
@@ -125,8 +125,8 @@ fn collect(
     now: Timestamp,
 ) -> Vec<(Bytes, Bytes)> {
     let mut found = Vec::new();
-    let mut visit = |key: &[u8], value: &[u8]| {
-        found.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
+    let mut visit = |row: Row<'_>| {
+        found.push((Bytes::copy_from_slice(row.key), Bytes::copy_from_slice(row.value)));
         ControlFlow::Continue(())
     };
     engine.scan(table, KeyRange { from, to }, direction, now, &mut visit).expect("a scan succeeds");

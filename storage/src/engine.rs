@@ -1,9 +1,9 @@
 //! The engine seam: where state lies.
 //!
 //! An engine keeps ordered keys and values in a fixed set of tables, changes them in atomic
-//! batches, and forgets records whose time has come. Seven methods; object-safe. To write one,
-//! implement [`Engine`], then run `conformance` on it (feature `conformance`): what passes there
-//! works in the broker.
+//! batches, and forgets records whose time has come. To write one, implement [`Engine`] and
+//! [`Opener`](crate::open::Opener), then run `conformance` on it (feature `conformance`): what
+//! passes there works in the broker.
 //!
 //! The rules that matter:
 //! - A record whose `expires` is at or before the reader's `now` is never returned, whether its
@@ -154,7 +154,8 @@ impl fmt::Debug for Mutation {
 pub enum Durability {
     /// Once it is on stable storage.
     Synced,
-    /// Once it is written; a loss of power may undo it, wholly and only from the end.
+    /// Once later reads see it. The end of the process, or a loss of power, may undo it: batch by
+    /// batch, and only from the end. A synced commit makes those before it durable too.
     Buffered,
 }
 
@@ -184,8 +185,29 @@ impl KeyRange<'static> {
     pub const ALL: Self = Self { from: &[], to: &[0xff; KEY_BYTES_MAX + 1] };
 }
 
-/// Called with each key and value of a scan; stops it by `Break`.
-pub type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>;
+/// A record as a scan shows it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Row<'a> {
+    /// Key.
+    pub key: &'a [u8],
+    /// Value.
+    pub value: &'a [u8],
+    /// From when on it is gone; [`Timestamp::NEVER`]: it stays.
+    pub expires: Timestamp,
+}
+
+impl fmt::Debug for Row<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Row")
+            .field("key", &self.key)
+            .field("value_bytes", &self.value.len())
+            .field("expires", &self.expires)
+            .finish()
+    }
+}
+
+/// Called with each record of a scan; stops it by `Break`.
+pub type Visit<'a> = &'a mut dyn FnMut(Row<'_>) -> ControlFlow<()>;
 
 /// An operation of an engine failed. The operator must act; no variant holds keys or values.
 #[derive(Debug, Error)]
@@ -309,6 +331,10 @@ pub trait Engine: Send + Sync + 'static {
         let _ = into;
         Err(EngineError::Unsupported { engine: self.name(), doing: "copying the store into a folder" })
     }
+
+    /// The folder that its files lie in; `None`: it keeps none, and what it holds goes with the
+    /// process.
+    fn folder(&self) -> Option<&Path>;
 
     /// Tells how it is.
     fn health(&self, now: Timestamp) -> Health;

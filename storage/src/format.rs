@@ -78,7 +78,7 @@ pub fn id_secret(engine: &dyn Engine, fresh: [u8; 32]) -> Result<[u8; 32], Engin
 fn is_empty(engine: &dyn Engine) -> Result<bool, EngineError> {
     for table in Table::ALL {
         let mut empty = true;
-        engine.scan(table, KeyRange::ALL, Direction::Forward, Timestamp::ZERO, &mut |_, _| {
+        engine.scan(table, KeyRange::ALL, Direction::Forward, Timestamp::ZERO, &mut |_| {
             empty = false;
             ControlFlow::Break(())
         })?;

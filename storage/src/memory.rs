@@ -7,17 +7,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::io;
 use std::ops::{Bound, ControlFlow};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
 
 use crate::engine::{
-    Direction, Durability, Engine, EngineError, Figure, Health, KeyRange, Mutation, Reclaimed, Table, Value,
-    Visit,
+    Direction, Durability, Engine, EngineError, Figure, Health, KeyRange, Mutation, Reclaimed, Row, Table,
+    Value, Visit,
 };
 use crate::id::Timestamp;
+use crate::open::{OpenError, Opener, Options};
+
+const NAME: &str = "memory";
 
 /// Keeps everything in ordered maps. Durable only as long as the process lives.
 #[derive(Default)]
@@ -103,7 +109,8 @@ impl Engine for MemoryEngine {
                 Direction::Backward => live.next_back(),
             };
             let Some((key, stored)) = next else { return Ok(()) };
-            if let ControlFlow::Break(()) = visit(key, &stored.value) {
+            let row = Row { key, value: &stored.value, expires: stored.expires };
+            if let ControlFlow::Break(()) = visit(row) {
                 return Ok(());
             }
         }
@@ -134,6 +141,10 @@ impl Engine for MemoryEngine {
         Ok(reclaimed)
     }
 
+    fn folder(&self) -> Option<&Path> {
+        None
+    }
+
     fn health(&self, now: Timestamp) -> Health {
         let state = self.state.read_recursive();
         let oldest = state.expiries.first().map_or(Duration::ZERO, |(expires, ..)| now.since(*expires));
@@ -148,6 +159,28 @@ impl Engine for MemoryEngine {
     }
 
     fn name(&self) -> &'static str {
-        "memory"
+        NAME
+    }
+}
+
+/// The memory engine before it is open.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory;
+
+impl Opener for Memory {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn keeps_files(&self) -> bool {
+        false
+    }
+
+    fn is_store(&self, _folder: &Path) -> io::Result<bool> {
+        Ok(false)
+    }
+
+    fn open(&self, _folder: &Path, _options: Options) -> Result<Arc<dyn Engine>, OpenError> {
+        Ok(Arc::new(MemoryEngine::default()))
     }
 }

@@ -14,11 +14,12 @@ use std::ops::{Bound, ControlFlow};
 
 use bytes::Bytes;
 
-use crate::engine::{Direction, EngineError, KeyRange, Mutation, Table, Visit};
+use crate::engine::{Direction, EngineError, KeyRange, Mutation, Row, Table, Visit};
 use crate::hot::Hot;
 use crate::id::{ConversationId, Timestamp, UserId};
-use crate::machine::{Change, State};
+use crate::machine::Change;
 use crate::model::{Conversation, Cursor, Member};
+use crate::state::State;
 
 /// Changes over a state. The state below may be an engine, or a cache over one.
 pub struct Overlay<'a, S: ?Sized> {
@@ -92,12 +93,15 @@ impl<'a, S: State + ?Sized> Overlay<'a, S> {
     fn changed(&self, table: Table, key: &[u8], now: Timestamp) -> Option<Option<Bytes>> {
         match self.hot.encoded(table, key) {
             Some(value) => Some(Some(value)),
-            None => self.tables[table as usize].last(key).map(|mutation| visible(mutation, now)),
+            None => {
+                let last = self.tables[table as usize].last(key);
+                last.map(|mutation| visible(mutation, now).map(|(value, _)| value))
+            }
         }
     }
 
     /// The changes of a range, in ascending order.
-    fn changes(&self, table: Table, range: KeyRange<'_>, now: Timestamp) -> Vec<(Bytes, Option<Bytes>)> {
+    fn changes(&self, table: Table, range: KeyRange<'_>, now: Timestamp) -> Vec<(Bytes, Option<Kept>)> {
         let mut changes = self.tables[table as usize].within(range, now);
         let decoded =
             self.hot.mutations_of(table).map(|mutation| (mutation.key().clone(), visible(&mutation, now)));
@@ -116,7 +120,7 @@ impl Changes {
     }
 
     /// The last change of each key in a range, in ascending order.
-    fn within(&self, range: KeyRange<'_>, now: Timestamp) -> Vec<(Bytes, Option<Bytes>)> {
+    fn within(&self, range: KeyRange<'_>, now: Timestamp) -> Vec<(Bytes, Option<Kept>)> {
         self.bring_up_to_date();
         let index = self.index.borrow();
         let within = index.places.range::<[u8], _>((Bound::Included(range.from), Bound::Excluded(range.to)));
@@ -159,7 +163,7 @@ impl<S: State + ?Sized> State for Overlay<'_, S> {
             changes.reverse();
         }
         let mut merge = Merge { changes: changes.into_iter().peekable(), direction, visit, stopped: false };
-        self.below.scan(table, range, direction, now, &mut |key, value| merge.below(key, value))?;
+        self.below.scan(table, range, direction, now, &mut |row| merge.below(row))?;
         merge.finish();
         Ok(())
     }
@@ -186,36 +190,39 @@ impl<S: State + ?Sized> State for Overlay<'_, S> {
     }
 }
 
-fn visible(mutation: &Mutation, now: Timestamp) -> Option<Bytes> {
+/// A value that is there, and until when.
+type Kept = (Bytes, Timestamp);
+
+fn visible(mutation: &Mutation, now: Timestamp) -> Option<Kept> {
     match mutation {
         Mutation::Put { value, expires, .. } | Mutation::Insert { value, expires, .. } => {
-            (now < *expires).then(|| value.clone())
+            (now < *expires).then(|| (value.clone(), *expires))
         }
         Mutation::Delete { .. } => None,
     }
 }
 
 /// Merges the changes of a range into the visit of the records below, in order.
-struct Merge<'v, I: Iterator<Item = (Bytes, Option<Bytes>)>> {
+struct Merge<'v, I: Iterator<Item = (Bytes, Option<Kept>)>> {
     changes: Peekable<I>,
     direction: Direction,
     visit: Visit<'v>,
     stopped: bool,
 }
 
-impl<I: Iterator<Item = (Bytes, Option<Bytes>)>> Merge<'_, I> {
+impl<I: Iterator<Item = (Bytes, Option<Kept>)>> Merge<'_, I> {
     /// Takes the next record from below: first come the changes that stand before it, and one of
     /// its key hides it.
-    fn below(&mut self, key: &[u8], value: &[u8]) -> ControlFlow<()> {
+    fn below(&mut self, row: Row<'_>) -> ControlFlow<()> {
         let mut hidden = false;
         while let Some((changed, value)) = self.changes.next_if(|(changed, _)| match self.direction {
-            Direction::Forward => changed.as_ref() <= key,
-            Direction::Backward => changed.as_ref() >= key,
+            Direction::Forward => changed.as_ref() <= row.key,
+            Direction::Backward => changed.as_ref() >= row.key,
         }) {
-            hidden = changed.as_ref() == key;
+            hidden = changed.as_ref() == row.key;
             self.change(&changed, value)?;
         }
-        if hidden { ControlFlow::Continue(()) } else { self.tell(key, value) }
+        if hidden { ControlFlow::Continue(()) } else { self.tell(row) }
     }
 
     /// Visits what stands beyond the last record from below.
@@ -228,15 +235,15 @@ impl<I: Iterator<Item = (Bytes, Option<Bytes>)>> Merge<'_, I> {
         }
     }
 
-    fn change(&mut self, key: &[u8], value: Option<Bytes>) -> ControlFlow<()> {
-        match value {
-            Some(value) => self.tell(key, &value),
+    fn change(&mut self, key: &[u8], kept: Option<Kept>) -> ControlFlow<()> {
+        match kept {
+            Some((value, expires)) => self.tell(Row { key, value: &value, expires }),
             None => ControlFlow::Continue(()),
         }
     }
 
-    fn tell(&mut self, key: &[u8], value: &[u8]) -> ControlFlow<()> {
-        let flow = (self.visit)(key, value);
+    fn tell(&mut self, row: Row<'_>) -> ControlFlow<()> {
+        let flow = (self.visit)(row);
         self.stopped = flow.is_break();
         flow
     }

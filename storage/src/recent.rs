@@ -17,8 +17,8 @@ use crate::engine::{Direction, Engine, EngineError, KeyRange, Table, Visit};
 use crate::hot::{self, Hot};
 use crate::id::{ById, ConversationId, Timestamp, UserId};
 use crate::key;
-use crate::machine::State;
 use crate::model::{Conversation, Cursor, Member};
+use crate::state::State;
 
 /// An engine, and what was read from it or written to it lately.
 pub(crate) struct Recent {
@@ -106,8 +106,8 @@ impl Recent {
         let mut highest = [0; 16];
         let span = key::dedupes(sender);
         let since_ever = Timestamp(0);
-        self.engine.scan(Table::Dedupe, span.range(), Direction::Backward, since_ever, &mut |key, _| {
-            if let Some((_, id)) = hot::split(key) {
+        self.engine.scan(Table::Dedupe, span.range(), Direction::Backward, since_ever, &mut |row| {
+            if let Some((_, id)) = hot::split(row.key) {
                 highest = *id;
             }
             ControlFlow::Break(())

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use crate::engine::{Direction, EngineError, Table};
 use crate::id::Timestamp;
 use crate::key::Span;
-use crate::machine::State;
+use crate::state::State;
 
 /// Visits the records of a span in order until the visitor breaks or fails. An empty span does not
 /// reach the engine.
@@ -25,7 +25,7 @@ pub(crate) fn each(
         return Ok(());
     }
     let mut failed = None;
-    state.scan(table, range, direction, now, &mut |key, value| match visit(key, value) {
+    state.scan(table, range, direction, now, &mut |row| match visit(row.key, row.value) {
         Ok(flow) => flow,
         Err(error) => {
             failed = Some(error);

@@ -121,7 +121,8 @@ fn a_data_folder_of_a_newer_format_is_refused() {
                 range,
                 wardline_storage::engine::Direction::Forward,
                 Timestamp(0),
-                &mut |key, value| {
+                &mut |row| {
+                    let (key, value) = (row.key, row.value);
                     version = Some((key.to_vec(), value.to_vec()));
                     std::ops::ControlFlow::Continue(())
                 },

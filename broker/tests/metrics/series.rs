@@ -148,7 +148,8 @@ impl Stored {
         let engine = RocksEngine::open(path, wardline_rocksdb::Options::default()).unwrap();
         let first_ids = |table| {
             let mut ids = BTreeSet::new();
-            let mut visit = |key: &[u8], _: &[u8]| {
+            let mut visit = |row: wardline_storage::engine::Row<'_>| {
+                let key = row.key;
                 ids.insert(key[..ID_BYTES].to_vec());
                 ControlFlow::Continue(())
             };

@@ -74,6 +74,10 @@ impl Engine for ControlledEngine {
         self.inner.reclaim(now)
     }
 
+    fn folder(&self) -> Option<&std::path::Path> {
+        None
+    }
+
     fn health(&self, now: Timestamp) -> Health {
         self.inner.health(now)
     }

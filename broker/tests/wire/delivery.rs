@@ -234,6 +234,10 @@ impl Engine for Gated {
         self.engine.reclaim(now)
     }
 
+    fn folder(&self) -> Option<&std::path::Path> {
+        None
+    }
+
     fn health(&self, now: Timestamp) -> Health {
         self.engine.health(now)
     }

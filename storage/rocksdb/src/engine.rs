@@ -4,6 +4,7 @@
 //! trying again would only hide that. Reads leave expired records out by the reader's `now`,
 //! whether compaction has dropped them or not.
 
+use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,18 +14,22 @@ use parking_lot::Mutex;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{Cache, ColumnFamily, ColumnFamilyDescriptor, DB, ErrorKind, WriteBatch, properties};
 use wardline_storage::engine::{
-    Direction, Durability, Engine, EngineError, Health, KeyRange, Mutation, Reclaimed, Table, Visit,
+    Direction, Durability, Engine, EngineError, Health, KeyRange, Mutation, Reclaimed, Row, Table, Visit,
 };
 use wardline_storage::fail_point::{self, Point};
+use wardline_storage::garbage::Heap;
 use wardline_storage::id::Timestamp;
+use wardline_storage::open::{OpenError, Opener};
+use wardline_storage::value;
 
 use crate::expiry_filter::{Expiry, Factory};
 use crate::figures::{self, WalTime};
-use crate::garbage::Heap;
-use crate::open::{self, OpenError};
+
+use crate::open;
 use crate::options::{self, Options};
 use crate::synced::Synced;
-use crate::value;
+
+const NAME: &str = "rocksdb";
 
 /// State in a folder, through RocksDB.
 pub struct RocksEngine {
@@ -148,7 +153,7 @@ impl Engine for RocksEngine {
         while let Some((key, stored)) = records.item() {
             let (expires, value) = value::split(stored).ok_or_else(|| too_short(DOING))?;
             if expires > now
-                && let ControlFlow::Break(()) = visit(key, value)
+                && let ControlFlow::Break(()) = visit(Row { key, value, expires })
             {
                 return Ok(());
             }
@@ -219,19 +224,52 @@ impl Engine for RocksEngine {
             .map_err(|error| failure(DOING, error))
     }
 
+    fn folder(&self) -> Option<&Path> {
+        Some(&self.path)
+    }
+
     fn health(&self, now: Timestamp) -> Health {
         self.garbage.hear(now);
         Health { oldest_unreclaimed: self.garbage.oldest(now), figures: figures::read(self, &self.cache) }
     }
 
     fn name(&self) -> &'static str {
-        "rocksdb"
+        NAME
     }
 }
 
 impl std::fmt::Debug for RocksEngine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RocksEngine").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// The RocksDB engine before it is open.
+#[derive(Clone, Copy, Debug)]
+pub struct Rocks;
+
+impl Opener for Rocks {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn keeps_files(&self) -> bool {
+        true
+    }
+
+    fn is_store(&self, folder: &Path) -> io::Result<bool> {
+        open::is_store(folder)
+    }
+
+    /// Half of the memory is for blocks that are read, half for what is written.
+    fn open(
+        &self,
+        folder: &Path,
+        options: wardline_storage::open::Options,
+    ) -> Result<Arc<dyn Engine>, OpenError> {
+        let half = options.memory_bytes / 2;
+        let options = Options { block_cache_bytes: half, write_buffers_bytes: half, ..Options::default() };
+        Ok(Arc::new(RocksEngine::open(folder, options)?))
     }
 }
 

@@ -16,8 +16,8 @@ use rocksdb::compaction_filter_factory::{CompactionFilterContext, CompactionFilt
 use wardline_storage::engine::{Reclaimed, Table};
 use wardline_storage::id::Timestamp;
 
-use crate::garbage::Heap;
-use crate::value;
+use wardline_storage::garbage::Heap;
+use wardline_storage::value;
 
 const NAME: &CStr = c"wardline.expiry.1";
 

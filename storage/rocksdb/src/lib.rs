@@ -13,7 +13,6 @@
 mod engine;
 mod expiry_filter;
 mod figures;
-mod garbage;
 mod open;
 mod options;
 mod reclaim;
@@ -21,8 +20,6 @@ mod room;
 mod synced;
 mod torn;
 mod unreadable;
-mod value;
 
-pub use engine::RocksEngine;
-pub use open::OpenError;
+pub use engine::{Rocks, RocksEngine};
 pub use options::Options;

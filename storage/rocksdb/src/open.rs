@@ -8,83 +8,17 @@
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rocksdb::{ColumnFamilyDescriptor, DB, ErrorKind};
 use rustix::fs::{Mode, OFlags};
-use thiserror::Error;
 use wardline_storage::engine::Table;
+use wardline_storage::open::OpenError;
 
 use crate::options;
 use crate::synced::{self, AsFound, CURRENT, Manifest, Synced};
 use crate::torn;
 use crate::unreadable;
-
-/// The folder could not be opened. The operator must act.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// Another process, or another part of this one, has it open.
-    #[error("the data folder {} is in use: stop the other broker, or choose another folder", path.display())]
-    InUse {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// It has tables that this version does not know.
-    #[error(
-        "the data folder {} was written by a newer version (it has the table \"{table}\"): start that version, or restore a backup made by this one",
-        path.display()
-    )]
-    Newer {
-        /// The folder.
-        path: PathBuf,
-        /// A table that is not known here.
-        table: String,
-    },
-    /// The folder, or a file in it, cannot be reached.
-    #[error("the data folder {} cannot be used: {source}; check that its parent exists, and who owns it", path.display())]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// The system's words.
-        source: io::Error,
-    },
-    /// What lies there is not what was written.
-    #[error("the data in {} is damaged: {detail}; restore a backup, nothing was changed", path.display())]
-    Damaged {
-        /// The folder.
-        path: PathBuf,
-        /// The engine's words; they name the file if it is known.
-        detail: String,
-    },
-    /// It ends before what was acknowledged: the end of a log or of the manifest is gone.
-    #[error(
-        "the data in {} is damaged: it ends at write {found}, and everything up to {synced} was acknowledged; \
-         {files} lost what was there, or a log file is gone; restore a backup into an empty folder{}",
-        path.display(),
-        kept.as_ref().map(|kept| format!("; what was found is kept in {}", kept.display())).unwrap_or_default()
-    )]
-    EndMissing {
-        /// The folder.
-        path: PathBuf,
-        /// The last write found.
-        found: u64,
-        /// The last write that is known to have been synced.
-        synced: u64,
-        /// The files of which one or more lost their end, or are gone.
-        files: String,
-        /// Where the files lie as they were found, unless the file system has no hard links.
-        kept: Option<PathBuf>,
-    },
-    /// Anything else.
-    #[error("the data folder {} could not be opened: {detail}", path.display())]
-    Other {
-        /// The folder.
-        path: PathBuf,
-        /// The engine's words.
-        detail: String,
-    },
-}
 
 /// Makes the folder if it is missing, checks its tables, opens it; gives the note of how far it is
 /// durable, too.
@@ -123,7 +57,11 @@ pub(crate) fn open(
     if let Some(synced) = known.write.filter(|synced| found < *synced) {
         let (path, files) = (path.to_owned(), read.join(", "));
         let kept = as_found.map(|as_found| as_found.folder().to_owned());
-        return Err(OpenError::EndMissing { path, found, synced, files, kept });
+        let detail = format!(
+            "it ends at write {found}, and everything up to {synced} was acknowledged; {files} lost what was \
+             there, or a log file is gone"
+        );
+        return Err(OpenError::Damaged { path, detail, kept });
     }
     // If RocksDB refused, it changed nothing.
     if database.is_ok() || !is_torn {
@@ -136,7 +74,7 @@ pub(crate) fn open(
 
 /// RocksDB blames the manifest for some kinds of damage to a table file that it lists.
 fn name_tables(path: &Path, refused: OpenError) -> OpenError {
-    let OpenError::Damaged { path: folder, mut detail } = refused else { return refused };
+    let OpenError::Damaged { path: folder, mut detail, kept } = refused else { return refused };
     if detail.contains(BLAMED) && !detail.contains(".sst") {
         let unreadable = names(path).map(|names| unreadable::tables(path, names)).unwrap_or_default();
         if !unreadable.is_empty() {
@@ -144,7 +82,7 @@ fn name_tables(path: &Path, refused: OpenError) -> OpenError {
                 format!("{detail} (of the table files, these cannot be opened: {})", unreadable.join(", "));
         }
     }
-    OpenError::Damaged { path: folder, detail }
+    OpenError::Damaged { path: folder, detail, kept }
 }
 
 /// `CURRENT` must name a manifest that is there, and that begins with what was synced of it.
@@ -163,7 +101,7 @@ fn check_manifest(path: &Path, noted: Option<Manifest>) -> Result<(), OpenError>
         ),
         _ => return Ok(()),
     };
-    Err(OpenError::Damaged { path: path.to_owned(), detail })
+    Err(OpenError::Damaged { path: path.to_owned(), detail, kept: None })
 }
 
 /// Drops the record that was being written when the power went, of the last log and of the
@@ -189,17 +127,31 @@ fn drop_torn_records(path: &Path) -> io::Result<bool> {
     Ok(is_any)
 }
 
+/// Whether a folder holds a store, or what is left of one.
+pub(crate) fn is_store(path: &Path) -> io::Result<bool> {
+    match names(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+        Ok(names) => Ok(names.iter().any(|name| name == CURRENT || is_data(name)) || synced::is_noted(path)),
+    }
+}
+
+/// RocksDB names its table and log files by a number.
+fn is_data(name: &str) -> bool {
+    let number = name.strip_suffix(".sst").or_else(|| name.strip_suffix(".log"));
+    number.is_some_and(|number| number.bytes().all(|letter| letter.is_ascii_digit()))
+}
+
 /// A folder without `CURRENT` must not have been a store: RocksDB would make a new one and delete
 /// the old one's files. A manifest alone is what a crash leaves that came while the first one was
 /// made.
 fn refuse_remains(path: &Path) -> io::Result<Result<(), OpenError>> {
-    let is_data = |name: &String| name.ends_with(".sst") || name.ends_with(".log");
     let remains = names(path)?.iter().filter(|name| is_data(name)).count();
     if remains == 0 && !synced::is_noted(path) {
         return Ok(Ok(()));
     }
     let detail = format!("the file {CURRENT} is missing, and there are {remains} files of a store beside it");
-    Ok(Err(OpenError::Damaged { path: path.to_owned(), detail }))
+    Ok(Err(OpenError::Damaged { path: path.to_owned(), detail, kept: None }))
 }
 
 /// The files that opening reads from end to end: the manifest and what there is of the log.
@@ -262,7 +214,9 @@ fn refuse_unknown_tables(path: &Path, database: &rocksdb::Options, read: &[Strin
         Table::ALL.iter().map(|table| table.name()).chain([options::UNUSED_TABLE]).collect();
     let found = DB::list_cf(database, path).map_err(|error| classify(path, &error, read))?;
     match found.into_iter().find(|name| !known.contains(name.as_str())) {
-        Some(table) => Err(OpenError::Newer { path: path.to_owned(), table }),
+        Some(table) => {
+            Err(OpenError::Newer { path: path.to_owned(), what: format!("it has the table \"{table}\"") })
+        }
         None => Ok(()),
     }
 }
@@ -299,7 +253,7 @@ fn classify(path: &Path, error: &rocksdb::Error, read: &[String]) -> OpenError {
         }
         ErrorKind::IOError if detail.contains("Permission denied") => folder(io::ErrorKind::PermissionDenied),
         ErrorKind::IOError if detail.contains("No space left") => folder(io::ErrorKind::StorageFull),
-        ErrorKind::Corruption => OpenError::Damaged { path, detail },
+        ErrorKind::Corruption => OpenError::Damaged { path, detail, kept: None },
         _ => OpenError::Other { path, detail },
     }
 }

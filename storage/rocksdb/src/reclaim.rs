@@ -16,8 +16,8 @@ use wardline_storage::engine::{EngineError, Reclaimed, Table};
 use wardline_storage::id::Timestamp;
 
 use crate::engine::{RocksEngine, failure, unfinished};
-use crate::garbage::{Found, Garbage};
 use crate::options;
+use wardline_storage::garbage::{Found, Garbage};
 
 const DOING: &str = "reclaiming";
 

@@ -7,9 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use wardline_rocksdb::{OpenError, Options, RocksEngine};
+use wardline_rocksdb::{Options, RocksEngine};
 use wardline_storage::engine::{Durability, Engine, Mutation, Table};
 use wardline_storage::id::Timestamp;
+use wardline_storage::open::OpenError;
 
 fn open(folder: &Path) -> Result<RocksEngine, OpenError> {
     RocksEngine::open(folder, Options::default())

@@ -61,7 +61,7 @@ fn a_reclaim_does_not_outlast_a_failed_commit() {
     let ended = thread::scope(|threads| {
         threads.spawn(|| {
             let range = KeyRange { from: &[0], to: &[255] };
-            let visit = &mut |_: &[u8], _: &[u8]| {
+            let visit = &mut |_: wardline_storage::engine::Row<'_>| {
                 reads.wait();
                 ends.wait();
                 ControlFlow::Break(())

@@ -189,7 +189,7 @@ fn a_reclaim_waits_for_a_scan_that_holds_old_files() {
             assert!(ended.load(Ordering::SeqCst), "it returned while a scan held the old files");
             assert_eq!(files_with(&folder, std::slice::from_ref(&marker)), BTreeMap::new());
         });
-        let mut visit = |_: &[u8], _: &[u8]| {
+        let mut visit = |_: wardline_storage::engine::Row<'_>| {
             began.store(true, Ordering::SeqCst);
             // Long enough for a reclaim that would not wait.
             let patience = Instant::now() + Duration::from_millis(700);
@@ -317,7 +317,7 @@ fn commits_and_scans_go_on_during_reclaims() {
     });
     let count = |engine: &RocksEngine, now| {
         let mut count = 0;
-        let mut visit = |_: &[u8], _: &[u8]| {
+        let mut visit = |_: wardline_storage::engine::Row<'_>| {
             count += 1;
             ControlFlow::Continue(())
         };

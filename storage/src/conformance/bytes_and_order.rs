@@ -10,7 +10,7 @@ use std::thread;
 use bytes::Bytes;
 
 use super::{EARLY, Rule, collect, commit, contents, delete, key, put, read};
-use crate::engine::{Direction, Durability, Engine, KEY_BYTES_MAX, KeyRange, Table};
+use crate::engine::{Direction, Durability, Engine, KEY_BYTES_MAX, KeyRange, Row, Table};
 
 pub(super) const RULES: &[Rule] = &[
     an_empty_engine_has_nothing,
@@ -136,7 +136,8 @@ fn a_scan_stops_when_told(engine: &dyn Engine) {
     commit(engine, &batch);
     for (direction, expected) in [(Direction::Forward, [0, 1, 2]), (Direction::Backward, [9, 8, 7])] {
         let mut seen = Vec::new();
-        let mut visit = |key: &[u8], _: &[u8]| {
+        let mut visit = |row: Row<'_>| {
+            let key = row.key;
             seen.push(key[0]);
             if seen.len() == expected.len() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
@@ -188,7 +189,8 @@ fn a_visitor_may_read(engine: &dyn Engine) {
     let waiting = AtomicBool::new(false);
     thread::scope(|scope| {
         let mut visited = 0;
-        let mut visit = |key: &[u8], value: &[u8]| {
+        let mut visit = |row: Row<'_>| {
+            let Row { key, value, .. } = row;
             if visited == 0 {
                 // A writer that waits for the scan must not make the scan's own reads wait for it.
                 scope.spawn(|| {

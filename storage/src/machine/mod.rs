@@ -20,88 +20,12 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use crate::command::{Command, Event, Outcome, Rejection, Submission, Verdict};
-use crate::engine::{Direction, Engine, EngineError, KeyRange, Mutation, Table, Visit};
+use crate::engine::{EngineError, Mutation, Table};
 use crate::id::{ConversationId, Seq, Timestamp, UserId};
 use crate::key;
 use crate::model::{Body, Conversation, Cursor, Entry, Member, Notice, Role};
 use crate::record::{EntryHeader, Record};
-
-/// What the machine reads from: an engine, or changes over one. The records that nearly every
-/// command reads are asked for as what they are, so that a state may keep them decoded; they do not
-/// expire.
-pub trait State {
-    /// Reads one record, unless it is deleted or expired at `now`.
-    ///
-    /// # Errors
-    /// [`EngineError`] if the storage could not be read.
-    fn get(&self, table: Table, key: &[u8], now: Timestamp) -> Result<Option<Bytes>, EngineError>;
-
-    /// Visits the records of a range in order, as [`Engine::scan`] does.
-    ///
-    /// # Errors
-    /// [`EngineError`] if the storage could not be read.
-    fn scan(
-        &self,
-        table: Table,
-        range: KeyRange<'_>,
-        direction: Direction,
-        now: Timestamp,
-        visit: Visit<'_>,
-    ) -> Result<(), EngineError>;
-
-    /// Reads a conversation.
-    ///
-    /// # Errors
-    /// [`EngineError`] if the storage could not be read.
-    fn conversation(&self, id: ConversationId) -> Result<Option<Conversation>, EngineError> {
-        record(self, Table::Conversation, &key::conversation(id), ANY_TIME)
-    }
-
-    /// Reads a membership, active or not.
-    ///
-    /// # Errors
-    /// [`EngineError`] if the storage could not be read.
-    fn member(&self, id: ConversationId, user: UserId) -> Result<Option<Member>, EngineError> {
-        record(self, Table::Member, &key::member(id, user), ANY_TIME)
-    }
-
-    /// Reads somebody's watermarks.
-    ///
-    /// # Errors
-    /// [`EngineError`] if the storage could not be read.
-    fn cursor(&self, id: ConversationId, user: UserId) -> Result<Option<Cursor>, EngineError> {
-        record(self, Table::Cursor, &key::cursor(id, user), ANY_TIME)
-    }
-}
-
-/// For records that do not expire.
-const ANY_TIME: Timestamp = Timestamp(0);
-
-fn record<R: Record>(
-    state: &(impl State + ?Sized),
-    table: Table,
-    key: &[u8],
-    now: Timestamp,
-) -> Result<Option<R>, EngineError> {
-    state.get(table, key, now)?.map(|bytes| R::decode(&bytes)).transpose()
-}
-
-impl<E: Engine + ?Sized> State for E {
-    fn get(&self, table: Table, key: &[u8], now: Timestamp) -> Result<Option<Bytes>, EngineError> {
-        Engine::get(self, table, key, now)
-    }
-
-    fn scan(
-        &self,
-        table: Table,
-        range: KeyRange<'_>,
-        direction: Direction,
-        now: Timestamp,
-        visit: Visit<'_>,
-    ) -> Result<(), EngineError> {
-        Engine::scan(self, table, range, direction, now, visit)
-    }
-}
+use crate::state::{State, record};
 
 /// One change of state. Of several to one record the last holds.
 #[derive(Clone, Debug)]

@@ -109,6 +109,10 @@ impl Engine for GatedEngine {
     fn reclaim(&self, now: Timestamp) -> Result<Reclaimed, EngineError> {
         self.inner.reclaim(now)
     }
+    fn folder(&self) -> Option<&std::path::Path> {
+        None
+    }
+
     fn health(&self, now: Timestamp) -> Health {
         self.inner.health(now)
     }

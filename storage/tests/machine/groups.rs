@@ -12,11 +12,12 @@ use wardline_storage::engine::{
 };
 use wardline_storage::id::{PartitionId, Seq, Timestamp, UserId};
 use wardline_storage::key;
-use wardline_storage::machine::{Change, State};
+use wardline_storage::machine::Change;
 use wardline_storage::memory::MemoryEngine;
 use wardline_storage::model::{Conversation, Cursor, Member, Role, Text};
 use wardline_storage::overlay::Overlay;
 use wardline_storage::record::Record;
+use wardline_storage::state::State;
 
 use crate::driver::{ALICE, BOB, Driver, WARD};
 
@@ -59,6 +60,10 @@ impl Engine for Watched {
 
     fn reclaim(&self, now: Timestamp) -> Result<Reclaimed, EngineError> {
         self.sound.reclaim(now)
+    }
+
+    fn folder(&self) -> Option<&std::path::Path> {
+        None
     }
 
     fn health(&self, now: Timestamp) -> Health {
@@ -168,7 +173,8 @@ fn an_overlay_shows_decoded_changes_in_a_scan() {
         let (from, to) = (key::member(WARD, user(1)), key::member(WARD, user(9)));
         let range = KeyRange { from: &from, to: &to };
         overlay
-            .scan(Table::Member, range, direction, Timestamp(9), &mut |key, value| {
+            .scan(Table::Member, range, direction, Timestamp(9), &mut |row| {
+                let (key, value) = (row.key, row.value);
                 let joined = Member::decode(value).expect("well-formed").joined;
                 found.push((key[16], joined.0));
                 std::ops::ControlFlow::Continue(())
@@ -257,7 +263,8 @@ proptest! {
         let read = |state: &dyn State, direction| {
             let mut found = Vec::new();
             let range = KeyRange { from: &[from], to: &[to] };
-            state.scan(Table::Message, range, direction, NOW, &mut |key, value| {
+            state.scan(Table::Message, range, direction, NOW, &mut |row| {
+                let (key, value) = (row.key, row.value);
                 found.push((key.to_vec(), value.to_vec()));
                 if found.len() == most { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) }
             }).unwrap();

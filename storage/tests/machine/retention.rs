@@ -19,7 +19,7 @@ const REEXPIRE: Command = Command::Reexpire { conversation: WARD };
 fn stored(driver: &Driver, now: Timestamp) -> usize {
     let all = key::messages(WARD, Seq(1), Seq::MAX);
     let mut count = 0;
-    let mut visit = |_: &[u8], _: &[u8]| {
+    let mut visit = |_: wardline_storage::engine::Row<'_>| {
         count += 1;
         ControlFlow::Continue(())
     };

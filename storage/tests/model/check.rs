@@ -127,7 +127,8 @@ fn contents<'a>(groups: impl Iterator<Item = &'a [Submission]>) -> Result<Conten
     for now in [0, 1_000_050, 1_000_300].map(Timestamp) {
         for table in Table::ALL {
             let all = KeyRange { from: &[], to: &[0xff; 129] };
-            let mut visit = |key: &[u8], value: &[u8]| {
+            let mut visit = |row: wardline_storage::engine::Row<'_>| {
+                let (key, value) = (row.key, row.value);
                 // How far it came is written with a change, so later for single commands whose last
                 // changed nothing.
                 if !positions.contains(key) {

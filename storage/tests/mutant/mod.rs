@@ -104,7 +104,9 @@ impl Engine for Mutant {
             Direction::Forward => Defect::ForwardHistoryIgnoresExpiry,
         };
         if table == Table::Message && self.defect == ignores {
-            let mut visit = |key: &[u8], value: &[u8]| -> ControlFlow<()> { visit(key, &everlasting(value)) };
+            let mut visit = |row: wardline_storage::engine::Row<'_>| -> ControlFlow<()> {
+                visit(wardline_storage::engine::Row { value: &everlasting(row.value), ..row })
+            };
             return self.sound.scan(table, range, direction, LONG_AGO, &mut visit);
         }
         self.sound.scan(table, range, direction, now, visit)
@@ -128,6 +130,10 @@ impl Engine for Mutant {
 
     fn reclaim(&self, now: Timestamp) -> Result<Reclaimed, EngineError> {
         self.sound.reclaim(now)
+    }
+
+    fn folder(&self) -> Option<&std::path::Path> {
+        None
     }
 
     fn health(&self, now: Timestamp) -> Health {

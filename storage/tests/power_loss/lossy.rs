@@ -81,7 +81,8 @@ impl LossyEngine {
         for table in Table::ALL {
             let all = KeyRange { from: &[], to: &[0xff; 129] };
             let mut rows = Vec::new();
-            let visit = &mut |key: &[u8], value: &[u8]| {
+            let visit = &mut |row: wardline_storage::engine::Row<'_>| {
+                let (key, value) = (row.key, row.value);
                 let (key, value) = (Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
                 rows.push(Mutation::Put { table, key, value, expires: Timestamp::NEVER });
                 std::ops::ControlFlow::Continue(())
@@ -159,6 +160,10 @@ impl Engine for LossyEngine {
 
     fn reclaim(&self, now: Timestamp) -> Result<Reclaimed, EngineError> {
         self.seen().reclaim(now)
+    }
+
+    fn folder(&self) -> Option<&std::path::Path> {
+        None
     }
 
     fn health(&self, now: Timestamp) -> Health {

@@ -132,6 +132,10 @@ impl Engine for Gate {
         self.disk.reclaim(now)
     }
 
+    fn folder(&self) -> Option<&std::path::Path> {
+        None
+    }
+
     fn health(&self, now: Timestamp) -> Health {
         self.disk.health(now)
     }

@@ -7,14 +7,14 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use wardline_storage::engine::Table;
-use wardline_storage::id::Timestamp;
+use crate::engine::Table;
+use crate::id::Timestamp;
 
 const NEVER: u64 = Timestamp::NEVER.0;
 
 /// The garbage of one table.
 #[derive(Debug)]
-pub(crate) struct Garbage {
+pub struct Garbage {
     /// No record expires before this.
     earliest_expiry: AtomicU64,
     /// Since when replaced or deleted bytes wait; `NEVER`: there are none.
@@ -23,7 +23,7 @@ pub(crate) struct Garbage {
 
 /// What was known when a pass over a table began; given back if it fails.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Found {
+pub struct Found {
     earliest_expiry: u64,
     dead_since: u64,
 }
@@ -35,12 +35,12 @@ impl Garbage {
     }
 
     /// Notes that anything may be there.
-    pub(crate) fn note_unknown(&self) {
+    pub fn note_unknown(&self) {
         self.dead_since.store(0, Ordering::Relaxed);
     }
 
     /// Notes a live record that expires then.
-    pub(crate) fn note_expiry(&self, expires: Timestamp) {
+    pub fn note_expiry(&self, expires: Timestamp) {
         // Nearly always a record expires later than the earliest: spare the write.
         if expires.0 < self.earliest_expiry.load(Ordering::Relaxed) {
             self.earliest_expiry.fetch_min(expires.0, Ordering::Relaxed);
@@ -48,24 +48,24 @@ impl Garbage {
     }
 
     /// Notes that bytes were replaced or deleted.
-    pub(crate) fn note_dead(&self, now: Timestamp) {
+    pub fn note_dead(&self, now: Timestamp) {
         if self.dead_since.load(Ordering::Relaxed) > now.0 {
             self.dead_since.fetch_min(now.0, Ordering::Relaxed);
         }
     }
 
     /// Whether replaced or deleted bytes wait.
-    pub(crate) fn has_dead(&self) -> bool {
+    pub fn has_dead(&self) -> bool {
         self.dead_since.load(Ordering::Relaxed) != NEVER
     }
 
     /// Whether a pass at `now` would free anything.
-    pub(crate) fn is_due(&self, now: Timestamp) -> bool {
+    pub fn is_due(&self, now: Timestamp) -> bool {
         self.has_dead() || self.earliest_expiry.load(Ordering::Relaxed) <= now.0
     }
 
     /// Forgets what is known, as a pass begins that will see every record.
-    pub(crate) fn take(&self) -> Found {
+    pub fn take(&self) -> Found {
         Found {
             earliest_expiry: self.earliest_expiry.swap(NEVER, Ordering::Relaxed),
             dead_since: self.dead_since.swap(NEVER, Ordering::Relaxed),
@@ -73,7 +73,7 @@ impl Garbage {
     }
 
     /// Takes back what was known, since the pass did not finish.
-    pub(crate) fn restore(&self, found: Found) {
+    pub fn restore(&self, found: Found) {
         self.earliest_expiry.fetch_min(found.earliest_expiry, Ordering::Relaxed);
         self.dead_since.fetch_min(found.dead_since, Ordering::Relaxed);
     }
@@ -90,7 +90,7 @@ impl Garbage {
 
 /// The garbage of every table.
 #[derive(Debug)]
-pub(crate) struct Heap {
+pub struct Heap {
     tables: [Garbage; Table::ALL.len()],
     /// The latest time that a caller spoke of. For ages only: it decides nothing.
     latest: AtomicU64,
@@ -109,12 +109,13 @@ impl Default for Heap {
 }
 
 impl Heap {
-    pub(crate) fn of(&self, table: Table) -> &Garbage {
+    /// The garbage of one table.
+    pub fn of(&self, table: Table) -> &Garbage {
         &self.tables[table as usize]
     }
 
     /// Hears what time it is.
-    pub(crate) fn hear(&self, now: Timestamp) {
+    pub fn hear(&self, now: Timestamp) {
         if now.0 > self.latest.load(Ordering::Relaxed) {
             self.latest.fetch_max(now.0, Ordering::Relaxed);
             let _ = self.opened.compare_exchange(0, now.0, Ordering::Relaxed, Ordering::Relaxed);
@@ -122,12 +123,12 @@ impl Heap {
     }
 
     /// The latest time heard of.
-    pub(crate) fn latest(&self) -> Timestamp {
+    pub fn latest(&self) -> Timestamp {
         Timestamp(self.latest.load(Ordering::Relaxed))
     }
 
     /// For how long the oldest garbage has been waiting at `now`.
-    pub(crate) fn oldest(&self, now: Timestamp) -> Duration {
+    pub fn oldest(&self, now: Timestamp) -> Duration {
         let opened = Timestamp(self.opened.load(Ordering::Relaxed));
         self.tables.iter().map(|table| table.age(now, opened)).max().unwrap_or_default()
     }

@@ -1,0 +1,137 @@
+//! Opening a store: the seam by which a binary names its engines, and the answer why not.
+//!
+//! An [`Opener`] is an engine before it is open: its name, whether a folder holds a store of it, and
+//! how to open that. Whoever serves a store goes through [`open`], which refuses a folder that
+//! holds the store of another engine before anything is touched. An engine repairs nothing and
+//! adopts nothing when it opens: what is in use, newer or damaged is left as it was found.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::engine::Engine;
+
+/// What an operator may choose of any engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Memory for caches and buffers, in bytes.
+    pub memory_bytes: usize,
+}
+
+/// An engine before it is open.
+pub trait Opener: Sync {
+    /// Its short name: what the configuration calls it, and what [`Engine::name`] gives.
+    fn name(&self) -> &'static str;
+
+    /// Whether what it holds outlives the process.
+    fn keeps_files(&self) -> bool;
+
+    /// Whether the folder holds a store of this engine, or what is left of one. Opens nothing,
+    /// changes nothing; a folder that is not there holds none.
+    ///
+    /// # Errors
+    /// [`io::Error`] if the folder cannot be looked into.
+    fn is_store(&self, folder: &Path) -> io::Result<bool>;
+
+    /// Opens a folder, making it if it is missing (its parent must exist). One that keeps no files
+    /// leaves the folder alone. The format is checked apart, by [`format::check`](crate::format).
+    ///
+    /// # Errors
+    /// [`OpenError`] if it is in use, newer, out of reach or damaged.
+    fn open(&self, folder: &Path, options: Options) -> Result<Arc<dyn Engine>, OpenError>;
+}
+
+/// The folder could not be opened. The operator must act.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process, or another part of this one, has it open.
+    #[error("the data folder {} is in use: stop the other broker, or choose another folder", path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// It was written by a version that came later.
+    #[error(
+        "the data folder {} was written by a newer version ({what}): start that version, or restore a backup \
+         made by this one",
+        path.display()
+    )]
+    Newer {
+        /// The folder.
+        path: PathBuf,
+        /// What is not known here.
+        what: String,
+    },
+    /// It holds the store of another engine.
+    #[error(
+        "the data folder {} holds a store of the engine \"{found}\", not \"{wanted}\": set storage.engine to \
+         \"{found}\", or choose another folder",
+        path.display()
+    )]
+    OtherEngine {
+        /// The folder.
+        path: PathBuf,
+        /// Whose store it is.
+        found: &'static str,
+        /// Which engine was to open it.
+        wanted: &'static str,
+    },
+    /// The folder, or a file in it, cannot be reached.
+    #[error("the data folder {} cannot be used: {source}; check that its parent exists, and who owns it", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// What lies there is not what was written, or ends before what was acknowledged.
+    #[error(
+        "the data in {} is damaged: {detail}; restore a backup into an empty folder{}",
+        path.display(),
+        match kept {
+            Some(kept) => format!("; what was found is kept in {}", kept.display()),
+            None => ", nothing was changed".to_owned(),
+        }
+    )]
+    Damaged {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong, with the file if it is known.
+        detail: String,
+        /// Where the files lie as they were found, if opening may have changed them.
+        kept: Option<PathBuf>,
+    },
+    /// Anything else.
+    #[error("the data folder {} could not be opened: {detail}", path.display())]
+    Other {
+        /// The folder.
+        path: PathBuf,
+        /// The engine's words.
+        detail: String,
+    },
+}
+
+/// Opens a folder with one of the engines there are.
+///
+/// # Errors
+/// [`OpenError`], also if the folder holds the store of another of them.
+pub fn open(
+    engines: &[&dyn Opener],
+    chosen: &dyn Opener,
+    folder: &Path,
+    options: Options,
+) -> Result<Arc<dyn Engine>, OpenError> {
+    if chosen.keeps_files() {
+        let unseen = |source| OpenError::Folder { path: folder.to_owned(), source };
+        for other in engines.iter().filter(|other| other.name() != chosen.name()) {
+            if other.is_store(folder).map_err(unseen)? {
+                let (path, found, wanted) = (folder.to_owned(), other.name(), chosen.name());
+                return Err(OpenError::OtherEngine { path, found, wanted });
+            }
+        }
+    }
+    chosen.open(folder, options)
+}
