@@ -3,60 +3,61 @@
 //! Looks at every file that git knows or would add. [`rules`] are about one file at a time:
 //! headers, lengths, words that must not stand in finished code, names of modules, paths of
 //! somebody's machine. [`house`] is about who may know whom: dependencies between the crates, and
-//! what the pure parts must not touch. Every rule has a test that plants a violation; the
-//! repository itself is checked by a test too, so `cargo test` is enough.
+//! what the pure parts must not touch; [`circles`] about files that import each other. Every rule
+//! has a test that plants a violation; the repository itself is checked by a test too, so `cargo
+//! test` is enough.
 
+pub mod circles;
+pub mod finding;
 pub mod house;
+pub mod paths;
 pub mod rules;
 pub mod source;
 
-use std::fmt;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, ensure};
 
+use finding::Finding;
 use source::Source;
 
-/// Something that breaks a rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// The file, from the repository's root.
-    pub path: String,
-    /// The line, from 1; 0: the file as a whole.
-    pub line: usize,
-    /// What is wrong and what to do.
-    pub text: String,
-}
-
-impl Finding {
-    /// Makes one about a file as a whole.
-    pub fn file(source: &Source, text: impl Into<String>) -> Self {
-        Self { path: source.path.clone(), line: 0, text: text.into() }
-    }
-
-    /// Makes one about the place at this byte of one of the file's views.
-    pub fn at(source: &Source, view: &str, byte: usize, text: impl Into<String>) -> Self {
-        let line = view[..byte].matches('\n').count() + 1;
-        Self { path: source.path.clone(), line, text: text.into() }
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.line {
-            0 => write!(f, "{}: {}", self.path, self.text),
-            line => write!(f, "{}:{line}: {}", self.path, self.text),
-        }
-    }
-}
+/// What is known and not put right yet: findings with these words, in files whose path begins so.
+const NOT_YET: &[(&str, &[&str])] = &[(
+    "in a circle",
+    &[
+        "benches/",
+        "broker/",
+        "client/",
+        "loadgen/",
+        "storage/rocksdb/",
+        "storage/src/conformance",
+        "storage/src/local",
+        "torture/",
+    ],
+)];
 
 /// Checks all files of a repository.
 ///
 /// # Errors
 /// If git does not list them or one cannot be read.
 pub fn check(root: &Path) -> anyhow::Result<Vec<Finding>> {
+    let mut findings = check_strictly(root)?;
+    findings.retain(|finding| !is_known(finding));
+    Ok(findings)
+}
+
+/// The same, with what is known and not put right yet.
+///
+/// # Errors
+/// If git does not list them or one cannot be read.
+pub fn check_strictly(root: &Path) -> anyhow::Result<Vec<Finding>> {
     Ok(check_sources(&sources(root)?))
+}
+
+fn is_known(finding: &Finding) -> bool {
+    let begins = |places: &[&str]| places.iter().any(|place| finding.path.starts_with(place));
+    NOT_YET.iter().any(|(words, places)| finding.text.contains(words) && begins(places))
 }
 
 /// Checks these files as if they were the repository.
@@ -67,6 +68,7 @@ pub fn check_sources(sources: &[Source]) -> Vec<Finding> {
         house::check(source, &mut findings);
     }
     rules::check_reasons(sources, &mut findings);
+    circles::check(sources, &mut findings);
     findings
 }
 

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use serde_json::Value;
 
-use super::{load, load_for, start_broker};
+use super::scene::{load, load_for, start_broker};
 use crate::broker::{Broker, Settings};
 use crate::cargo::Programs;
 use crate::process::Children;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::prometheus::Prometheus;
-use super::{load, start_broker};
+use super::scene::{load, start_broker};
 use crate::broker::Broker;
 use crate::cargo::Programs;
 use crate::process::Children;

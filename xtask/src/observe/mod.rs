@@ -11,31 +11,30 @@ mod draw;
 mod faults;
 mod prometheus;
 pub mod rules;
+mod scene;
 
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
 
-use crate::broker::{Broker, Settings};
-use crate::cargo::{Programs, Workspace};
+use crate::cargo::Workspace;
 use crate::dashboards::{self, Query};
 use crate::process::{Children, Running};
 use crate::{prerequisites, say};
 
 use prometheus::Prometheus;
+use scene::{load, start_broker};
 
 /// Longest wait until every query has data: some figures come only every half minute.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How often it is looked.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
-/// Longer than anybody waits, so that the load ends with the chore.
-const LOAD: &str = "10m";
 /// For pictures: so much is deleted meanwhile that it shows.
 const SHOWING: [&str; 4] = ["--set", "retention.max=30s", "--set", "retention.reclaim_every=20s"];
 /// Users for `--series`; ten in each conversation.
@@ -135,52 +134,6 @@ fn series(workspace: &Workspace) -> anyhow::Result<bool> {
     say(&format!("{said}\n{}", String::from_utf8_lossy(&output.stderr)));
     say("FAILED");
     Ok(false)
-}
-
-fn start_broker(
-    programs: &Programs,
-    folder: &Path,
-    http: SocketAddr,
-    flags: &[&str],
-    children: &Children,
-) -> anyhow::Result<Broker> {
-    let data = folder.join("data");
-    fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
-    let settings = Settings { program: programs.wardline.clone(), data, log: folder.join("broker.log") };
-    let http = ["--set".to_owned(), format!("http.listen={http}")];
-    let flags = http.into_iter().chain(flags.iter().map(|flag| (*flag).to_owned())).collect();
-    Broker::start_with(settings, flags, children)
-}
-
-/// Starts a load generator that outlasts the chore.
-fn load(
-    programs: &Programs,
-    broker: &Broker,
-    folder: &Path,
-    workload: &str,
-    arguments: &[&str],
-    children: &Children,
-) -> anyhow::Result<Running> {
-    let arguments = [arguments, &["--warmup", "1s", "--duration", LOAD, "--repeat", "1"]].concat();
-    load_for(programs, broker, folder, workload, &arguments, children)
-}
-
-/// Starts a load generator with these arguments.
-fn load_for(
-    programs: &Programs,
-    broker: &Broker,
-    folder: &Path,
-    workload: &str,
-    arguments: &[&str],
-    children: &Children,
-) -> anyhow::Result<Running> {
-    let name = Path::new(workload).file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let log = fs::File::create(folder.join(format!("{name}.log")))?;
-    let mut command = Command::new(&programs.loadgen);
-    command.arg("run").arg(workload).args(arguments).args(["--target", &broker.target()]);
-    command.args(["--broker-pid", &broker.id().to_string()]);
-    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-    children.spawn(&mut command)
 }
 
 fn pages(folder: &Path) -> anyhow::Result<Vec<Page>> {

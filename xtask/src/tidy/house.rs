@@ -7,9 +7,8 @@
 //! `broker/src/wire`, and the pure parts (the machine, the session's state) have no clock, no I/O
 //! and no task.
 
-use super::Finding;
-use super::rules::is_word;
-use super::source::Source;
+use super::finding::Finding;
+use super::source::{Source, is_word};
 
 /// Which crates of the workspace each may depend on, in any section of its manifest.
 const DEPENDENCIES: &[(&str, &[&str])] = &[

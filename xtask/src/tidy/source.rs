@@ -64,6 +64,14 @@ impl Source {
     }
 }
 
+/// Whether the match stands alone, not within a longer word.
+pub(super) fn is_word(view: &str, byte: usize, word: &str) -> bool {
+    let joins = |c: char| c.is_alphanumeric() || c == '_';
+    let before = view[..byte].chars().next_back();
+    let after = view[byte + word.len()..].chars().next();
+    !before.is_some_and(joins) && !after.is_some_and(joins)
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
     Code,
