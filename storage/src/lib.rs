@@ -19,6 +19,8 @@ pub mod engine;
 pub mod fail_point;
 pub mod format;
 pub mod garbage;
+#[cfg(feature = "conformance")]
+pub mod hooked;
 mod hot;
 pub mod id;
 pub mod key;

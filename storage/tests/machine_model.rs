@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use model::check::{Tally, grouping, sequence};
 use model::generate::Draw;
-use mutant::{Defect, Mutant};
+use mutant::Defect;
+use wardline_storage::hooked::HookedEngine;
 use wardline_storage::memory::MemoryEngine;
 
 fn setting(name: &str) -> Option<u64> {
@@ -84,7 +85,7 @@ fn grouping_changes_nothing() {
 fn the_comparison_finds_planted_defects() {
     for defect in Defect::ALL {
         let found = (1..=3_000).find_map(|seed| {
-            let engine = Arc::new(Mutant::new(defect));
+            let engine = Arc::new(HookedEngine::new(defect));
             sequence(engine, Draw::new(&[], seed), 36, &mut Tally::default()).err().map(|what| (seed, what))
         });
         let Some((seed, what)) = found else { panic!("{defect:?} was not found in 3,000 sequences") };

@@ -3,19 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use wardline_storage::command::{
     Acknowledge, Actor, Command, Create, Event, Outcome, Policy, Publish, Submission,
 };
-use wardline_storage::engine::{
-    Direction, Durability, Engine, EngineError, Health, KeyRange, Mutation, Reclaimed, Table, Visit,
-};
+use wardline_storage::engine::EngineError;
+use wardline_storage::hooked::{CommitGate, Commits, HookedEngine};
 use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, Seq, TenantId, Timestamp, UserId};
 use wardline_storage::local::{Bounds, LocalLog};
 use wardline_storage::log::{Completion, GroupStats, Log, Lost, Observer, Refused, Reply};
-use wardline_storage::memory::MemoryEngine;
 use wardline_storage::model::{Kind, Priority, Text};
 
 /// Longer than anything here takes on a slow machine.
@@ -27,97 +24,6 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     while !holds() {
         assert!(Instant::now() < deadline, "not in time: {what}");
         std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
-/// What the next commits do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Commits {
-    Pass,
-    /// Wait inside, until it is something else.
-    Hold,
-    Fail,
-    Panic,
-}
-
-/// The memory engine behind a gate.
-pub(crate) struct GatedEngine {
-    inner: MemoryEngine,
-    gate: Mutex<Gate>,
-    moved: Condvar,
-}
-
-struct Gate {
-    commits: Commits,
-    entered: usize,
-    returned: Vec<Durability>,
-}
-
-impl GatedEngine {
-    pub(crate) fn new() -> Arc<Self> {
-        let gate = Gate { commits: Commits::Pass, entered: 0, returned: Vec::new() };
-        Arc::new(Self { inner: MemoryEngine::default(), gate: Mutex::new(gate), moved: Condvar::new() })
-    }
-
-    pub(crate) fn set(&self, commits: Commits) {
-        self.gate.lock().commits = commits;
-        self.moved.notify_all();
-    }
-
-    /// Commits begun.
-    pub(crate) fn entered(&self) -> usize {
-        self.gate.lock().entered
-    }
-
-    /// How durable the commits that succeeded were asked to be.
-    pub(crate) fn returned(&self) -> Vec<Durability> {
-        self.gate.lock().returned.clone()
-    }
-}
-
-impl Engine for GatedEngine {
-    fn get(&self, table: Table, key: &[u8], now: Timestamp) -> Result<Option<Bytes>, EngineError> {
-        self.inner.get(table, key, now)
-    }
-    fn scan(
-        &self,
-        table: Table,
-        range: KeyRange<'_>,
-        direction: Direction,
-        now: Timestamp,
-        visit: Visit<'_>,
-    ) -> Result<(), EngineError> {
-        self.inner.scan(table, range, direction, now, visit)
-    }
-    fn commit(&self, batch: &[Mutation], durability: Durability) -> Result<(), EngineError> {
-        let mut gate = self.gate.lock();
-        gate.entered += 1;
-        while gate.commits == Commits::Hold {
-            self.moved.wait(&mut gate);
-        }
-        match gate.commits {
-            Commits::Fail => {
-                Err(EngineError::Io { doing: "committing", detail: "the disk is full".to_owned() })
-            }
-            Commits::Panic => panic!("planted"),
-            Commits::Pass | Commits::Hold => {
-                gate.returned.push(durability);
-                self.inner.commit(batch, durability)
-            }
-        }
-    }
-    fn reclaim(&self, now: Timestamp) -> Result<Reclaimed, EngineError> {
-        self.inner.reclaim(now)
-    }
-    fn folder(&self) -> Option<&std::path::Path> {
-        None
-    }
-
-    fn health(&self, now: Timestamp) -> Health {
-        self.inner.health(now)
-    }
-    fn name(&self) -> &'static str {
-        "gated"
     }
 }
 
@@ -157,7 +63,7 @@ impl Observer for Told {
 
 /// A log under test, with a conversation in it, and one session that talks to it.
 pub(crate) struct Driver {
-    pub(crate) engine: Arc<GatedEngine>,
+    pub(crate) engine: Arc<HookedEngine<CommitGate>>,
     pub(crate) log: Arc<LocalLog>,
     pub(crate) told: Told,
     pub(crate) session: Session,
@@ -165,7 +71,7 @@ pub(crate) struct Driver {
 
 impl Driver {
     pub(crate) fn start(bounds: Bounds) -> Self {
-        let engine = GatedEngine::new();
+        let engine = Arc::new(HookedEngine::new(CommitGate::default()));
         let told = Told::default();
         let log = LocalLog::start(engine.clone(), bounds, told.clone()).expect("starts");
         let log = Arc::new(log);
@@ -179,10 +85,10 @@ impl Driver {
     /// Holds the next commit, and makes the committer stand in it with one routine message.
     /// Whatever is submitted then waits.
     pub(crate) fn hold(&mut self) {
-        let entered = self.engine.entered();
-        self.engine.set(Commits::Hold);
+        let entered = self.engine.hooks.entered();
+        self.engine.hooks.set(Commits::Hold);
         self.session.submit(publish(Priority::Routine, 0)).expect("taken in");
-        eventually("the committer commits", || self.engine.entered() > entered);
+        eventually("the committer commits", || self.engine.hooks.entered() > entered);
         assert_eq!(self.log.depth().commands, 0);
     }
 }

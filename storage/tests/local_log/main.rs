@@ -5,8 +5,9 @@ mod driver;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use driver::{Commits, Driver, PATIENCE, Session, eventually, publish, receipt, wide};
+use driver::{Driver, PATIENCE, Session, eventually, publish, receipt, wide};
 use wardline_storage::engine::Durability;
+use wardline_storage::hooked::Commits;
 use wardline_storage::id::Seq;
 use wardline_storage::local::Bounds;
 use wardline_storage::log::{Log, Lost, Refused};
@@ -16,17 +17,17 @@ use wardline_storage::model::Priority::{Routine, Urgent};
 fn what_waits_during_a_commit_shares_the_next_sync() {
     let mut driver = Driver::start(wide());
     driver.hold();
-    let commits = driver.engine.returned().len();
+    let commits = driver.engine.hooks.returned().len();
     for _ in 0..500 {
         driver.session.submit(publish(Routine, 10)).unwrap();
     }
-    driver.engine.set(Commits::Pass);
+    driver.engine.hooks.set(Commits::Pass);
     // 1 from the hold, 500 from here, after the notice-free creation: sequences go on without a
     // hole.
     for i in 0..501 {
         assert_eq!(driver.session.published(), (1 + i, Seq(1 + i)));
     }
-    assert_eq!(driver.engine.returned().len(), commits + 2, "one sync for the first, one for the 500");
+    assert_eq!(driver.engine.hooks.returned().len(), commits + 2, "one sync for the first, one for the 500");
     eventually("the observer hears of the groups", || driver.told.groups().len() == 3);
     assert_eq!(driver.told.groups()[2].commands, 500);
     assert!(driver.told.events() >= 501);
@@ -45,7 +46,7 @@ fn nothing_is_answered_or_told_before_its_commit_returned() {
         (1, events),
         "told before the commit returned"
     );
-    driver.engine.set(Commits::Pass);
+    driver.engine.hooks.set(Commits::Pass);
     assert_eq!(driver.session.published().0, 1);
     assert_eq!(driver.session.published().0, 2);
 }
@@ -57,8 +58,11 @@ fn what_changes_state_is_synced() {
         driver.session.submit(publish(Routine, 10)).unwrap();
         driver.session.published();
     }
-    let commits = driver.engine.returned();
-    assert!(commits.len() >= 21 && commits.iter().all(|asked| *asked == Durability::Synced), "{commits:?}");
+    let commits = driver.engine.hooks.returned();
+    assert!(
+        commits.len() >= 21 && commits.iter().all(|(_, asked)| *asked == Durability::Synced),
+        "{commits:?}"
+    );
 }
 
 /// How many messages go into each group, when so long ones wait during the commit of a first one.
@@ -68,7 +72,7 @@ fn group_sizes(bounds: Bounds, payloads: &[usize]) -> Vec<usize> {
     for payload in payloads {
         driver.session.submit(publish(Routine, *payload)).expect("there is room");
     }
-    driver.engine.set(Commits::Pass);
+    driver.engine.hooks.set(Commits::Pass);
     for i in 0..=payloads.len() as u64 {
         assert_eq!(driver.session.published(), (1 + i, Seq(1 + i)));
     }
@@ -103,19 +107,19 @@ fn fails_for_good(how: Commits, text: &str) {
     for _ in 0..30 {
         driver.session.submit(publish(Routine, 10)).expect("taken in");
     }
-    let entered = driver.engine.entered();
-    driver.engine.set(how);
+    let entered = driver.engine.hooks.entered();
+    driver.engine.hooks.set(how);
     for ticket in 1..32 {
         let completion = driver.session.completion();
         assert_eq!((completion.ticket, completion.verdict.err()), (ticket, Some(Lost)));
     }
     eventually("the observer hears of the failure", || !driver.told.failures().is_empty());
     // Even if the disk would work again.
-    driver.engine.set(Commits::Pass);
+    driver.engine.hooks.set(Commits::Pass);
     assert_eq!(driver.session.submit(publish(Routine, 10)), Err(Refused::Stopped));
     assert_eq!(driver.session.submit(publish(Urgent, 10)), Err(Refused::Stopped));
     driver.log.close();
-    assert_eq!(driver.engine.entered(), entered, "a failed commit is never tried again");
+    assert_eq!(driver.engine.hooks.entered(), entered, "a failed commit is never tried again");
     let failures = driver.told.failures();
     assert!(failures.len() == 1 && failures[0].contains(text), "{failures:?}");
     assert_eq!(driver.told.groups().len(), 1, "what failed is not told as committed");
@@ -123,7 +127,7 @@ fn fails_for_good(how: Commits, text: &str) {
 
 #[test]
 fn after_a_failed_commit_everything_is_lost_and_nothing_is_tried_again() {
-    fails_for_good(Commits::Fail, "the disk is full");
+    fails_for_good(Commits::Fail, "planted failure");
 }
 
 #[test]
@@ -147,7 +151,7 @@ fn a_full_log_refuses_and_keeps_room_for_urgent_messages() {
     }
     assert_eq!(urgent, 10, "the last eighth is for urgent ones");
     assert_eq!(driver.session.submit(publish(Routine, 0)), Err(Refused::Full));
-    driver.engine.set(Commits::Pass);
+    driver.engine.hooks.set(Commits::Pass);
     for _ in 0..81 {
         driver.session.published();
     }
@@ -169,7 +173,7 @@ fn bytes_are_bounded_like_commands() {
     assert_eq!(driver.log.depth().bytes, taken * weight);
     driver.session.submit(publish(Urgent, 9_000)).expect("an urgent message has room, to the byte");
     driver.session.submit(publish(Routine, 100_000)).expect_err("heavier than all that may wait");
-    driver.engine.set(Commits::Pass);
+    driver.engine.hooks.set(Commits::Pass);
     for _ in 0..taken + 2 {
         driver.session.published();
     }
@@ -186,7 +190,7 @@ fn urgent_messages_overtake_and_each_kind_keeps_its_order() {
     for _ in 0..4 {
         driver.session.submit(publish(Urgent, 0)).unwrap();
     }
-    driver.engine.set(Commits::Pass);
+    driver.engine.hooks.set(Commits::Pass);
     let order: Vec<u64> = (0..10).map(|_| driver.session.published().0).collect();
     assert_eq!(order, [1, 7, 8, 9, 10, 2, 3, 4, 5, 6]);
 }
@@ -201,7 +205,7 @@ fn urgent_messages_are_owed_from_their_taking_in_until_their_answer() {
     assert_eq!(room, 8);
     assert!(driver.log.owes_urgent());
     // They, and the one that was held.
-    driver.engine.set(Commits::Pass);
+    driver.engine.hooks.set(Commits::Pass);
     for _ in 0..room + 1 {
         driver.session.published();
     }
@@ -209,7 +213,7 @@ fn urgent_messages_are_owed_from_their_taking_in_until_their_answer() {
     driver.hold();
     driver.session.submit(publish(Urgent, 0)).expect("taken in");
     assert!(driver.log.owes_urgent(), "what was refused before is not counted");
-    driver.engine.set(Commits::Pass);
+    driver.engine.hooks.set(Commits::Pass);
     eventually("nothing is owed", || !driver.log.owes_urgent());
 }
 
@@ -221,7 +225,7 @@ fn a_log_that_failed_owes_nothing_urgent() {
     driver.session.submit(publish(Urgent, 0)).unwrap();
     driver.session.submit(publish(Urgent, 0)).unwrap();
     assert!(driver.log.owes_urgent());
-    driver.engine.set(Commits::Fail);
+    driver.engine.hooks.set(Commits::Fail);
     for _ in 0..3 {
         assert!(driver.session.completion().verdict.is_err());
     }
@@ -231,12 +235,12 @@ fn a_log_that_failed_owes_nothing_urgent() {
 #[test]
 fn receipts_wait_for_company_and_go_with_whatever_does_not() {
     let mut driver = Driver::start(Bounds { receipts_wait: PATIENCE * 10, ..wide() });
-    let (entered, groups) = (driver.engine.entered(), driver.told.groups().len());
+    let (entered, groups) = (driver.engine.hooks.entered(), driver.told.groups().len());
     for _ in 0..5 {
         driver.session.submit(receipt()).unwrap();
     }
     thread::sleep(Duration::from_millis(50));
-    assert_eq!((driver.engine.entered(), driver.log.depth().commands), (entered, 5));
+    assert_eq!((driver.engine.hooks.entered(), driver.log.depth().commands), (entered, 5));
     driver.session.submit(publish(Routine, 0)).unwrap();
     for _ in 0..6 {
         assert!(driver.session.completion().verdict.is_ok());
@@ -262,7 +266,7 @@ fn receipts_that_a_full_group_left_behind_wait_for_company_again() {
     driver.session.submit(publish(Routine, 0)).unwrap();
     driver.session.submit(publish(Routine, 0)).unwrap();
     driver.session.submit(receipt()).unwrap();
-    driver.engine.set(Commits::Pass);
+    driver.engine.hooks.set(Commits::Pass);
     for _ in 0..3 {
         driver.session.published();
     }
@@ -343,7 +347,7 @@ fn close_finishes_what_waits_and_takes_nothing_more() {
         driver.session.submit(publish(Routine, 0)) == Err(Refused::Stopped)
     });
     assert!(!closing.is_finished(), "close waits for the commit");
-    driver.engine.set(Commits::Pass);
+    driver.engine.hooks.set(Commits::Pass);
     closing.join().unwrap();
     // All answers are there by now: no waiting.
     for _ in 0..101 {
@@ -365,7 +369,7 @@ fn close_does_not_wait_for_ever() {
     let completion = driver.session.completion();
     assert_eq!((completion.ticket, completion.verdict.err()), (2, Some(Lost)), "what waited is given up");
     // The one in the commit gets its true answer once there is one.
-    driver.engine.set(Commits::Pass);
+    driver.engine.hooks.set(Commits::Pass);
     assert_eq!(driver.session.published().0, 1);
 }
 

@@ -1,15 +1,14 @@
 //! Groups: one batch, one sync if there is something to sync, and commands that see one another.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use proptest::prelude::*;
 use wardline_storage::applier::{Applier, positions};
 use wardline_storage::command::{Command, Outcome};
-use wardline_storage::engine::{
-    Direction, Durability, Engine, EngineError, Health, KeyRange, Mutation, Reclaimed, Table, Visit,
-};
+use wardline_storage::engine::{Direction, Durability, Engine, EngineError, KeyRange, Mutation, Table};
+use wardline_storage::hooked::{CommitGate, Commits, HookedEngine, Hooks};
 use wardline_storage::id::{PartitionId, Seq, Timestamp, UserId};
 use wardline_storage::key;
 use wardline_storage::machine::Change;
@@ -21,88 +20,53 @@ use wardline_storage::state::State;
 
 use crate::driver::{ALICE, BOB, Driver, WARD};
 
-/// Notes how it is committed to, and fails when it is told to.
-#[derive(Default)]
-struct Watched {
-    sound: MemoryEngine,
-    commits: Mutex<Vec<(usize, Durability)>>,
-    broken: Mutex<bool>,
-    /// How long each commit takes.
-    slow: Duration,
-}
-
 const SYNC: Duration = Duration::from_millis(2);
 
-impl Engine for Watched {
-    fn get(&self, table: Table, key: &[u8], now: Timestamp) -> Result<Option<Bytes>, EngineError> {
-        Engine::get(&self.sound, table, key, now)
-    }
+/// Each commit takes its time.
+struct SlowCommits;
 
-    fn scan(
+impl Hooks for SlowCommits {
+    fn commit(
         &self,
-        table: Table,
-        range: KeyRange<'_>,
-        direction: Direction,
-        now: Timestamp,
-        visit: Visit<'_>,
+        below: &dyn Engine,
+        batch: &[Mutation],
+        durability: Durability,
     ) -> Result<(), EngineError> {
-        Engine::scan(&self.sound, table, range, direction, now, visit)
+        std::thread::sleep(SYNC);
+        below.commit(batch, durability)
     }
+}
 
-    fn commit(&self, batch: &[Mutation], durability: Durability) -> Result<(), EngineError> {
-        if *self.broken.lock().expect("nobody panicked") {
-            return Err(EngineError::Io { doing: "committing", detail: "broken".into() });
-        }
-        std::thread::sleep(self.slow);
-        self.commits.lock().expect("nobody panicked").push((batch.len(), durability));
-        self.sound.commit(batch, durability)
-    }
-
-    fn reclaim(&self, now: Timestamp) -> Result<Reclaimed, EngineError> {
-        self.sound.reclaim(now)
-    }
-
-    fn folder(&self) -> Option<&std::path::Path> {
-        None
-    }
-
-    fn health(&self, now: Timestamp) -> Health {
-        self.sound.health(now)
-    }
-
-    fn name(&self) -> &'static str {
-        "watched"
-    }
+fn gated() -> Arc<HookedEngine<CommitGate>> {
+    Arc::new(HookedEngine::new(CommitGate::default()))
 }
 
 #[test]
 fn a_group_is_one_synced_batch_with_one_record_per_key() {
-    let engine = Arc::new(Watched::default());
+    let engine = gated();
     let mut driver = Driver::on(engine.clone());
     driver.publish(50);
     // 50 messages, 50 acknowledgements, the conversation, Alice's membership and the applied
     // position.
-    let commits = engine.commits.lock().expect("nobody panicked").clone();
-    assert_eq!(commits[1..], [(103, Durability::Synced)]);
+    assert_eq!(engine.hooks.returned()[1..], [(103, Durability::Synced)]);
 }
 
 #[test]
 fn what_changes_nothing_is_not_written() {
-    let engine = Arc::new(Watched::default());
+    let engine = gated();
     let mut driver = Driver::on(engine.clone());
-    let commits = || engine.commits.lock().expect("nobody panicked").clone();
-    let before = commits();
+    let before = engine.hooks.returned();
     let ward = PartitionId::of(WARD.as_bytes());
     let stranger = UserId::new([9; 16]);
     let message = driver.message();
     assert!(driver.apply(stranger, Command::Publish(message)).is_err());
-    assert_eq!(commits(), before);
+    assert_eq!(engine.hooks.returned(), before);
     // How far it came is written with the next group that changes something, in whichever
     // partition.
     let applied = driver.applier.position(ward);
     driver.publish(1);
     assert_eq!(
-        commits()[before.len()..].iter().map(|(_, how)| *how).collect::<Vec<_>>(),
+        engine.hooks.returned()[before.len()..].iter().map(|(_, how)| *how).collect::<Vec<_>>(),
         [Durability::Synced]
     );
     let known = positions(&*engine).expect("reads");
@@ -111,9 +75,9 @@ fn what_changes_nothing_is_not_written() {
 
 #[test]
 fn a_failing_engine_fails_the_group() {
-    let engine = Arc::new(Watched::default());
+    let engine = gated();
     let mut driver = Driver::on(engine.clone());
-    *engine.broken.lock().expect("nobody panicked") = true;
+    engine.hooks.set(Commits::Fail);
     let message = driver.message();
     let group = [driver.submission(ALICE, Command::Publish(message))];
     assert!(matches!(driver.applier.apply_group(&group), Err(EngineError::Io { .. })));
@@ -214,7 +178,7 @@ fn an_overlay_shows_decoded_changes_by_key() {
 
 #[test]
 fn a_group_tells_what_it_took() {
-    let mut driver = Driver::on(Arc::new(Watched { slow: SYNC, ..Watched::default() }));
+    let mut driver = Driver::on(Arc::new(HookedEngine::new(SlowCommits)));
     let messages = [driver.message(), driver.message()];
     let group = messages.map(|message| driver.submission(ALICE, Command::Publish(message)));
     let began = Instant::now();

@@ -1,16 +1,17 @@
-//! A memory engine with one planted defect, to show that the comparison with the model finds it.
+//! An engine with one planted defect, to show that the comparison with the model finds it.
 
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use wardline_storage::engine::{
-    Direction, Durability, Engine, EngineError, Health, KeyRange, Mutation, Reclaimed, Table, Visit,
+    Direction, Durability, Engine, EngineError, KeyRange, Mutation, Row, Table, Visit,
 };
+use wardline_storage::hooked::Hooks;
 use wardline_storage::id::Timestamp;
-use wardline_storage::memory::MemoryEngine;
 use wardline_storage::model::Entry;
 use wardline_storage::record::Record;
 
+/// What is wrong with an engine around which it is put as hooks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Defect {
     /// A message published twice is there twice.
@@ -48,24 +49,13 @@ impl Defect {
         Self::BatchCutShort,
         Self::ExpiryOneEarly,
     ];
-}
 
-pub(crate) struct Mutant {
-    sound: MemoryEngine,
-    defect: Defect,
-}
-
-impl Mutant {
-    pub(crate) fn new(defect: Defect) -> Self {
-        Self { sound: MemoryEngine::default(), defect }
-    }
-
-    fn keeps(&self, mutation: &Mutation) -> bool {
+    fn keeps(self, mutation: &Mutation) -> bool {
         !matches!(
-            (self.defect, mutation),
-            (Defect::DedupeDropped, Mutation::Insert { table: Table::Dedupe, .. })
-                | (Defect::ReceiptsDropped, Mutation::Insert { table: Table::Receipt, .. })
-                | (Defect::MembershipsStay, Mutation::Delete { table: Table::Membership, .. })
+            (self, mutation),
+            (Self::DedupeDropped, Mutation::Insert { table: Table::Dedupe, .. })
+                | (Self::ReceiptsDropped, Mutation::Insert { table: Table::Receipt, .. })
+                | (Self::MembershipsStay, Mutation::Delete { table: Table::Membership, .. })
         )
     }
 }
@@ -78,21 +68,28 @@ fn everlasting(value: &[u8]) -> Bytes {
 
 const LONG_AGO: Timestamp = Timestamp(0);
 
-impl Engine for Mutant {
-    fn get(&self, table: Table, key: &[u8], now: Timestamp) -> Result<Option<Bytes>, EngineError> {
-        match (self.defect, table) {
-            (Defect::ReceiptsRegress, Table::Cursor) => Ok(None),
-            (Defect::DedupeNeverExpires, Table::Dedupe) => self.sound.get(table, key, LONG_AGO),
-            (Defect::PointReadIgnoresExpiry, Table::Message) => {
-                Ok(self.sound.get(table, key, LONG_AGO)?.map(|value| everlasting(&value)))
+impl Hooks for Defect {
+    fn get(
+        &self,
+        below: &dyn Engine,
+        table: Table,
+        key: &[u8],
+        now: Timestamp,
+    ) -> Result<Option<Bytes>, EngineError> {
+        match (self, table) {
+            (Self::ReceiptsRegress, Table::Cursor) => Ok(None),
+            (Self::DedupeNeverExpires, Table::Dedupe) => below.get(table, key, LONG_AGO),
+            (Self::PointReadIgnoresExpiry, Table::Message) => {
+                Ok(below.get(table, key, LONG_AGO)?.map(|value| everlasting(&value)))
             }
-            (Defect::ExpiryOneEarly, Table::Message) => self.sound.get(table, key, Timestamp(now.0 + 1)),
-            _ => self.sound.get(table, key, now),
+            (Self::ExpiryOneEarly, Table::Message) => below.get(table, key, Timestamp(now.0 + 1)),
+            _ => below.get(table, key, now),
         }
     }
 
     fn scan(
         &self,
+        below: &dyn Engine,
         table: Table,
         range: KeyRange<'_>,
         direction: Direction,
@@ -100,47 +97,35 @@ impl Engine for Mutant {
         visit: Visit<'_>,
     ) -> Result<(), EngineError> {
         let ignores = match direction {
-            Direction::Backward => Defect::BackwardHistoryIgnoresExpiry,
-            Direction::Forward => Defect::ForwardHistoryIgnoresExpiry,
+            Direction::Backward => Self::BackwardHistoryIgnoresExpiry,
+            Direction::Forward => Self::ForwardHistoryIgnoresExpiry,
         };
-        if table == Table::Message && self.defect == ignores {
-            let mut visit = |row: wardline_storage::engine::Row<'_>| -> ControlFlow<()> {
-                visit(wardline_storage::engine::Row { value: &everlasting(row.value), ..row })
-            };
-            return self.sound.scan(table, range, direction, LONG_AGO, &mut visit);
+        if table == Table::Message && *self == ignores {
+            let mut visit =
+                |row: Row<'_>| -> ControlFlow<()> { visit(Row { value: &everlasting(row.value), ..row }) };
+            return below.scan(table, range, direction, LONG_AGO, &mut visit);
         }
-        self.sound.scan(table, range, direction, now, visit)
+        below.scan(table, range, direction, now, visit)
     }
 
-    fn commit(&self, batch: &[Mutation], durability: Durability) -> Result<(), EngineError> {
+    fn commit(
+        &self,
+        below: &dyn Engine,
+        batch: &[Mutation],
+        durability: Durability,
+    ) -> Result<(), EngineError> {
         // What a defect makes the machine take for new may be there.
         let put = |mutation: &Mutation| match mutation.clone() {
             Mutation::Insert { table, key, value, expires } => Mutation::Put { table, key, value, expires },
             other => other,
         };
         let mut kept: Vec<Mutation> = batch.iter().filter(|mutation| self.keeps(mutation)).map(put).collect();
-        if self.defect == Defect::BatchCutShort {
+        if *self == Self::BatchCutShort {
             let position = |mutation: &Mutation| matches!(mutation, Mutation::Put { table: Table::Meta, .. });
             if let Some(last) = kept.iter().rposition(|mutation| !position(mutation)) {
                 kept.remove(last);
             }
         }
-        self.sound.commit(&kept, durability)
-    }
-
-    fn reclaim(&self, now: Timestamp) -> Result<Reclaimed, EngineError> {
-        self.sound.reclaim(now)
-    }
-
-    fn folder(&self) -> Option<&std::path::Path> {
-        None
-    }
-
-    fn health(&self, now: Timestamp) -> Health {
-        self.sound.health(now)
-    }
-
-    fn name(&self) -> &'static str {
-        "mutant"
+        below.commit(&kept, durability)
     }
 }

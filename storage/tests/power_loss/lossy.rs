@@ -1,14 +1,13 @@
 //! An engine whose power can be cut: it then forgets what was not synced, as a disk's cache does.
 
-use std::sync::Arc;
+use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use wardline_storage::engine::{
-    Direction, Durability, Engine, EngineError, Health, KeyRange, Mutation, Reclaimed, Table, Visit,
-};
+use wardline_storage::engine::{Direction, Durability, Engine, EngineError, KeyRange, Mutation, Row, Table};
+use wardline_storage::hooked::{HookedEngine, Hooks};
 use wardline_storage::id::Timestamp;
 use wardline_storage::memory::MemoryEngine;
 
@@ -21,15 +20,16 @@ pub(crate) enum Disk {
     Ignoring,
 }
 
-/// The memory engine with a volatile cache in front of its disk.
-pub(crate) struct LossyEngine {
+/// The memory engine, whose content reads see, with a volatile cache in front of its disk.
+pub(crate) type LossyEngine = HookedEngine<Cache>;
+
+/// The cache and the disk.
+pub(crate) struct Cache {
     disk: Disk,
     state: Mutex<State>,
 }
 
 struct State {
-    /// What reads see.
-    seen: Arc<MemoryEngine>,
     /// What would be there after a cut.
     stable: MemoryEngine,
     /// Written and not synced, oldest first.
@@ -40,10 +40,9 @@ struct State {
     random: StdRng,
 }
 
-impl LossyEngine {
+impl Cache {
     pub(crate) fn new(disk: Disk, seed: u64) -> Self {
         let state = State {
-            seen: Arc::default(),
             stable: MemoryEngine::default(),
             cached: Vec::new(),
             commits_left: None,
@@ -60,50 +59,51 @@ impl LossyEngine {
 
     /// Lets what was written reach the disk by itself, as it does with time.
     pub(crate) fn settle(&self) {
-        let mut state = self.state.lock();
-        for batch in std::mem::take(&mut state.cached) {
-            state.write_down(&batch);
-        }
-    }
-
-    /// Brings the power back: of what was not synced a random part from the beginning is there, the
-    /// rest is not.
-    pub(crate) fn power_on(&self) {
-        let mut state = self.state.lock();
-        let cached = state.cached.len();
-        let survivors = state.random.random_range(0..=cached);
-        let cached = std::mem::take(&mut state.cached);
-        for batch in &cached[..survivors] {
-            state.write_down(batch);
-        }
-        // What reads see must be exactly what is stable: copy it.
-        let copy = MemoryEngine::default();
-        for table in Table::ALL {
-            let all = KeyRange { from: &[], to: &[0xff; 129] };
-            let mut rows = Vec::new();
-            let visit = &mut |row: wardline_storage::engine::Row<'_>| {
-                let (key, value) = (row.key, row.value);
-                let (key, value) = (Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
-                rows.push(Mutation::Put { table, key, value, expires: Timestamp::NEVER });
-                std::ops::ControlFlow::Continue(())
-            };
-            let start = Timestamp::default();
-            state.stable.scan(table, all, Direction::Forward, start, visit).expect("memory does not fail");
-            copy.commit(&rows, Durability::Synced).expect("memory does not fail");
-        }
-        state.seen = Arc::new(copy);
-        state.is_off = false;
-        state.commits_left = None;
-    }
-
-    fn seen(&self) -> Arc<MemoryEngine> {
-        Arc::clone(&self.state.lock().seen)
+        self.state.lock().write_down(usize::MAX);
     }
 }
 
+/// Brings the power back: of what was not synced a random part from the beginning is there, the
+/// rest is not.
+pub(crate) fn power_on(engine: &LossyEngine) {
+    let mut state = engine.hooks.state.lock();
+    let cached = state.cached.len();
+    let survivors = state.random.random_range(0..=cached);
+    state.write_down(survivors);
+    state.cached.clear();
+    // What reads see must be exactly what is stable.
+    let gone = rows(&engine.below).into_iter().map(|put| {
+        let (table, key) = (put.table(), put.key().clone());
+        Mutation::Delete { table, key }
+    });
+    let batch: Vec<Mutation> = gone.chain(rows(&state.stable)).collect();
+    engine.below.commit(&batch, Durability::Synced).expect("memory does not fail");
+    state.is_off = false;
+    state.commits_left = None;
+}
+
+/// Everything in it, as it would be written.
+fn rows(engine: &MemoryEngine) -> Vec<Mutation> {
+    let mut rows = Vec::new();
+    for table in Table::ALL {
+        let visit = &mut |row: Row<'_>| {
+            let (key, value) = (Bytes::copy_from_slice(row.key), Bytes::copy_from_slice(row.value));
+            rows.push(Mutation::Put { table, key, value, expires: row.expires });
+            ControlFlow::Continue(())
+        };
+        let start = Timestamp::default();
+        engine.scan(table, KeyRange::ALL, Direction::Forward, start, visit).expect("memory does not fail");
+    }
+    rows
+}
+
 impl State {
-    fn write_down(&mut self, batch: &[Mutation]) {
-        self.stable.commit(batch, Durability::Synced).expect("memory does not fail");
+    /// The oldest of what is cached, so many batches, reach the disk.
+    fn write_down(&mut self, batches_max: usize) {
+        let batches = batches_max.min(self.cached.len());
+        for batch in self.cached.drain(..batches) {
+            self.stable.commit(&batch, Durability::Synced).expect("memory does not fail");
+        }
     }
 
     /// Counts a commit; whether the power goes during it.
@@ -119,58 +119,29 @@ impl State {
     }
 }
 
-impl Engine for LossyEngine {
-    fn get(&self, table: Table, key: &[u8], now: Timestamp) -> Result<Option<Bytes>, EngineError> {
-        self.seen().get(table, key, now)
-    }
-
-    fn scan(
+impl Hooks for Cache {
+    fn commit(
         &self,
-        table: Table,
-        range: KeyRange<'_>,
-        direction: Direction,
-        now: Timestamp,
-        visit: Visit<'_>,
+        below: &dyn Engine,
+        batch: &[Mutation],
+        durability: Durability,
     ) -> Result<(), EngineError> {
-        self.seen().scan(table, range, direction, now, visit)
-    }
-
-    fn commit(&self, batch: &[Mutation], durability: Durability) -> Result<(), EngineError> {
         let gone = || EngineError::Io { doing: "committing", detail: "the power is gone".into() };
         let mut state = self.state.lock();
         if state.is_off {
             return Err(gone());
         }
-        let synced = durability == Durability::Synced && self.disk == Disk::Honest;
         if state.is_cut() {
             state.is_off = true;
             // It went before or after this batch had reached the disk: its caller cannot know.
             state.cached.push(batch.to_vec());
             return Err(gone());
         }
-        state.seen.commit(batch, durability)?;
+        below.commit(batch, durability)?;
         state.cached.push(batch.to_vec());
-        if synced {
-            for batch in std::mem::take(&mut state.cached) {
-                state.write_down(&batch);
-            }
+        if durability == Durability::Synced && self.disk == Disk::Honest {
+            state.write_down(usize::MAX);
         }
         Ok(())
-    }
-
-    fn reclaim(&self, now: Timestamp) -> Result<Reclaimed, EngineError> {
-        self.seen().reclaim(now)
-    }
-
-    fn folder(&self) -> Option<&std::path::Path> {
-        None
-    }
-
-    fn health(&self, now: Timestamp) -> Health {
-        self.seen().health(now)
-    }
-
-    fn name(&self) -> &'static str {
-        "lossy"
     }
 }

@@ -25,7 +25,7 @@ use wardline_storage::log::{Completion, GroupStats, Log, Observer, Reply};
 use wardline_storage::model::{Body, Kind, Person, Priority, Text};
 use wardline_storage::view::View;
 
-use lossy::{Disk, LossyEngine};
+use lossy::{Cache, Disk, LossyEngine, power_on};
 use oracle::{Found, Objection, Oracle};
 
 const SEEDS: u64 = 150;
@@ -146,7 +146,7 @@ struct Life {
 impl Trial {
     fn new(seed: u64, disk: Disk) -> Self {
         Self {
-            engine: Arc::new(LossyEngine::new(disk, seed)),
+            engine: Arc::new(LossyEngine::new(Cache::new(disk, seed))),
             oracle: Oracle::default(),
             random: StdRng::seed_from_u64(seed),
             now: 1_800_000_000_000,
@@ -167,13 +167,13 @@ impl Trial {
             self.submit(&mut life, 0, Command::Create(create), Asked::Setup)?;
         }
         self.drain(&mut life, 0)?;
-        self.engine.settle();
+        self.engine.hooks.settle();
         for _ in 0..CUTS {
-            self.engine.cut_after(self.random.random_range(0..12));
+            self.engine.hooks.cut_after(self.random.random_range(0..12));
             self.talk(&mut life)?;
             self.drain(&mut life, 0)?;
             drop(life);
-            self.engine.power_on();
+            power_on(&self.engine);
             self.check()?;
             life = self.start();
             self.repeat(&mut life)?;

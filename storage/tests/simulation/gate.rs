@@ -8,13 +8,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 use wardline_storage::command::Event;
-use wardline_storage::engine::{
-    Direction, Durability, Engine, EngineError, Health, KeyRange, Mutation, Reclaimed, Table, Visit,
-};
-use wardline_storage::id::Timestamp;
+use wardline_storage::engine::{Durability, Engine, EngineError, Mutation};
+use wardline_storage::hooked::{HookedEngine, Hooks};
 use wardline_storage::log::{GroupStats, Observer};
 
 use crate::lossy::LossyEngine;
@@ -34,8 +31,11 @@ pub(crate) enum Rest {
 }
 
 /// See the module's documentation.
+pub(crate) type GatedDisk = HookedEngine<Gate, LossyEngine>;
+
+/// What commits wait at.
+#[derive(Default)]
 pub(crate) struct Gate {
-    pub(crate) disk: LossyEngine,
     state: Mutex<State>,
     moved: Condvar,
 }
@@ -50,17 +50,6 @@ struct State {
 }
 
 impl Gate {
-    pub(crate) fn new(disk: LossyEngine) -> Self {
-        Self { disk, state: Mutex::default(), moved: Condvar::new() }
-    }
-
-    /// A log begins on this engine; gives its observer.
-    pub(crate) fn begin(self: &Arc<Self>) -> Ear {
-        let mut state = self.state.lock();
-        (state.answered, state.is_failed) = (0, false);
-        Ear(Arc::clone(self))
-    }
-
     /// Waits until the committer stands still, of a log to which so many commands were submitted.
     pub(crate) fn rest(&self, submitted: u64) -> Rest {
         let mut state = self.state.lock();
@@ -86,61 +75,45 @@ impl Gate {
 }
 
 /// The log's observer.
-pub(crate) struct Ear(Arc<Gate>);
+pub(crate) struct Ear(Arc<GatedDisk>);
 
-impl Observer for Ear {
-    fn committed(&mut self, group: GroupStats, _events: Vec<Event>) {
-        self.0.state.lock().answered += group.commands as u64;
-        self.0.moved.notify_all();
-    }
-
-    fn failed(&mut self, _error: &EngineError) {
-        self.0.state.lock().is_failed = true;
-        self.0.moved.notify_all();
+impl Ear {
+    /// A log begins on this engine.
+    pub(crate) fn begin(engine: &Arc<GatedDisk>) -> Self {
+        let mut state = engine.hooks.state.lock();
+        (state.answered, state.is_failed) = (0, false);
+        drop(state);
+        Self(Arc::clone(engine))
     }
 }
 
-impl Engine for Gate {
-    fn get(&self, table: Table, key: &[u8], now: Timestamp) -> Result<Option<Bytes>, EngineError> {
-        self.disk.get(table, key, now)
+impl Observer for Ear {
+    fn committed(&mut self, group: GroupStats, _events: Vec<Event>) {
+        let gate = &self.0.hooks;
+        gate.state.lock().answered += group.commands as u64;
+        gate.moved.notify_all();
     }
 
-    fn scan(
+    fn failed(&mut self, _error: &EngineError) {
+        let gate = &self.0.hooks;
+        gate.state.lock().is_failed = true;
+        gate.moved.notify_all();
+    }
+}
+
+impl Hooks for Gate {
+    fn commit(
         &self,
-        table: Table,
-        range: KeyRange<'_>,
-        direction: Direction,
-        now: Timestamp,
-        visit: Visit<'_>,
+        below: &dyn Engine,
+        batch: &[Mutation],
+        durability: Durability,
     ) -> Result<(), EngineError> {
-        self.disk.scan(table, range, direction, now, visit)
-    }
-
-    fn commit(&self, batch: &[Mutation], durability: Durability) -> Result<(), EngineError> {
         let mut state = self.state.lock();
         state.entered += 1;
         let mine = state.entered;
         self.moved.notify_all();
-        while state.let_through < mine {
-            self.moved.wait(&mut state);
-        }
+        self.moved.wait_while(&mut state, |state| state.let_through < mine);
         drop(state);
-        self.disk.commit(batch, durability)
-    }
-
-    fn reclaim(&self, now: Timestamp) -> Result<Reclaimed, EngineError> {
-        self.disk.reclaim(now)
-    }
-
-    fn folder(&self) -> Option<&std::path::Path> {
-        None
-    }
-
-    fn health(&self, now: Timestamp) -> Health {
-        self.disk.health(now)
-    }
-
-    fn name(&self) -> &'static str {
-        "gated"
+        below.commit(batch, durability)
     }
 }

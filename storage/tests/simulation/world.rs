@@ -25,8 +25,8 @@ use wardline_storage::model::{Body, Kind, Person, Priority, Text};
 use wardline_storage::view::View;
 
 use crate::client::{Answer, Client, Message};
-use crate::gate::{Gate, Rest};
-use crate::lossy::{Disk, LossyEngine};
+use crate::gate::{Ear, Gate, GatedDisk, Rest};
+use crate::lossy::{Cache, Disk, LossyEngine, power_on};
 
 const STEPS: u32 = 150;
 const ROOMS: u8 = 2;
@@ -44,7 +44,7 @@ pub(crate) struct Trace {
 pub(crate) struct World {
     random: StdRng,
     now: u64,
-    gate: Arc<Gate>,
+    disk: Arc<GatedDisk>,
     life: Life,
     clients: Vec<Client>,
     rooms: Vec<ConversationId>,
@@ -68,7 +68,7 @@ struct Life {
 }
 
 impl Life {
-    fn start(gate: &Arc<Gate>) -> Self {
+    fn start(disk: &Arc<GatedDisk>) -> Self {
         let bounds = Bounds {
             waiting_commands_max: 24,
             waiting_bytes_max: 1 << 20,
@@ -77,8 +77,8 @@ impl Life {
             receipts_wait: Duration::ZERO,
             close_timeout: Duration::from_secs(60),
         };
-        let engine: Arc<dyn Engine> = Arc::clone(gate) as _;
-        let log = LocalLog::start(engine, bounds, gate.begin()).expect("the log starts");
+        let engine: Arc<dyn Engine> = Arc::clone(disk) as _;
+        let log = LocalLog::start(engine, bounds, Ear::begin(disk)).expect("the log starts");
         Self { log, submitted: 0, is_committing: false }
     }
 }
@@ -100,7 +100,8 @@ impl World {
 
     fn new(seed: u64, disk: Disk, is_told: bool) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
-        let gate = Arc::new(Gate::new(LossyEngine::new(disk, seed)));
+        let below = LossyEngine::new(Cache::new(disk, seed));
+        let disk = Arc::new(GatedDisk { hooks: Gate::default(), below });
         let people = (0..random.random_range(2..6)).map(|index: u8| Person {
             user: UserId::new([index + 101; 16]),
             name: Text::new(format!("person {index}")),
@@ -109,8 +110,8 @@ impl World {
             clients: people.map(Client::new).collect(),
             random,
             now: 1_800_000_000_000,
-            life: Life::start(&gate),
-            gate,
+            life: Life::start(&disk),
+            disk,
             rooms: (0..ROOMS).map(|index| ConversationId::new([index + 1; 16])).collect(),
             sent: HashMap::new(),
             places: HashMap::new(),
@@ -140,7 +141,7 @@ impl World {
             let created = completions.try_recv().expect("it was committed");
             assert!(matches!(created.verdict, Ok(Ok(_))), "a conversation can be made");
         }
-        self.gate.disk.settle();
+        self.disk.below.hooks.settle();
     }
 
     /// One thing that somebody does.
@@ -158,9 +159,9 @@ impl World {
             94..97 => {
                 let commits = self.random.random_range(0..3);
                 self.note(format_args!("the power goes in {commits} commits"));
-                self.gate.disk.cut_after(commits);
+                self.disk.below.hooks.cut_after(commits);
             }
-            97 => drop(self.gate.reclaim(Timestamp(self.now)).map_err(|error| error.to_string())?),
+            97 => drop(self.disk.reclaim(Timestamp(self.now)).map_err(|error| error.to_string())?),
             _ => return self.end_now(),
         }
         Ok(())
@@ -223,12 +224,12 @@ impl World {
     /// Lets the commit that waits go on, and the committer as far as the next; whether it was
     /// committed.
     fn let_through(&mut self) -> bool {
-        self.gate.let_one_through();
+        self.disk.hooks.let_one_through();
         self.let_rest() != Rest::Failed
     }
 
     fn let_rest(&mut self) -> Rest {
-        let rest = self.gate.rest(self.life.submitted);
+        let rest = self.disk.hooks.rest(self.life.submitted);
         self.life.is_committing = rest == Rest::Committing;
         rest
     }
@@ -245,7 +246,7 @@ impl World {
     /// The power goes in the middle of the next commit, if there is one; else between two.
     fn end_now(&mut self) -> Result<(), Objection> {
         self.note(format_args!("the end"));
-        self.gate.disk.cut_after(0);
+        self.disk.below.hooks.cut_after(0);
         if self.life.is_committing && self.let_through() {
             return Err("committed without power".into());
         }
@@ -264,8 +265,8 @@ impl World {
         }
         // With the log in its place, the old one has let go of the engine.
         self.life.log.close();
-        self.gate.disk.power_on();
-        self.life = Life::start(&self.gate);
+        power_on(&self.disk.below);
+        self.life = Life::start(&self.disk);
         self.audit()
     }
 
@@ -340,7 +341,7 @@ impl World {
             }
             for who in 0..self.clients.len() {
                 let user = self.clients[who].person.user;
-                let view = View::new(&*self.gate, Timestamp(self.now));
+                let view = View::new(&*self.disk, Timestamp(self.now));
                 let access = view.access(user, room).map_err(|error| error.to_string())?;
                 let summary = view.summary(access.ok_or("a membership is lost")?);
                 let read = summary.map_err(|error| error.to_string())?.cursor.read;
@@ -362,7 +363,7 @@ impl World {
         after: Seq,
         most: usize,
     ) -> Result<Vec<(Seq, ClientMessageId)>, Objection> {
-        let view = View::new(&*self.gate, Timestamp(self.now));
+        let view = View::new(&*self.disk, Timestamp(self.now));
         let access = view.access(self.clients[who].person.user, room).map_err(|error| error.to_string())?;
         let access = access.ok_or("a membership is lost")?;
         let chunk = view.entries(&access, after, Direction::Forward, most, usize::MAX);
@@ -415,8 +416,8 @@ impl Drop for World {
         // After an objection the committer may stand in a commit: without this, letting go of the
         // log would wait for it.
         if self.life.is_committing {
-            self.gate.disk.cut_after(0);
-            self.gate.let_one_through();
+            self.disk.below.hooks.cut_after(0);
+            self.disk.hooks.let_one_through();
         }
     }
 }
