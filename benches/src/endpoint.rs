@@ -17,9 +17,9 @@ use rustix::net::sockopt;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use wardline_broker::dev::Dev;
-use wardline_broker::endpoint::transport;
+use wardline_broker::edge::endpoint::transport;
+use wardline_broker::edge::tls;
 use wardline_broker::limits::Limits;
-use wardline_broker::tls;
 use wardline_storage::id::Timestamp;
 
 /// What bare endpoints speak.

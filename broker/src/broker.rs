@@ -24,22 +24,22 @@ use wardline_storage::format;
 use wardline_storage::local::{Bounds, LocalLog};
 use wardline_storage::log::Log;
 
-use crate::admission::Admission;
+use crate::access::ids::Ids;
 use crate::clock::Clock;
-use crate::endpoint::{self, Acceptor, Secrets};
-use crate::fanout::Fanout;
-use crate::farewell::Farewell;
-use crate::ids::Ids;
+use crate::delivery::fanout::Fanout;
+use crate::delivery::topic::Topics;
+use crate::edge::endpoint::{self, Acceptor, Secrets};
+use crate::edge::tls;
 use crate::limits::{Contradiction, Limits};
 use crate::metrics::{Metrics, gather};
-use crate::readiness::Readiness;
-use crate::registry::Registry;
-use crate::reload::Reloader;
+use crate::operator::readiness::Readiness;
+use crate::operator::reload::Reloader;
+use crate::presence::farewell::Farewell;
+use crate::presence::registry::Registry;
+use crate::requests::admission::Admission;
+use crate::requests::service::Service;
 use crate::retention;
-use crate::service::Service;
 use crate::settings::Settings;
-use crate::tls;
-use crate::topic::Topics;
 use crate::turns::Turns;
 
 /// Conversations whose expiry is to be rewritten that may wait; the store remembers them too.

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use clap::{Parser, Subcommand};
 use thiserror::Error;
 use wardline_broker::config::Config;
-use wardline_broker::log::{self, Format};
+use wardline_broker::operator::text_log::{self, Format};
 use wardline_storage::engine::Engine;
 
 /// The messaging backbone of a hospital network.
@@ -119,7 +119,7 @@ fn client(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<(
 
 /// Starts logging for people. `WARDLINE_LOG` overrides the filter.
 fn start_log(filter: &str) -> anyhow::Result<()> {
-    let filter = std::env::var(log::VARIABLE).unwrap_or_else(|_| filter.into());
-    log::start(Format::Human, &filter)?;
+    let filter = std::env::var(text_log::VARIABLE).unwrap_or_else(|_| filter.into());
+    text_log::start(Format::Human, &filter)?;
     Ok(())
 }

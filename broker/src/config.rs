@@ -17,7 +17,7 @@ use std::time::Duration;
 use thiserror::Error;
 use wardline_storage::command::Policy;
 
-use crate::auth::{Expected, Verifier};
+use crate::access::auth::{Expected, Verifier};
 use crate::limits::{Contradiction, ENVELOPE_BYTES, Limits};
 use crate::settings::{DiskWatch, Settings, Tls};
 
@@ -74,7 +74,7 @@ pub struct Config {
     pub http_listen: Option<SocketAddr>,
     /// `http.remote`.
     pub http_remote: bool,
-    /// `log.filter`; [`crate::log`] reads it.
+    /// `log.filter`; [`crate::operator::text_log`] reads it.
     pub log_filter: String,
     /// The rest of `limits.*`.
     pub limits: Limits,

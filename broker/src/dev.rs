@@ -26,7 +26,7 @@ use serde::Serialize;
 use thiserror::Error;
 use wardline_storage::id::Timestamp;
 
-use crate::tls::{Validity, validity};
+use crate::edge::tls::{Validity, validity};
 
 /// The `iss` of development tokens.
 pub const ISSUER: &str = "wardline-dev";

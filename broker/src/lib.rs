@@ -4,34 +4,21 @@
 //! The command line (`main.rs`, `cli`) reads configuration and names the engine; everything else is
 //! behind it.
 
-pub mod admin;
-mod admission;
-pub mod auth;
-pub mod backup;
-mod bell;
+pub mod access;
 pub mod broker;
 mod clock;
 pub mod config;
+mod delivery;
 pub mod dev;
-pub mod endpoint;
-mod fanout;
-mod farewell;
-pub mod http;
-mod ids;
+pub mod edge;
 pub mod limits;
-pub mod log;
 mod metrics;
-pub mod readiness;
-mod receipts;
+pub mod operator;
+mod presence;
 mod refusal;
-mod registry;
-pub mod reload;
+mod requests;
 mod retention;
-mod service;
 mod session;
 pub mod settings;
-mod tail;
-pub mod tls;
-mod topic;
 mod turns;
 mod wire;

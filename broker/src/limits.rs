@@ -13,7 +13,7 @@ use thiserror::Error;
 pub const ENVELOPE_BYTES: usize = 16 * 1024;
 
 /// Longest name of a user or tenant, in bytes.
-pub const NAME_BYTES_MAX: usize = crate::auth::NAME_BYTES_MAX;
+pub const NAME_BYTES_MAX: usize = crate::access::auth::NAME_BYTES_MAX;
 /// Longest title of a conversation, in bytes.
 pub const TITLE_BYTES_MAX: usize = 256;
 /// Longest media type, in bytes.

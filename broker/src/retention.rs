@@ -19,7 +19,7 @@ use wardline_storage::model::Text;
 use wardline_storage::view::View;
 
 use crate::refusal::Code;
-use crate::service::Service;
+use crate::requests::service::Service;
 
 /// How long to wait when the log has no room for a rewriting.
 const BUSY_PAUSE: Duration = Duration::from_millis(200);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use wardline_storage::command::Policy;
 
-use crate::auth::Verifier;
+use crate::access::auth::Verifier;
 use crate::limits::Limits;
 
 /// What the library needs to run.

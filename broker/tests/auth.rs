@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use std::time::Duration;
-use wardline_broker::auth::{Expected, JwksError, TOKEN_BYTES_MAX, TokenError, Verifier};
+use wardline_broker::access::auth::{Expected, JwksError, TOKEN_BYTES_MAX, TokenError, Verifier};
 use wardline_storage::id::Timestamp;
 
 const NOW_S: u64 = 1_800_000_000;

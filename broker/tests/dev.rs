@@ -8,9 +8,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use wardline_broker::auth::{Expected, TokenError, Verifier};
+use wardline_broker::access::auth::{Expected, TokenError, Verifier};
 use wardline_broker::dev::{Bearer, Dev, DevError, ISSUER};
-use wardline_broker::tls::{self, TlsError, Validity};
+use wardline_broker::edge::tls::{self, TlsError, Validity};
 use wardline_storage::id::Timestamp;
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use wardline_broker::admin::Checkpoint;
-use wardline_broker::backup::{self, Manifest};
 use wardline_broker::config::{Config, EngineChoice};
+use wardline_broker::operator::admin::Checkpoint;
+use wardline_broker::operator::backup::{self, Manifest};
 use wardline_storage::{applier, format};
 
 use super::OpenEngine;

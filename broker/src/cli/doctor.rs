@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use clap::Args;
 use rustix::process::geteuid;
-use wardline_broker::admin;
 use wardline_broker::config::{Config, EngineChoice};
-use wardline_broker::tls::{self, Validity};
+use wardline_broker::edge::tls::{self, Validity};
+use wardline_broker::operator::admin;
 use wardline_storage::format;
 
 use super::OpenEngine;

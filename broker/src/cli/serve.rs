@@ -15,16 +15,16 @@ use rustix::process::{getpriority_process, setpriority_process};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use wardline_broker::admin::{self, Admin};
-use wardline_broker::auth::Verifier;
+use wardline_broker::access::auth::Verifier;
 use wardline_broker::broker::{Broker, Ended};
 use wardline_broker::config::{Config, EngineChoice, Setting};
 use wardline_broker::dev::{self, Dev};
-use wardline_broker::http::Http;
-use wardline_broker::log::{self, Format, Levels};
-use wardline_broker::reload;
+use wardline_broker::edge::tls::{self, Validity};
+use wardline_broker::operator::admin::{self, Admin};
+use wardline_broker::operator::http::Http;
+use wardline_broker::operator::reload;
+use wardline_broker::operator::text_log::{self, Format, Levels};
 use wardline_broker::settings::Tls;
-use wardline_broker::tls::{self, Validity};
 use wardline_storage::engine::Engine;
 use wardline_storage::format;
 use wardline_storage::id::Timestamp;
@@ -152,7 +152,7 @@ pub(super) fn check_config(arguments: &CheckConfig) -> anyhow::Result<()> {
 /// Runs the broker until it is told to stop, or its store fails.
 pub(super) fn serve(arguments: Arguments, open_engine: OpenEngine) -> anyhow::Result<()> {
     let config = arguments.configuration.load()?;
-    let levels = log::start(arguments.log_format.into(), &filter(&config))?;
+    let levels = text_log::start(arguments.log_format.into(), &filter(&config))?;
     open_files::allow()?;
     let (engine, (tls, verifier)) = if arguments.configuration.dev {
         std::fs::create_dir_all(&config.storage_path)
@@ -381,7 +381,7 @@ async fn follow_filter(configuration: Configuration, levels: Levels) -> anyhow::
 
 /// What is logged: as the variable says, or else the configuration.
 fn filter(config: &Config) -> String {
-    std::env::var(log::VARIABLE).unwrap_or_else(|_| config.log_filter.clone())
+    std::env::var(text_log::VARIABLE).unwrap_or_else(|_| config.log_filter.clone())
 }
 
 pub(super) fn since_epoch() -> Duration {

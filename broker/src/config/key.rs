@@ -123,9 +123,10 @@ impl Key {
             .map(|address| put(config, address)),
             Text(put) => given.text().map(|text| put(config, text)),
             Switch(put) => given.switch().map(|on| put(config, on)),
-            Filter(put) => {
-                given.text().filter(|text| crate::log::is_filter(text)).map(|text| put(config, text))
-            }
+            Filter(put) => given
+                .text()
+                .filter(|text| crate::operator::text_log::is_filter(text))
+                .map(|text| put(config, text)),
             Engine(put) => match given.text() {
                 Some("rocksdb") => Some(EngineChoice::Rocksdb),
                 Some("memory") => Some(EngineChoice::Memory),

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::figures::Figures;
 use super::socket;
-use crate::service::Service;
+use crate::requests::service::Service;
 use crate::turns::Turns;
 
 /// How often it is looked.

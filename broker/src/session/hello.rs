@@ -16,9 +16,9 @@ use wardline_storage::log::Reply;
 use super::lane::Lane;
 use super::reader::{self, FrameReader, Read};
 use super::{Ending, Session, SessionId};
-use crate::bell::Bell;
+use crate::presence::bell::Bell;
 use crate::refusal::{Code, Refusal};
-use crate::service::{Caller, Service};
+use crate::requests::service::{Caller, Service};
 use crate::wire::{self, Hello, Request, Response};
 
 /// A session that was welcomed.

@@ -19,9 +19,10 @@ use wardline_storage::log::{Completion, Reply};
 use super::Session;
 use super::reader::{self, FrameReader, Read};
 use super::timing::Timing;
-use crate::admission::EpochGate;
 use crate::refusal::{Code, Refusal};
-use crate::service::{Answer, Plan, Query};
+use crate::requests::admission::EpochGate;
+use crate::requests::query::Query;
+use crate::requests::service::{Answer, Plan};
 use crate::wire::{self, Request, Response, Token};
 
 /// Completions taken from the channel at a time.

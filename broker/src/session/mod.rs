@@ -1,19 +1,16 @@
 //! A session: one device's connection, from Hello to Goodbye.
 //!
 //! Owns the connection and every task on it: the lanes, delivery, and the wait for the end. The
-//! decisions are in [`state`] (what is delivered next) and in [`service`](crate::service) (what a
-//! request means); here is the I/O. A session ends for one reason, the first; the client is told it
-//! on the control stream, after the answers that it is owed.
+//! decisions are in [`delivery`](crate::delivery) (what is delivered next) and in
+//! [`requests`](crate::requests) (what a request means); here is the I/O. A session ends for one
+//! reason, the first; the client is told it on the control stream, after the answers that it is
+//! owed.
 
-mod deliver;
-mod follow;
 mod hello;
 mod lane;
 mod reader;
-mod state;
 mod timing;
 mod traffic;
-mod writer;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -26,12 +23,13 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 use wardline_storage::id::Timestamp;
 
-use crate::bell::Bell;
-use crate::farewell;
+use crate::delivery::deliver;
 use crate::metrics::Held;
+use crate::presence::bell::Bell;
+use crate::presence::farewell;
+use crate::presence::registry::Present;
 use crate::refusal::{Code, Refusal};
-use crate::registry::Present;
-use crate::service::{Caller, Service};
+use crate::requests::service::{Caller, Service};
 use crate::turns::Task;
 use crate::wire::{self, Token, Welcome};
 use lane::Lane;
@@ -71,14 +69,14 @@ impl Ending {
     }
 
     /// Ends it without a reason: nobody is there to be told one.
-    fn gone(&self) {
+    pub(crate) fn gone(&self) {
         self.token.cancel();
     }
 }
 
 /// Names a session in the log.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct SessionId([u8; 16]);
+pub(crate) struct SessionId([u8; 16]);
 
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -87,14 +85,14 @@ impl fmt::Display for SessionId {
 }
 
 /// What the tasks of a session share.
-struct Session {
-    id: SessionId,
+pub(crate) struct Session {
+    pub(crate) id: SessionId,
     /// When it was opened, by the broker's time.
     opened: Timestamp,
-    service: Arc<Service>,
-    caller: Caller,
-    bell: Arc<Bell>,
-    ending: Arc<Ending>,
+    pub(crate) service: Arc<Service>,
+    pub(crate) caller: Caller,
+    pub(crate) bell: Arc<Bell>,
+    pub(crate) ending: Arc<Ending>,
     expires: watch::Sender<Timestamp>,
 }
 

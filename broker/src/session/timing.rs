@@ -12,8 +12,8 @@ use std::time::Duration;
 use wardline_storage::command::Acknowledge;
 use wardline_storage::id::{ConversationId, Seq, Timestamp};
 
+use crate::delivery::tail::Stamp;
 use crate::metrics::Metrics;
-use crate::tail::Stamp;
 
 /// Least time between two watermarks that are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);

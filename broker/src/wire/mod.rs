@@ -2,7 +2,7 @@
 //!
 //! Past this module no prost type exists. What it lets in is well-formed: ids have their width,
 //! enumerations a known value, texts their bounds. Whether it is allowed is the business of
-//! [`service`](crate::service).
+//! [`requests`](crate::requests).
 
 mod push;
 mod request;

@@ -165,8 +165,8 @@ fn hello(wire: v1::Hello, limits: &Limits) -> Result<Hello, Refusal> {
 }
 
 fn token(token: String) -> Result<Token, Refusal> {
-    if token.len() > crate::auth::TOKEN_BYTES_MAX {
-        let max = crate::auth::TOKEN_BYTES_MAX;
+    if token.len() > crate::access::auth::TOKEN_BYTES_MAX {
+        let max = crate::access::auth::TOKEN_BYTES_MAX;
         return Err(Refusal::invalid(format!("token: at most {max} bytes are allowed")));
     }
     Ok(Token(token))

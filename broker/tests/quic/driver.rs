@@ -12,7 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use wardline_broker::auth::{Expected, Verifier};
+use wardline_broker::access::auth::{Expected, Verifier};
 use wardline_broker::broker::{Broker, Ended, StartError};
 use wardline_broker::limits::Limits;
 use wardline_broker::settings::{Settings, Tls};

@@ -12,10 +12,10 @@ use wardline_storage::engine::{Direction, EngineError};
 use wardline_storage::id::{ConversationId, DeviceId, Seq, Timestamp, UserId};
 use wardline_storage::view::{Summary, View};
 
-use crate::bell::{Bell, Slot, Subscription};
-use crate::receipts::Version;
-use crate::service::Service;
-use crate::topic::Attachment;
+use crate::delivery::receipts::Version;
+use crate::delivery::topic::Attachment;
+use crate::presence::bell::{Bell, Slot, Subscription};
+use crate::requests::service::Service;
 use crate::wire;
 
 /// Most entries in a chunk.

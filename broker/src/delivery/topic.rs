@@ -15,9 +15,9 @@ use parking_lot::{Mutex, RwLock};
 use wardline_storage::id::{ById, ConversationId, PARTITIONS, PartitionId, Seq, Timestamp, UserId};
 use wardline_storage::model::ReceiptKind;
 
-use crate::bell::{News, Subscription};
-use crate::receipts::{Receipts, Version};
-use crate::tail::{Budget, Copied, Frame, Ring, Stamp};
+use crate::delivery::receipts::{Receipts, Version};
+use crate::delivery::tail::{Budget, Copied, Frame, Ring, Stamp};
+use crate::presence::bell::{News, Subscription};
 
 /// The topics, by conversation.
 pub(crate) struct Topics {
@@ -367,7 +367,7 @@ mod tests {
     use wardline_storage::id::UserId;
 
     use super::*;
-    use crate::bell::{Bell, Slot};
+    use crate::presence::bell::{Bell, Slot};
 
     /// A chunk may wait for a slow client when something in it is deleted, or its time is cut.
     #[test]

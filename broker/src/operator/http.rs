@@ -30,7 +30,7 @@ use tokio::time::{interval, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use crate::metrics::buckets;
-use crate::readiness::Readiness;
+use crate::operator::readiness::Readiness;
 use crate::settings::Tls;
 
 /// Most connections; further ones are closed.

@@ -15,14 +15,14 @@ use tokio::time::{Instant, sleep_until};
 use wardline_storage::id::{ConversationId, Seq};
 use wardline_storage::view::Summary;
 
-use super::Session;
 use super::follow::{self, Batch, Chunk, Followed, Follower, Tie};
-use super::state::{Found, Next, State};
+use super::progress::{Found, Next, State};
 use super::writer::{Gone, Writer};
-use crate::bell::{Change, News, Slot};
+use crate::delivery::topic::{ChunkCopy, Tail};
 use crate::metrics::Held;
+use crate::presence::bell::{Change, News, Slot};
 use crate::refusal::{Code, Refusal};
-use crate::topic::{ChunkCopy, Tail};
+use crate::session::Session;
 use crate::turns::Task;
 use crate::wire;
 
@@ -45,7 +45,7 @@ enum Done {
 }
 
 /// Delivers to a session until it ends.
-pub(super) async fn run(
+pub(crate) async fn run(
     session: Arc<Session>,
     connection: quinn::Connection,
     driver: Arc<Task>,
@@ -281,7 +281,7 @@ impl Delivery {
         let resume = self.resume.remove(&conversation);
         let (service, follower) = (Arc::clone(&self.session.service), self.follower.clone());
         Box::pin(async move {
-            let read = move |service: &crate::service::Service| {
+            let read = move |service: &crate::requests::service::Service| {
                 let followed = match follows {
                     true => None,
                     false => follow::follow(service, &follower, conversation, slot, resume)?,
@@ -298,7 +298,7 @@ impl Delivery {
         let (service, follower) = (Arc::clone(&self.session.service), self.follower.clone());
         let resume = self.resume.clone();
         Box::pin(async move {
-            let read = move |service: &crate::service::Service| {
+            let read = move |service: &crate::requests::service::Service| {
                 follow::follow_page(service, &follower, after, first, &resume).map(Done::Page)
             };
             service.read(&service.catch_up_reads, read).await
@@ -316,7 +316,7 @@ impl Delivery {
             let (service, user) = (Arc::clone(&self.session.service), self.follower.user);
             service.metrics.lag_entries.record((gap.up_to.0 - after.0) as f64);
             return Some(Box::pin(async move {
-                let read = move |service: &crate::service::Service| {
+                let read = move |service: &crate::requests::service::Service| {
                     follow::read_chunk(service, user, gap).map(Done::Chunk)
                 };
                 service.read(&service.catch_up_reads, read).await

@@ -4,8 +4,6 @@
 //! settings, and leaves every decision that depends on state to the machine. Holds the parts that
 //! sessions share.
 
-mod query;
-
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,19 +16,18 @@ use wardline_storage::id::{ConversationId, DeviceId, TenantId, UserId};
 use wardline_storage::log::Completion;
 use wardline_storage::model::{Kind, Person, Text};
 
-use crate::admission::Admission;
-use crate::auth::{Identity, TokenError, Verifier};
+use super::query::Query;
+use crate::access::auth::{Identity, TokenError, Verifier};
+use crate::access::ids::Ids;
 use crate::clock::Clock;
-use crate::farewell::Farewell;
-use crate::ids::Ids;
+use crate::delivery::topic::Topics;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::presence::farewell::Farewell;
+use crate::presence::registry::Registry;
 use crate::refusal::{Code, Refusal};
-use crate::registry::Registry;
-use crate::topic::Topics;
+use crate::requests::admission::Admission;
 use crate::wire::{NewConversation, Request, Response, Token};
-
-pub(crate) use query::Query;
 
 /// What sessions share.
 pub(crate) struct Service {

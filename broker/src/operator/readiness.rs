@@ -20,9 +20,9 @@ use wardline_storage::command::{Command, Submission};
 use wardline_storage::id::ConversationId;
 use wardline_storage::log::Reply;
 
-use crate::admission::Admission;
+use crate::requests::admission::Admission;
+use crate::requests::service::Service;
 use crate::retention::nobody;
-use crate::service::Service;
 
 /// How often it is looked.
 const LOOK_EVERY: Duration = Duration::from_secs(5);

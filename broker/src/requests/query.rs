@@ -7,7 +7,7 @@ use wardline_storage::engine::{Direction, EngineError};
 use wardline_storage::id::{ConversationId, Seq, UserId};
 use wardline_storage::view::{Access, Page, View};
 
-use super::Service;
+use super::service::Service;
 use crate::refusal::Refusal;
 use crate::wire::{PageRequest, Response};
 

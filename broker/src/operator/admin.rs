@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use wardline_storage::applier;
 use wardline_storage::engine::{Engine, EngineError};
 
-use crate::backup::Source;
+use crate::operator::backup::Source;
 
 /// The socket's name in the data folder.
 pub const SOCKET: &str = "admin.sock";

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use wardline_storage::id::{ConversationId, DeviceId, UserId};
 
-use crate::bell::{Bell, Change};
+use crate::presence::bell::{Bell, Change};
 use crate::refusal::{Code, Refusal};
 use crate::session::Ending;
 

@@ -16,11 +16,11 @@ use tokio::signal::unix::Signal;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{Expected, JwksError, Verifier};
-use crate::endpoint::{self, Secrets};
-use crate::service::Service;
+use crate::access::auth::{Expected, JwksError, Verifier};
+use crate::edge::endpoint::{self, Secrets};
+use crate::edge::tls::{self, TlsError};
+use crate::requests::service::Service;
 use crate::settings::Tls;
-use crate::tls::{self, TlsError};
 
 /// How often the files are looked at.
 pub const LOOK_EVERY: Duration = Duration::from_secs(5);

@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::limits::Limits;
 use crate::metrics::{Held, Metrics};
-use crate::service::Service;
+use crate::requests::service::Service;
 use crate::session;
 use crate::settings::Tls;
 use crate::turns::{Task, Turns};

@@ -11,7 +11,7 @@ use std::collections::{HashMap, VecDeque};
 
 use wardline_storage::id::Seq;
 
-use crate::bell::Slot;
+use crate::presence::bell::Slot;
 
 /// What to put on the ordered lane next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

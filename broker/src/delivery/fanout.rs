@@ -15,11 +15,11 @@ use wardline_storage::id::{ConversationId, Seq};
 use wardline_storage::log::{GroupStats, Observer};
 use wardline_storage::model::{Body, Entry, Notice, Priority, ReceiptKind, Text};
 
-use crate::bell::Change;
+use crate::delivery::tail::Frame;
+use crate::delivery::topic::Topics;
 use crate::metrics::Metrics;
-use crate::registry::Registry;
-use crate::tail::Frame;
-use crate::topic::Topics;
+use crate::presence::bell::Change;
+use crate::presence::registry::Registry;
 use crate::wire;
 
 /// Makes news of committed events.

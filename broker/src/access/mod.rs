@@ -1,0 +1,4 @@
+//! Access: who may come in, and under which ids the store knows them.
+
+pub mod auth;
+pub(crate) mod ids;

@@ -1,0 +1,9 @@
+//! What operators see and do: pages, readiness, the text log, reloading, backups, and the door of a
+//! running broker.
+
+pub mod admin;
+pub mod backup;
+pub mod http;
+pub mod readiness;
+pub mod reload;
+pub mod text_log;
