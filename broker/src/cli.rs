@@ -8,6 +8,7 @@
 mod backup;
 mod conversation;
 mod doctor;
+mod engines;
 mod generate;
 mod message;
 mod open_files;
@@ -17,13 +18,9 @@ mod show;
 mod tail;
 mod token;
 
-use std::sync::Arc;
-
 use clap::{Parser, Subcommand};
 use thiserror::Error;
-use wardline_broker::config::Config;
 use wardline_broker::operator::text_log::{self, Format};
-use wardline_storage::engine::Engine;
 
 /// The messaging backbone of a hospital network.
 #[derive(Debug, Parser)]
@@ -81,22 +78,21 @@ pub(crate) enum Failure {
     Usage(&'static str),
 }
 
-/// Opens the engine that a configuration asks for.
-pub(crate) type OpenEngine = fn(&Config) -> anyhow::Result<Arc<dyn Engine>>;
+pub(crate) use engines::Engines;
 
 impl Arguments {
     /// Carries out what was typed.
-    pub(crate) fn run(self, open_engine: OpenEngine) -> anyhow::Result<()> {
+    pub(crate) fn run(self, engines: Engines) -> anyhow::Result<()> {
         // Several parts speak TLS; all of them by the same library. A second installation is
         // refused, and harmless.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         match self.command {
-            Command::Serve(arguments) => serve::serve(arguments, open_engine),
-            Command::CheckConfig(arguments) => serve::check_config(&arguments),
-            Command::Backup(arguments) => backup::backup(&arguments, open_engine),
+            Command::Serve(arguments) => serve::serve(arguments, engines),
+            Command::CheckConfig(arguments) => serve::check_config(&arguments, engines),
+            Command::Backup(arguments) => backup::backup(&arguments, engines),
             Command::Verify(arguments) => backup::verify(&arguments),
-            Command::Restore(arguments) => backup::restore(&arguments, open_engine),
-            Command::Doctor(arguments) => doctor::run(&arguments, open_engine),
+            Command::Restore(arguments) => backup::restore(&arguments, engines),
+            Command::Doctor(arguments) => doctor::run(&arguments, engines),
             Command::Generate(arguments) => generate::run(&arguments),
             Command::Token(arguments) => token::print(&arguments),
             Command::Conversation(command) => client(command.run()),

@@ -27,15 +27,6 @@ pub use layer::Setting;
 pub const PORT: u16 = 4433;
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Which engine keeps the data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EngineChoice {
-    /// On disk.
-    Rocksdb,
-    /// In memory: gone when the process ends.
-    Memory,
-}
-
 /// Everything that can be configured, typed and within its range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -55,10 +46,10 @@ pub struct Config {
     pub auth_leeway: Duration,
     /// `storage.path`.
     pub storage_path: PathBuf,
-    /// `storage.engine`.
-    pub storage_engine: EngineChoice,
-    /// `storage.memory`, in bytes: what the engine may hold of its data, half to read, half to
-    /// write.
+    /// `storage.engine`: a name, whether or not there is such an engine. Empty: the program's
+    /// first that keeps files.
+    pub storage_engine: String,
+    /// `storage.memory`, in bytes: what the engine may hold of its data.
     pub storage_memory_bytes: usize,
     /// `storage.reserve`, in bytes; 0: the disk is not watched.
     pub storage_reserve_bytes: u64,
@@ -91,7 +82,7 @@ impl Default for Config {
             auth_audience: "wardline".into(),
             auth_leeway: Duration::from_secs(30),
             storage_path: "data".into(),
-            storage_engine: EngineChoice::Rocksdb,
+            storage_engine: String::new(),
             storage_memory_bytes: 256 * 1024 * 1024,
             storage_reserve_bytes: 512 * 1024 * 1024,
             policy: Policy {
@@ -280,9 +271,10 @@ impl Config {
         }
     }
 
-    /// What the library needs to run. The disk is watched if the engine writes to it.
-    pub fn into_settings(self, tls: Tls, verifier: Arc<Verifier>) -> Settings {
-        let on_disk = self.storage_engine == EngineChoice::Rocksdb && self.storage_reserve_bytes > 0;
+    /// What the library needs to run. The disk is watched if the engine writes to it: its `folder`
+    /// ([`Engine::folder`](wardline_storage::engine::Engine::folder)).
+    pub fn into_settings(self, tls: Tls, verifier: Arc<Verifier>, folder: Option<&Path>) -> Settings {
+        let watched = folder.filter(|_| self.storage_reserve_bytes > 0);
         Settings {
             listen: self.listen,
             tls,
@@ -291,8 +283,10 @@ impl Config {
             policy: self.policy,
             reclaim_every: self.reclaim_every,
             stop_deadline: self.stop_deadline,
-            disk: on_disk
-                .then_some(DiskWatch { path: self.storage_path, reserve_bytes: self.storage_reserve_bytes }),
+            disk: watched.map(|folder| DiskWatch {
+                path: folder.to_owned(),
+                reserve_bytes: self.storage_reserve_bytes,
+            }),
         }
     }
 }

@@ -8,24 +8,27 @@ mod cli;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Parser;
-use wardline_broker::config::{Config, EngineChoice};
-use wardline_rocksdb::RocksEngine;
-use wardline_storage::engine::Engine;
-use wardline_storage::memory::MemoryEngine;
+use wardline_storage::memory::Memory;
 
 /// What one thread allocates another frees, for every message: the system's allocator spends a
 /// quarter of the commit path on it.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// The engines of this build: cargo features choose. The first that keeps files is the default.
+const ENGINES: &[&dyn wardline_storage::open::Opener] = &[
+    #[cfg(feature = "rocksdb")]
+    &wardline_rocksdb::Rocks,
+    &Memory,
+];
+
 /// `EX_IOERR` of `sysexits.h`.
 const STORAGE_FAILED: u8 = 74;
 
 fn main() -> ExitCode {
-    let error = match cli::Arguments::parse().run(open_engine) {
+    let error = match cli::Arguments::parse().run(cli::Engines(ENGINES)) {
         Ok(()) => return ExitCode::SUCCESS,
         Err(error) => error,
     };
@@ -40,19 +43,4 @@ fn main() -> ExitCode {
         Some(cli::Failure::Usage(_)) => ExitCode::from(2),
         None => ExitCode::FAILURE,
     }
-}
-
-fn open_engine(config: &Config) -> anyhow::Result<Arc<dyn Engine>> {
-    Ok(match config.storage_engine {
-        EngineChoice::Memory => Arc::new(MemoryEngine::default()),
-        EngineChoice::Rocksdb => {
-            let half = config.storage_memory_bytes / 2;
-            let options = wardline_rocksdb::Options {
-                block_cache_bytes: half,
-                write_buffers_bytes: half,
-                ..wardline_rocksdb::Options::default()
-            };
-            Arc::new(RocksEngine::open(&config.storage_path, options)?)
-        }
-    })
 }

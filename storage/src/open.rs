@@ -124,14 +124,31 @@ pub fn open(
     folder: &Path,
     options: Options,
 ) -> Result<Arc<dyn Engine>, OpenError> {
-    if chosen.keeps_files() {
-        let unseen = |source| OpenError::Folder { path: folder.to_owned(), source };
-        for other in engines.iter().filter(|other| other.name() != chosen.name()) {
-            if other.is_store(folder).map_err(unseen)? {
-                let (path, found, wanted) = (folder.to_owned(), other.name(), chosen.name());
-                return Err(OpenError::OtherEngine { path, found, wanted });
-            }
+    refuse_others(engines, chosen, folder)?;
+    chosen.open(folder, options)
+}
+
+/// Whether the folder holds a store of the chosen one of the engines there are. Opens nothing.
+///
+/// # Errors
+/// [`OpenError`] if it cannot be looked into, or holds the store of another of them.
+pub fn is_store(engines: &[&dyn Opener], chosen: &dyn Opener, folder: &Path) -> Result<bool, OpenError> {
+    refuse_others(engines, chosen, folder)?;
+    looked_into(chosen, folder)
+}
+
+/// An engine that keeps no files leaves the folder alone, whatever is in it.
+fn refuse_others(engines: &[&dyn Opener], chosen: &dyn Opener, folder: &Path) -> Result<(), OpenError> {
+    let others = engines.iter().filter(|other| chosen.keeps_files() && other.name() != chosen.name());
+    for other in others {
+        if looked_into(*other, folder)? {
+            let (path, found, wanted) = (folder.to_owned(), other.name(), chosen.name());
+            return Err(OpenError::OtherEngine { path, found, wanted });
         }
     }
-    chosen.open(folder, options)
+    Ok(())
+}
+
+fn looked_into(engine: &dyn Opener, folder: &Path) -> Result<bool, OpenError> {
+    engine.is_store(folder).map_err(|source| OpenError::Folder { path: folder.to_owned(), source })
 }

@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use wardline_broker::config::{Config, EngineChoice};
+use wardline_broker::config::Config;
 use wardline_broker::operator::admin::Checkpoint;
 use wardline_broker::operator::backup::{self, Manifest};
 use wardline_storage::{applier, format};
 
-use super::OpenEngine;
+use super::engines::{Chosen, Engines};
 use super::serve::{Configuration, now};
 
 #[derive(Debug, Args)]
@@ -50,13 +50,17 @@ pub(super) struct Restore {
 }
 
 /// Backs up the store, whether a broker runs or not.
-pub(super) fn backup(arguments: &Backup, open_engine: OpenEngine) -> anyhow::Result<()> {
+pub(super) fn backup(arguments: &Backup, engines: Engines) -> anyhow::Result<()> {
     super::start_log("warn")?;
     let config = arguments.configuration.layered()?;
-    if config.storage_engine == EngineChoice::Memory {
-        bail!("the memory engine keeps nothing that could be backed up; set storage.engine = \"rocksdb\"");
+    let chosen = engines.choose(&config.storage_engine)?;
+    if !chosen.keeps_files() {
+        bail!(
+            "the {} engine keeps nothing that could be backed up; set storage.engine to one that keeps files",
+            chosen.name()
+        );
     }
-    let checkpoint = checkpoint(&config, open_engine)?;
+    let checkpoint = checkpoint(&config, chosen)?;
     let made = backup::make(checkpoint.source(), &arguments.to, now())?;
     drop(checkpoint);
     let mut out = io::stdout().lock();
@@ -84,16 +88,16 @@ pub(super) fn backup(arguments: &Backup, open_engine: OpenEngine) -> anyhow::Res
     Ok(())
 }
 
-fn checkpoint(config: &Config, open_engine: OpenEngine) -> anyhow::Result<Checkpoint> {
+fn checkpoint(config: &Config, chosen: Chosen) -> anyhow::Result<Checkpoint> {
     let data = &config.storage_path;
     if let Some(checkpoint) = Checkpoint::ask(data)? {
         return Ok(checkpoint);
     }
     // Opening would make a new store.
-    if !data.join("CURRENT").exists() {
+    if !chosen.is_store(data)? {
         bail!("there is no store in {}; name the data folder with --data or --config", data.display());
     }
-    let engine = open_engine(config).with_context(
+    let engine = chosen.open(data, config).with_context(
         || "no broker answers at the folder's admin.sock, and the store cannot be opened without one",
     )?;
     format::check(engine.as_ref())?;
@@ -131,14 +135,13 @@ pub(super) fn verify(arguments: &Verify) -> anyhow::Result<()> {
 }
 
 /// Makes a data folder out of a backup.
-pub(super) fn restore(arguments: &Restore, open_engine: OpenEngine) -> anyhow::Result<()> {
+pub(super) fn restore(arguments: &Restore, engines: Engines) -> anyhow::Result<()> {
     super::start_log("warn")?;
     let backup = find(&arguments.backup)?.pop().context("there is no backup")?;
     let manifest = Manifest::read(&backup)?;
-    let open = |folder: &Path| {
-        let config = Config { storage_path: folder.to_owned(), ..Config::default() };
-        check_store(&config, &manifest, open_engine).map_err(|error| format!("{error:#}"))
-    };
+    // A backup is opened by the engine that made it, whatever is configured.
+    let chosen = engines.of_backup(&manifest.engine)?;
+    let open = |folder: &Path| check_store(folder, &manifest, chosen).map_err(|error| format!("{error:#}"));
     let restored = backup::restore(&backup, &arguments.to, open)?;
     Ok(writeln!(
         io::stdout(),
@@ -150,8 +153,8 @@ pub(super) fn restore(arguments: &Restore, open_engine: OpenEngine) -> anyhow::R
 }
 
 /// Opens the store once, and looks whether it has come as far as its backup says.
-fn check_store(config: &Config, manifest: &Manifest, open_engine: OpenEngine) -> anyhow::Result<()> {
-    let engine = open_engine(config)?;
+fn check_store(folder: &Path, manifest: &Manifest, chosen: Chosen) -> anyhow::Result<()> {
+    let engine = chosen.open(folder, &Config::default())?;
     format::check(engine.as_ref())?;
     let positions = applier::positions(engine.as_ref())?;
     if manifest.applied.len() != positions.len()

@@ -16,12 +16,12 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use clap::Args;
 use rustix::process::geteuid;
-use wardline_broker::config::{Config, EngineChoice};
+use wardline_broker::config::Config;
 use wardline_broker::edge::tls::{self, Validity};
 use wardline_broker::operator::admin;
 use wardline_storage::format;
 
-use super::OpenEngine;
+use super::engines::{Chosen, Engines};
 use super::open_files::{self, OPEN_FILES_MIN};
 use super::serve::{self, Configuration};
 
@@ -55,8 +55,9 @@ use Verdict::{Bad, Ok as Fine, Warn};
 type Finding = (Verdict, String);
 
 /// Goes through all checks.
-pub(super) fn run(arguments: &Arguments, open_engine: OpenEngine) -> anyhow::Result<()> {
+pub(super) fn run(arguments: &Arguments, engines: Engines) -> anyhow::Result<()> {
     let config = arguments.configuration.layered()?;
+    let chosen = engines.choose(&config.storage_engine)?;
     let mut checks: Vec<(&str, Finding)> = vec![
         ("open files", open_files()),
         ("udp receive buffer", socket_buffer("rmem_max")),
@@ -67,7 +68,7 @@ pub(super) fn run(arguments: &Arguments, open_engine: OpenEngine) -> anyhow::Res
         checks.push(("keys", keys(&config)));
         checks.push(("key file", key_file(&config.tls_key)));
     }
-    if config.storage_engine == EngineChoice::Rocksdb {
+    if chosen.keeps_files() {
         let data = &config.storage_path;
         checks.push(("data folder", data_folder(data)));
         if let Some(folder) = nearest(data) {
@@ -75,7 +76,7 @@ pub(super) fn run(arguments: &Arguments, open_engine: OpenEngine) -> anyhow::Res
             checks.push(("disk room", disk_room(&folder, config.storage_reserve_bytes)));
             checks.push(("disk sync", disk_sync(&folder)));
         }
-        checks.push(("store", store(&config, open_engine)));
+        checks.push(("store", store(&config, chosen)));
     }
     let mut out = io::stdout().lock();
     for (name, (verdict, text)) in &checks {
@@ -305,13 +306,15 @@ fn time_syncs(folder: &Path) -> io::Result<Vec<Duration>> {
     times
 }
 
-fn store(config: &Config, open_engine: OpenEngine) -> Finding {
+fn store(config: &Config, chosen: Chosen) -> Finding {
     let data = &config.storage_path;
     if UnixStream::connect(data.join(admin::SOCKET)).is_ok() {
         return (Fine, "a broker runs on it".into());
     }
-    if !data.join("CURRENT").exists() {
-        return (Fine, "there is none yet, and no broker runs on it".into());
+    match chosen.is_store(data) {
+        Ok(true) => {}
+        Ok(false) => return (Fine, "there is none yet, and no broker runs on it".into()),
+        Err(error) => return (Bad, format!("{error:#}")),
     }
     if !fs::metadata(data).is_ok_and(|folder| is_mine(&folder)) {
         return (
@@ -319,7 +322,7 @@ fn store(config: &Config, open_engine: OpenEngine) -> Finding {
             "not opened, since its files would then be of another user; run this as the broker's user".into(),
         );
     }
-    let opened = open_engine(config).and_then(|engine| Ok(format::check(engine.as_ref())?));
+    let opened = chosen.open(data, config).and_then(|engine| Ok(format::check(engine.as_ref())?));
     match opened {
         Ok(()) => (Fine, format!("opens, format {}; no broker runs on it", format::FORMAT)),
         Err(error) => (Bad, format!("{error:#}")),

@@ -5,7 +5,7 @@
 //! comes once clients can; programs wait for it.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use wardline_broker::access::auth::Verifier;
 use wardline_broker::broker::{Broker, Ended};
-use wardline_broker::config::{Config, EngineChoice, Setting};
+use wardline_broker::config::{Config, Setting};
 use wardline_broker::dev::{self, Dev};
 use wardline_broker::edge::tls::{self, Validity};
 use wardline_broker::operator::admin::{self, Admin};
@@ -29,7 +29,8 @@ use wardline_storage::engine::Engine;
 use wardline_storage::format;
 use wardline_storage::id::Timestamp;
 
-use super::{Failure, OpenEngine, open_files};
+use super::engines::{Chosen, Engines};
+use super::{Failure, open_files};
 
 /// A certificate that ends sooner than this is worth a warning.
 const CERTIFICATE_WARNING: Duration = Duration::from_secs(14 * 86_400);
@@ -126,8 +127,9 @@ impl Configuration {
 }
 
 /// Says whether the broker could start: reads all that `serve` reads, but for the data.
-pub(super) fn check_config(arguments: &CheckConfig) -> anyhow::Result<()> {
+pub(super) fn check_config(arguments: &CheckConfig, engines: Engines) -> anyhow::Result<()> {
     let config = arguments.configuration.load()?;
+    engines.choose(&config.storage_engine)?;
     let mut out = io::stdout().lock();
     if arguments.configuration.dev {
         // Its files are made by `serve`.
@@ -150,15 +152,16 @@ pub(super) fn check_config(arguments: &CheckConfig) -> anyhow::Result<()> {
 }
 
 /// Runs the broker until it is told to stop, or its store fails.
-pub(super) fn serve(arguments: Arguments, open_engine: OpenEngine) -> anyhow::Result<()> {
+pub(super) fn serve(arguments: Arguments, engines: Engines) -> anyhow::Result<()> {
     let config = arguments.configuration.load()?;
+    let chosen = engines.choose(&config.storage_engine)?;
     let levels = text_log::start(arguments.log_format.into(), &filter(&config))?;
     open_files::allow()?;
     let (engine, (tls, verifier)) = if arguments.configuration.dev {
         std::fs::create_dir_all(&config.storage_path)
             .with_context(|| format!("cannot make the data folder {}", config.storage_path.display()))?;
         // The engine's lock keeps a second broker from touching the keys of the first.
-        let engine = open(&config, open_engine)?;
+        let engine = open(&config, chosen)?;
         Dev::of(&config.storage_path).prepare(now())?;
         tracing::warn!(
             code = "development-keys",
@@ -167,7 +170,7 @@ pub(super) fn serve(arguments: Arguments, open_engine: OpenEngine) -> anyhow::Re
         (engine, credentials(&config)?)
     } else {
         let credentials = credentials(&config)?;
-        (open(&config, open_engine)?, credentials)
+        (open(&config, chosen)?, credentials)
     };
     warn_about(&tls);
     let runtime =
@@ -227,13 +230,13 @@ async fn run(
     let (certificate, shown) = watch::channel(tls.clone());
     let pages = bind_pages(&config, shown, &levels).await?;
     tokio::spawn(follow_filter(configuration, levels));
-    let (name, on_disk) = (engine.name(), config.storage_engine == EngineChoice::Rocksdb);
-    let data = on_disk.then(|| config.storage_path.clone());
+    let (name, data) = (engine.name(), engine.folder().map(Path::to_owned));
     let hangup = signal(SignalKind::hangup())?;
     let (files, notice) = (files(&config), config.stop_notice);
-    let (door, closing) = (open_door(&config), CancellationToken::new());
+    let (door, closing) = (data.as_deref().and_then(open_door), CancellationToken::new());
     let door = door.map(|door| tokio::spawn(door.run(Arc::clone(&engine), closing.clone())));
-    let broker = Broker::start(config.into_settings(tls, Arc::new(verifier)), engine).await.context(
+    let settings = config.into_settings(tls, Arc::new(verifier), data.as_deref());
+    let broker = Broker::start(settings, engine).await.context(
         "the broker cannot start; if the address is in use, stop the other process or choose another with --listen",
     )?;
     let address = broker.address();
@@ -274,15 +277,11 @@ async fn run(
     Ok(why.map_or(ended, Ended::StorageFailed))
 }
 
-/// Opens the operator's door, if there is a data folder. Without it the broker serves all the same.
-fn open_door(config: &Config) -> Option<Admin> {
-    if config.storage_engine == EngineChoice::Memory {
-        return None;
-    }
-    let opened = Admin::open(&config.storage_path);
-    opened
+/// Opens the operator's door in the data folder. Without it the broker serves all the same.
+fn open_door(data: &Path) -> Option<Admin> {
+    Admin::open(data)
         .inspect_err(|error| {
-            let path = config.storage_path.join(admin::SOCKET);
+            let path = data.join(admin::SOCKET);
             tracing::error!(
                 code = "admin-closed", path = %path.display(), %error,
                 "the operator's socket cannot be opened: no backup can be made while the broker runs"
@@ -291,20 +290,20 @@ fn open_door(config: &Config) -> Option<Admin> {
         .ok()
 }
 
-fn open(config: &Config, open_engine: OpenEngine) -> anyhow::Result<Arc<dyn Engine>> {
+fn open(config: &Config, chosen: Chosen) -> anyhow::Result<Arc<dyn Engine>> {
     // The engine's own threads begin with the priority of the one that opens it.
     let give_way = give_way();
     let opened = std::thread::scope(|scope| {
         let opening = std::thread::Builder::new().name("engine".to_owned()).spawn_scoped(scope, || {
             give_way();
-            open_engine(config)
+            chosen.open(&config.storage_path, config)
         });
         opening.map(|opening| opening.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     });
     let engine = opened.context("cannot start a thread")??;
-    format::check(engine.as_ref()).with_context(|| match config.storage_engine {
-        EngineChoice::Rocksdb => format!("the data folder {} cannot be used", config.storage_path.display()),
-        EngineChoice::Memory => "the memory engine cannot be used".into(),
+    format::check(engine.as_ref()).with_context(|| match engine.folder() {
+        Some(folder) => format!("the data folder {} cannot be used", folder.display()),
+        None => format!("the {} engine cannot be used", engine.name()),
     })?;
     Ok(engine)
 }

@@ -6,8 +6,8 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::Config;
 use super::value::{Given, show_bytes};
-use super::{Config, EngineChoice};
 
 /// A key of the configuration.
 pub(super) struct Key {
@@ -23,7 +23,8 @@ enum Takes {
     Text(fn(&mut Config, &str)),
     Switch(fn(&mut Config, bool)),
     Filter(fn(&mut Config, &str)),
-    Engine(fn(&mut Config, EngineChoice)),
+    /// Of an engine, or none.
+    Engine(fn(&mut Config, &str)),
     /// Milliseconds.
     Time(RangeInclusive<u64>, fn(&mut Config, Duration)),
     Bytes(RangeInclusive<u64>, fn(&mut Config, u64)),
@@ -51,7 +52,7 @@ pub(super) const KEYS: &[Key] = &[
     Key { name: "auth.audience", takes: Text(|c, v| c.auth_audience = v.into()) },
     Key { name: "auth.leeway", takes: Time(0..=5 * MINUTE, |c, v| c.auth_leeway = v) },
     Key { name: "storage.path", takes: Text(|c, v| c.storage_path = v.into()) },
-    Key { name: "storage.engine", takes: Engine(|c, v| c.storage_engine = v) },
+    Key { name: "storage.engine", takes: Engine(|c, v| c.storage_engine = v.into()) },
     Key { name: "storage.memory", takes: Bytes(32 * MIB..=256 * GIB, |c, v| c.storage_memory_bytes = v as usize) },
     Key { name: "storage.reserve", takes: Bytes(0..=1024 * GIB, |c, v| c.storage_reserve_bytes = v) },
     Key { name: "retention.max", takes: Time(SECOND..=36_525 * DAY, |c, v| c.policy.retention_max = v) },
@@ -127,12 +128,7 @@ impl Key {
                 .text()
                 .filter(|text| crate::operator::text_log::is_filter(text))
                 .map(|text| put(config, text)),
-            Engine(put) => match given.text() {
-                Some("rocksdb") => Some(EngineChoice::Rocksdb),
-                Some("memory") => Some(EngineChoice::Memory),
-                _ => None,
-            }
-            .map(|engine| put(config, engine)),
+            Engine(put) => given.text().filter(|text| is_name(text)).map(|text| put(config, text)),
             Time(range, put) => given
                 .time()
                 .filter(|time| (millis(range.start())..=millis(range.end())).contains(time))
@@ -155,7 +151,7 @@ impl Key {
             Text(_) => "text in quotes".into(),
             Switch(_) => "true or false".into(),
             Filter(_) => "levels in quotes, like \"info\" or \"info,wardline_broker::session=debug\"".into(),
-            Engine(_) => "\"rocksdb\" or \"memory\"".into(),
+            Engine(_) => "the name of an engine in quotes, or \"\" for the first one that keeps files".into(),
             Time(range, _) => {
                 let show = |ms| humantime::format_duration(millis(ms));
                 format!(
@@ -171,6 +167,11 @@ impl Key {
             Count(range, _) => format!("a whole number from {} to {}", range.start(), range.end()),
         }
     }
+}
+
+/// Whether an engine could be called so: `serve` and `check-config` know which engines there are.
+fn is_name(text: &str) -> bool {
+    text.len() <= 32 && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 fn millis(ms: &u64) -> Duration {

@@ -50,6 +50,9 @@ fn configuration_mistakes_name_source_and_nearest_key() {
         fails(folder, &with(&["--config", "none.toml"]), 1, &["none.toml", "--config"]);
         fails(folder, &with(&["--dev", "--set", "limits.payload=1B"]), 1, &["--set", "4 KiB"]);
         fails(folder, &with(&["--dev", "--set", "stop.dedline=1s"]), 1, &["stop.deadline"]);
+        let engine = "storage.engine = \"rockdb\": there is no such engine; this build has \"rocksdb\"";
+        let rockdb = with(&["--dev", "--set", "storage.engine=rockdb"]);
+        fails(folder, &rockdb, 1, &[engine, "; the nearest is \"rocksdb\""]);
         fails(folder, &with(&["--dev", "--listen", "here"]), 1, &["--listen", "127.0.0.1:4433"]);
         fails(folder, &with(&[]), 1, &["tls.certificate is not set", "--dev"]);
         fails(folder, &with(&["--dev", "--set", "tls.key=k.pem"]), 1, &["tls.key", "--dev"]);
