@@ -1,4 +1,4 @@
-//! How keys lie in the tables: the layouts of ARCHITECTURE.md's table, in code.
+//! How keys lie in the tables: the layouts that docs/format.md draws, in code.
 //!
 //! Every key is made of opaque fixed-width ids, one-byte kinds and big-endian numbers, so byte
 //! order is the order of conversations, users and sequences, and a key splits without separators.

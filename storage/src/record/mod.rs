@@ -2,7 +2,7 @@
 //!
 //! A record is a version byte and its fields in a fixed order: ids as they are, times as 8 bytes
 //! big-endian, numbers and lengths as base-128 varints. Whoever changes a layout adds a version and
-//! keeps reading the old one; `tests/format.rs` freezes the bytes. Decoding trusts nothing: it
+//! keeps reading the old one; `tests/record.rs` freezes the bytes. Decoding trusts nothing: it
 //! never panics, and sets no memory aside for a length before that many bytes are known to be
 //! there.
 
