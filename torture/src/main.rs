@@ -36,7 +36,10 @@ struct Arguments {
     /// The `wardline` program.
     #[arg(long)]
     program: PathBuf,
-    /// The same, built with the feature `fail-points`; for --points.
+    /// The engine that the broker is to use; by default its own.
+    #[arg(long)]
+    engine: Option<String>,
+    /// The broker, built with the feature `fail-points`; for --points.
     #[arg(long)]
     fail_points_program: Option<PathBuf>,
     /// Where data and the report go.
@@ -152,6 +155,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     say(&format!("seed {seed}; journals, keys and logs in {journals_on}"));
     let context = Context {
         program: arguments.program.clone(),
+        engine: arguments.engine.clone(),
         fail_points_program: arguments.fail_points_program.clone(),
         folder: folder.clone(),
         journals: journals.path().to_owned(),

@@ -37,6 +37,8 @@ const END_PATIENCE: Duration = Duration::from_secs(60);
 /// What all programmes share.
 pub(crate) struct Context {
     pub(crate) program: PathBuf,
+    /// What its store lies in, unless it is to choose.
+    pub(crate) engine: Option<String>,
     /// One that can crash at a chosen step.
     pub(crate) fail_points_program: Option<PathBuf>,
     /// Where data lies, and the report.
@@ -371,13 +373,15 @@ pub(crate) async fn site(
     // Small bounds, so that there is something to reclaim and to replay; room on small volumes;
     // long pages.
     let own = ["retention.reclaim_every=1s", "storage.reserve=1MiB", "limits.page_entries=1000"];
+    let engine = context.engine.as_ref().map(|engine| format!("storage.engine={engine}"));
+    let own = own.iter().chain(settings).map(|setting| (*setting).to_owned());
     let site = Site {
         program: context.program.clone(),
         data,
         keys,
         log: context.journals.join(format!("{name}.log")),
         listen: ([127, 0, 0, 1], 0).into(),
-        settings: own.iter().chain(settings).map(|setting| (*setting).to_owned()).collect(),
+        settings: own.chain(engine).collect(),
         variables: Vec::new(),
     };
     Ok((site, volume))

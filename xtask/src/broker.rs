@@ -1,5 +1,5 @@
-//! The broker as a chore runs it: `wardline serve --dev` on RocksDB, on loopback, with a data
-//! folder of its own.
+//! The broker as a chore runs it: `wardline serve --dev` on the engine that was asked for, on
+//! loopback, with a data folder of its own.
 //!
 //! It is ready when it prints `listening on ADDRESS`. What it logs goes to a file beside the data.
 //! It can be killed and started again on the same address and data.
@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 
+use crate::engine::Engine;
 use crate::process::{Children, Running};
 
 /// Longest start; opening the store after a kill replays its log.
@@ -27,6 +28,8 @@ const STOP_DEADLINE: Duration = Duration::from_secs(30);
 pub struct Settings {
     /// The `wardline` program.
     pub program: PathBuf,
+    /// What its store lies in.
+    pub engine: Engine,
     /// Its data folder.
     pub data: PathBuf,
     /// Where its log goes, added to what is there.
@@ -116,7 +119,7 @@ impl Broker {
         let log = log.with_context(|| format!("cannot write {}", settings.log.display()))?;
         let mut command = Command::new(&settings.program);
         command.args(["serve", "--dev", "--listen", &listen.to_string(), "--data"]).arg(&settings.data);
-        command.args(&flags);
+        command.args(["--set", &settings.engine.setting()]).args(&flags);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let began = Instant::now();
         let process = children.spawn(&mut command)?;

@@ -11,6 +11,7 @@ use std::process::{Command, Output, Stdio};
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
+use crate::engine::Engine;
 use crate::{prerequisites, say};
 
 /// The repository.
@@ -29,6 +30,8 @@ pub struct Programs {
     pub wardline: PathBuf,
     /// The load generator.
     pub loadgen: PathBuf,
+    /// The engine that the broker has.
+    pub engine: Engine,
 }
 
 impl Workspace {
@@ -77,62 +80,65 @@ impl Workspace {
         command.output().context("cannot run cargo")
     }
 
-    /// Builds the broker and the load generator, after what that needs is there.
+    /// Builds the broker with this engine, and the load generator, after what that needs is there.
     ///
     /// # Errors
     /// If something is missing or the build fails; cargo has said why.
-    pub fn programs(&self) -> anyhow::Result<Programs> {
-        prerequisites::ensure()?;
-        self.announce_rocksdb();
-        let programs = self.build(&["wardline-broker", "wardline-loadgen"], &[], &[])?;
-        let find = |wanted: &str| {
-            let program = programs.iter().find(|(name, _)| name == wanted);
-            program.map(|(_, path)| path.clone()).with_context(|| format!("cargo built no {wanted}"))
-        };
-        Ok(Programs { wardline: find("wardline")?, loadgen: find("wardline-loadgen")? })
+    pub fn programs(&self, engine: Engine) -> anyhow::Result<Programs> {
+        self.prepare(engine)?;
+        let packages = ["wardline-broker", "wardline-loadgen"];
+        let programs = self.build(&packages, &engine.build_arguments(&[]), &[])?;
+        let wardline = named(&programs, "wardline")?;
+        let wardline =
+            if engine.is_default() { wardline } else { keep(&wardline, &engine.program("wardline"))? };
+        Ok(Programs { wardline, loadgen: named(&programs, "wardline-loadgen")?, engine })
     }
 
-    /// Builds one package, after what that needs is there; gives the path of one of its programs.
+    /// Builds the broker with this engine and no other, after what that needs is there.
     ///
     /// # Errors
     /// If something is missing or the build fails; cargo has said why.
-    pub fn program(&self, package: &str, name: &str) -> anyhow::Result<PathBuf> {
-        prerequisites::ensure()?;
-        self.announce_rocksdb();
-        self.program_with(package, name, &[])
+    pub fn broker(&self, engine: Engine) -> anyhow::Result<PathBuf> {
+        self.prepare(engine)?;
+        let programs = self.build(&["wardline-broker"], &engine.build_arguments(&[]), &[])?;
+        let wardline = named(&programs, "wardline")?;
+        if engine.is_default() { Ok(wardline) } else { keep(&wardline, &engine.program("wardline")) }
     }
 
-    /// Builds one package with these variables; gives the path of one of its programs.
+    /// Builds the broker with a feature that nobody else wants; gives the path of a copy. The
+    /// program itself is built again without it: nobody may find one with the feature in its place.
     ///
     /// # Errors
-    /// If the build fails; cargo has said why.
-    pub fn program_with(
-        &self,
-        package: &str,
-        name: &str,
-        variables: &[(&str, &str)],
-    ) -> anyhow::Result<PathBuf> {
-        let programs = self.build(&[package], &[], variables)?;
-        let program = programs.into_iter().find(|(found, _)| found == name);
-        program.map(|(_, path)| path).with_context(|| format!("cargo built no {name}"))
-    }
-
-    /// Builds one package with a feature that nobody else wants; gives the path of a copy of one of
-    /// its programs. The program itself is built again without it: nobody may find one with the
-    /// feature in its place.
-    ///
-    /// # Errors
-    /// If the build fails; cargo has said why.
-    pub fn program_with_feature(&self, package: &str, name: &str, feature: &str) -> anyhow::Result<PathBuf> {
-        prerequisites::ensure()?;
-        self.announce_rocksdb();
-        let programs = self.build(&[package], &["--features", feature], &[])?;
-        let program = programs.iter().find(|(found, _)| found == name);
-        let (_, program) = program.with_context(|| format!("cargo built no {name}"))?;
-        let copy = program.with_file_name(format!("{name}-{feature}"));
-        std::fs::copy(program, &copy).with_context(|| format!("cannot copy {}", program.display()))?;
-        self.program(package, name)?;
+    /// If something is missing or the build fails; cargo has said why.
+    pub fn broker_with_feature(&self, engine: Engine, feature: &str) -> anyhow::Result<PathBuf> {
+        self.prepare(engine)?;
+        let programs = self.build(&["wardline-broker"], &engine.build_arguments(&[feature]), &[])?;
+        let program = named(&programs, "wardline")?;
+        let copy = keep(&program, &format!("{}-{feature}", engine.program("wardline")))?;
+        self.broker(engine)?;
         Ok(copy)
+    }
+
+    /// Builds one package that has no engine with these variables; gives the path of one of its
+    /// programs.
+    ///
+    /// # Errors
+    /// If the build fails; cargo has said why.
+    pub fn program(&self, package: &str, name: &str, variables: &[(&str, &str)]) -> anyhow::Result<PathBuf> {
+        named(&self.build(&[package], &[], variables)?, name)
+    }
+
+    /// Makes sure that what a broker with this engine is built with is there, and says so if it
+    /// takes long.
+    ///
+    /// # Errors
+    /// If something is missing and cannot be installed.
+    pub fn prepare(&self, engine: Engine) -> anyhow::Result<()> {
+        prerequisites::ensure(engine)?;
+        if engine.is_cpp() && self.is_rocksdb_missing() {
+            say("RocksDB's C++ is compiled now, once: 10 to 25 minutes on two cores");
+        }
+        Ok(())
     }
 
     /// The folder of RocksDB's library, once it is compiled.
@@ -145,18 +151,11 @@ impl Workspace {
         builds.flatten().find(is_built).map(|entry| entry.path().join("out"))
     }
 
-    /// Says what is going to take so long, if it is.
-    pub fn announce_rocksdb(&self) {
-        if self.is_rocksdb_missing() {
-            say("RocksDB's C++ is compiled now, once: 10 to 25 minutes on two cores");
-        }
-    }
-
     /// Builds these packages in release and gives the executables' paths, by name.
     fn build(
         &self,
         packages: &[&str],
-        more: &[&str],
+        more: &[String],
         variables: &[(&str, &str)],
     ) -> anyhow::Result<Vec<(String, PathBuf)>> {
         let mut command = cargo(&self.root);
@@ -185,6 +184,21 @@ impl Workspace {
     fn is_rocksdb_missing(&self) -> bool {
         std::env::var_os("ROCKSDB_LIB_DIR").is_none() && self.rocksdb_library().is_none()
     }
+}
+
+/// One of the programs that were built.
+fn named(programs: &[(String, PathBuf)], wanted: &str) -> anyhow::Result<PathBuf> {
+    let program = programs.iter().find(|(name, _)| name == wanted);
+    program.map(|(_, path)| path.clone()).with_context(|| format!("cargo built no {wanted}"))
+}
+
+/// Copies a program to a name of its own beside it: the next build of another kind replaces it.
+fn keep(program: &Path, name: &str) -> anyhow::Result<PathBuf> {
+    let copy = program.with_file_name(name);
+    // Not over one that may be running.
+    let _ = std::fs::remove_file(&copy);
+    std::fs::copy(program, &copy).with_context(|| format!("cannot copy {}", program.display()))?;
+    Ok(copy)
 }
 
 /// A call of cargo. What `cargo run` set for this process is taken back, so that the call is the

@@ -7,6 +7,7 @@
 use std::time::Instant;
 
 use crate::cargo::Workspace;
+use crate::engine::Engine;
 use crate::{observe, prerequisites, say, tidy, torture};
 
 /// A step: its name, cargo's arguments, and variables to set.
@@ -70,13 +71,12 @@ pub fn run(workspace: &Workspace) -> anyhow::Result<bool> {
     if !findings.is_empty() {
         failed.push("tidy: cargo xtask tidy".to_owned());
     }
-    prerequisites::ensure()?;
+    workspace.prepare(Engine::default())?;
     prerequisites::ensure_prometheus()?;
     say("--- dashboards and alerts");
     if !observe::rules::check(&workspace.root)? {
         failed.push("dashboards and alerts: cargo xtask observe".to_owned());
     }
-    workspace.announce_rocksdb();
     for step in STEPS {
         let began = Instant::now();
         say(&format!("--- {}", step.name));
@@ -89,7 +89,7 @@ pub fn run(workspace: &Workspace) -> anyhow::Result<bool> {
     }
     let began = Instant::now();
     say(&format!("--- {TORTURE}"));
-    let passed = torture::check(workspace, &["--short"])?;
+    let passed = torture::check(workspace, Engine::default(), &["--short"])?;
     let verdict = if passed { "passed" } else { "FAILED" };
     say(&format!("--- {TORTURE}: {verdict} after {} s", began.elapsed().as_secs()));
     if !passed {

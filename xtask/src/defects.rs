@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 
 use crate::cargo::Workspace;
+use crate::engine::Engine;
 use crate::{say, tidy};
 
 /// A defect to plant.
@@ -205,7 +206,7 @@ pub fn broker(workspace: &Workspace, name: &str) -> anyhow::Result<PathBuf> {
     let defect = defect.with_context(|| format!("there is no defect \"{name}\""))?;
     let tree = tree(workspace)?;
     // RocksDB is not part of any defect: what the real broker was built with does.
-    workspace.program("wardline-broker", "wardline")?;
+    workspace.broker(Engine::default())?;
     let library = workspace.rocksdb_library().map(|folder| folder.display().to_string());
     let library = library.as_deref().filter(|_| std::env::var_os("ROCKSDB_LIB_DIR").is_none());
     let variables: Vec<_> = library
@@ -213,7 +214,7 @@ pub fn broker(workspace: &Workspace, name: &str) -> anyhow::Result<PathBuf> {
         .flat_map(|folder| [("ROCKSDB_LIB_DIR", folder), ("ROCKSDB_STATIC", "1")])
         .collect();
     planted(&tree, defect, || {
-        let built = tree.program_with("wardline-broker", "wardline", &variables)?;
+        let built = tree.program("wardline-broker", "wardline", &variables)?;
         // The next build, of another defect, would replace it.
         let kept = tree.root.with_file_name(format!("wardline, {name}"));
         fs::copy(&built, &kept).with_context(|| format!("cannot copy {}", built.display()))?;

@@ -1,14 +1,13 @@
 //! `cargo xtask demo`: a real messaging trace, a real kill, and an independent check.
 //!
-//! Starts the broker on RocksDB with a fresh data folder, lets the load generator replay the trace,
-//! kills the broker with SIGKILL in the middle and starts it again on the same data. The load
+//! Starts the broker with a fresh data folder, lets the load generator replay the trace, kills the broker with SIGKILL in the middle and starts it again on the same data. The load
 //! generator checks what everybody has; this chore adds what only it can know (that the kill
 //! happened, how long recovery took, on what machine), writes `target/demo/summary.json`, and fails
 //! if anything is wrong. Logs and data stay there to be looked at.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,6 +17,7 @@ use serde_json::{Value, json};
 
 use crate::broker::{Broker, Settings};
 use crate::cargo::{Programs, Workspace};
+use crate::engine::Engine;
 use crate::process::Children;
 use crate::{machine, say, table};
 
@@ -77,6 +77,9 @@ pub struct Options {
     /// Only messages among the first so many people of the trace.
     #[arg(long)]
     people: Option<u32>,
+    /// What the broker's store lies in.
+    #[arg(long, value_enum, default_value_t)]
+    engine: Engine,
 }
 
 /// The kill, as seen from here.
@@ -93,7 +96,7 @@ struct Kill {
 /// # Errors
 /// If it could not be run.
 pub fn run(workspace: &Workspace, options: &Options, children: &Children) -> anyhow::Result<bool> {
-    let programs = workspace.programs()?;
+    let programs = workspace.programs(options.engine)?;
     let folder = workspace.root.join("target").join("demo");
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
@@ -102,8 +105,8 @@ pub fn run(workspace: &Workspace, options: &Options, children: &Children) -> any
     fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
     let machine = machine::describe(&folder)?;
     let began = Instant::now();
-    let settings =
-        Settings { program: programs.wardline.clone(), data: data.clone(), log: folder.join("broker.log") };
+    let (program, engine) = (programs.wardline.clone(), options.engine);
+    let settings = Settings { program, engine, data, log: folder.join("broker.log") };
     let broker = Broker::start(settings, children)?;
     say(&format!("the broker is ready at {}, its data and log are in {}", broker.address, folder.display()));
     let (broker, kill) = replay(&programs, broker, options, &folder, children)?;
@@ -113,7 +116,8 @@ pub fn run(workspace: &Workspace, options: &Options, children: &Children) -> any
     let replay: Value = serde_json::from_str(&replay).context("the load generator's result is not JSON")?;
     let mut summary = summarise(&replay, kill.as_ref(), options);
     summary["duration_s"] = json!(began.elapsed().as_secs_f64());
-    summary["broker"] = json!({"engine": engine(&data), "stopped_gracefully": stopped.is_ok()});
+    summary["broker"] =
+        json!({"engine": engine_in(&folder.join("broker.log"))?, "stopped_gracefully": stopped.is_ok()});
     summary["git"] = machine::revision(&workspace.root);
     summary["machine"] = machine;
     summary["command"] =
@@ -226,16 +230,22 @@ fn wrong(summary: &Value, options: &Options, stop: Option<&anyhow::Error>) -> Ve
     if !summary["time_to_recover_ms"].is_number() {
         wrong.push("nothing was acknowledged after the kill".into());
     }
-    if summary["broker"]["engine"] != "rocksdb" {
-        wrong.push("the data folder has no RocksDB store".into());
+    if summary["broker"]["engine"] != options.engine.name() {
+        wrong.push(format!(
+            "the broker ran on {}, not on {}",
+            summary["broker"]["engine"],
+            options.engine.name()
+        ));
     }
     wrong.extend(stop.map(|error| format!("{error:#}")));
     wrong
 }
 
-/// Which engine wrote the data folder: RocksDB leaves a file `CURRENT` at the root of its store.
-fn engine(data: &Path) -> Option<&'static str> {
-    let folders = fs::read_dir(data).ok()?.flatten().map(|entry| entry.path());
-    let is_store = |folder: &PathBuf| folder.join("CURRENT").is_file();
-    folders.chain([data.to_owned()]).any(|folder| is_store(&folder)).then_some("rocksdb")
+/// The engine that the broker said it runs on, each time that it was ready.
+fn engine_in(log: &Path) -> anyhow::Result<Option<String>> {
+    let text = fs::read_to_string(log).with_context(|| format!("cannot read {}", log.display()))?;
+    let name = |line: &str| Some(line.split_once("engine=\"")?.1.split_once('"')?.0.to_owned());
+    let mut said = text.lines().filter(|line| line.contains("code=\"ready\"")).filter_map(name);
+    let first = said.next();
+    Ok(first.filter(|first| said.all(|later| later == *first)))
 }

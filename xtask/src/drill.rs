@@ -11,7 +11,8 @@ use std::time::Instant;
 use anyhow::Context as _;
 
 use crate::cargo::Workspace;
-use crate::{prerequisites, say};
+use crate::engine::Engine;
+use crate::say;
 
 /// How often.
 #[derive(Clone, Debug, clap::Args)]
@@ -25,6 +26,9 @@ pub struct Options {
     /// Exchanges of certificate and token keys.
     #[arg(long, default_value_t = 1_000)]
     reloads: u32,
+    /// What the broker's store lies in.
+    #[arg(long, value_enum, default_value_t)]
+    engine: Engine,
 }
 
 /// One drill.
@@ -41,8 +45,7 @@ struct Drill {
 /// # Errors
 /// If cargo could not be run.
 pub fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<bool> {
-    prerequisites::ensure()?;
-    workspace.announce_rocksdb();
+    workspace.prepare(options.engine)?;
     let drills = [
         Drill {
             name: "restore",
@@ -65,25 +68,17 @@ pub fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<bool> {
     ];
     let mut passed = true;
     for drill in drills.iter().filter(|drill| drill.rounds > 0) {
-        passed &= one(workspace, drill)?;
+        passed &= one(workspace, drill, options.engine)?;
     }
     Ok(passed)
 }
 
-fn one(workspace: &Workspace, drill: &Drill) -> anyhow::Result<bool> {
+fn one(workspace: &Workspace, drill: &Drill, engine: Engine) -> anyhow::Result<bool> {
     let (began, rounds) = (Instant::now(), drill.rounds.to_string());
-    let arguments = [
-        "test",
-        "--release",
-        "--locked",
-        "--package=wardline-broker",
-        "--test",
-        drill.target,
-        "--",
-        "--exact",
-        drill.test,
-        "--nocapture",
-    ];
+    let test = ["test", "--release", "--locked", "--package=wardline-broker", "--test", drill.target];
+    let build = engine.build_arguments(&[]);
+    let build: Vec<&str> = build.iter().map(String::as_str).collect();
+    let arguments = [&test[..], &build, &["--", "--exact", drill.test, "--nocapture"]].concat();
     let output = workspace.output(&arguments, &[("WARDLINE_ROUNDS", &rounds)]).context(drill.name)?;
     let said = String::from_utf8_lossy(&output.stdout);
     // A test that was not found would pass as well.

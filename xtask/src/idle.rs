@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::broker::{Broker, Settings};
 use crate::cargo::Workspace;
+use crate::engine::Engine;
 use crate::process::Children;
 use crate::{machine, say};
 
@@ -24,6 +25,9 @@ pub struct Options {
     /// How many connections.
     #[arg(long, default_value_t = 2_000)]
     connections: u32,
+    /// What the broker's store lies in.
+    #[arg(long, value_enum, default_value_t)]
+    engine: Engine,
 }
 
 /// Measures; whether it could be measured.
@@ -31,7 +35,7 @@ pub struct Options {
 /// # Errors
 /// If it could not be run.
 pub fn run(workspace: &Workspace, options: &Options, children: &Children) -> anyhow::Result<bool> {
-    let programs = workspace.programs()?;
+    let programs = workspace.programs(options.engine)?;
     let folder = workspace.root.join("target").join("idle");
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
@@ -39,7 +43,7 @@ pub fn run(workspace: &Workspace, options: &Options, children: &Children) -> any
     let data = folder.join("data");
     fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
     let broker = Broker::start(
-        Settings { program: programs.wardline, data, log: folder.join("broker.log") },
+        Settings { program: programs.wardline, engine: options.engine, data, log: folder.join("broker.log") },
         children,
     )?;
     let mut command = Command::new(programs.loadgen);
@@ -54,7 +58,11 @@ pub fn run(workspace: &Workspace, options: &Options, children: &Children) -> any
     let mut summary: Value = serde_json::from_reader(stdout).context("the load generator left no result")?;
     summary["git"] = machine::revision(&workspace.root);
     summary["machine"] = machine::describe(&folder)?;
-    summary["command"] = json!(format!("cargo xtask idle --connections {}", options.connections));
+    summary["command"] = json!(format!(
+        "cargo xtask idle --connections {} --engine {}",
+        options.connections,
+        options.engine.name()
+    ));
     let path = folder.join("summary.json");
     fs::write(&path, format!("{summary:#}\n")).with_context(|| format!("cannot write {}", path.display()))?;
     let bytes = summary["bytes_per_connection"].as_u64().context("the result has no bytes_per_connection")?;

@@ -11,6 +11,7 @@ pub mod dashboards;
 pub mod defects;
 pub mod demo;
 pub mod drill;
+pub mod engine;
 pub mod fuzz;
 pub mod idle;
 pub mod machine;

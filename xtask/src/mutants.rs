@@ -12,7 +12,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, ensure};
 
 use crate::cargo::Workspace;
-use crate::{prerequisites, say};
+use crate::engine::Engine;
+use crate::say;
 
 /// How to run it.
 #[derive(Clone, Debug, clap::Args)]
@@ -39,7 +40,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<bool> {
         answers.is_ok_and(|status| status.success()),
         "missing to make mutants: cargo-mutants: cargo install cargo-mutants --locked"
     );
-    prerequisites::ensure()?;
+    workspace.prepare(Engine::default())?;
     let output = workspace.target.join("mutants");
     std::fs::create_dir_all(&output).with_context(|| format!("cannot make {}", output.display()))?;
     let mut command = Command::new("cargo");

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, ensure};
 
 use crate::cargo::Workspace;
+use crate::engine::Engine;
 use crate::say;
 
 /// Makes the package; whether it could be made.
@@ -19,7 +20,7 @@ use crate::say;
 pub fn run(workspace: &Workspace) -> anyhow::Result<bool> {
     let has_cargo_deb = workspace.output(&["deb", "--version"], &[])?.status.success();
     ensure!(has_cargo_deb, "missing to pack: cargo install cargo-deb --locked --no-default-features");
-    let program = workspace.programs()?.wardline;
+    let program = workspace.programs(Engine::default())?.wardline;
     let folder = workspace.root.join("target").join("package");
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;

@@ -1,5 +1,5 @@
-//! What must be on the machine before RocksDB can be built: a C++ compiler and libclang; and
-//! Prometheus, to be watched by.
+//! What must be on the machine before the broker can be built: a C compiler, and for an engine in
+//! C++ a compiler for that and libclang; and Prometheus, to be watched by.
 //!
 //! On Debian and its children, as root (a container, CI), what is missing is installed. Elsewhere
 //! the chore stops and says what is missing and how to get it, before cargo spends minutes to fail
@@ -10,27 +10,47 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail, ensure};
 
-/// The Debian packages that have them.
-const PACKAGES: &[&str] = &["g++", "libclang-dev"];
+use crate::engine::Engine;
 
-/// Makes sure that they are there.
+/// What a build needs: the Debian packages that have it, and what for.
+struct Needs {
+    packages: &'static [&'static str],
+    purpose: &'static str,
+    elsewhere: &'static str,
+}
+
+const C: Needs = Needs {
+    packages: &["gcc", "libc6-dev"],
+    purpose: "to build the cryptographic library",
+    elsewhere: "Fedora: dnf install gcc; macOS: xcode-select --install; elsewhere set CC",
+};
+const CPP: Needs = Needs {
+    packages: &["g++", "libclang-dev"],
+    purpose: "to build RocksDB",
+    elsewhere: "Fedora: dnf install gcc-c++ clang-devel; macOS: xcode-select --install; elsewhere set CXX and \
+                LIBCLANG_PATH",
+};
+
+/// Makes sure that what a broker with this engine is built with is there.
 ///
 /// # Errors
 /// If something is missing and cannot be installed; says what to do.
-pub fn ensure() -> anyhow::Result<()> {
-    if missing().is_empty() {
+pub fn ensure(engine: Engine) -> anyhow::Result<()> {
+    if missing(engine).is_empty() {
         return Ok(());
     }
+    let needs = if engine.is_cpp() { &CPP } else { &C };
     if can_install() {
-        install(PACKAGES, "to build RocksDB")?;
+        install(needs.packages, needs.purpose)?;
     }
-    let missing = missing();
+    let missing = missing(engine);
     if !missing.is_empty() {
         bail!(
-            "missing to build RocksDB: {}. Debian, Ubuntu: apt-get install {}; Fedora: dnf install gcc-c++ \
-             clang-devel; macOS: xcode-select --install; elsewhere set CXX and LIBCLANG_PATH",
+            "missing {}: {}. Debian, Ubuntu: apt-get install {}; {}",
+            needs.purpose,
             missing.join(" and "),
-            PACKAGES.join(" ")
+            needs.packages.join(" "),
+            needs.elsewhere
         );
     }
     Ok(())
@@ -75,21 +95,24 @@ fn can_install() -> bool {
     Path::new("/etc/debian_version").exists() && is_root()
 }
 
-fn missing() -> Vec<&'static str> {
+fn missing(engine: Engine) -> Vec<&'static str> {
     let mut missing = Vec::new();
-    if !has_compiler() {
+    if !has_compiler("CC", "cc") {
+        missing.push("a C compiler");
+    }
+    if engine.is_cpp() && !has_compiler("CXX", "c++") {
         missing.push("a C++ compiler");
     }
-    if !has_libclang() {
+    if engine.is_cpp() && !has_libclang() {
         missing.push("libclang");
     }
     missing
 }
 
-fn has_compiler() -> bool {
-    let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".into());
-    // CXX may carry arguments or a launcher in front.
-    let program = compiler.split_whitespace().next().unwrap_or("c++").to_owned();
+fn has_compiler(variable: &str, usual: &str) -> bool {
+    let compiler = std::env::var(variable).unwrap_or_else(|_| usual.into());
+    // The variable may carry arguments or a launcher in front.
+    let program = compiler.split_whitespace().next().unwrap_or(usual).to_owned();
     let status = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     status.is_ok_and(|status| status.success())
 }

@@ -6,15 +6,15 @@
 //! the power from it: a harness that does not object to that could not see anything. `--defects`
 //! does the same for every planted defect. No option of the real broker turns the sync off.
 
-use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 
 use crate::cargo::Workspace;
+use crate::engine::Engine;
 use crate::{defects, say};
 
 /// How to run it.
@@ -26,10 +26,13 @@ pub struct Options {
     /// Plant one defect after the other into the broker; good if each is seen within 100 cycles.
     #[arg(long, conflicts_with = "control")]
     defects: bool,
+    /// What the broker's store lies in.
+    #[arg(long, value_enum, conflicts_with_all = ["control", "defects"])]
+    engine: Option<Engine>,
     /// For `wardline-torture`: programmes like --kill 100 --power 100, and --seed, --minutes;
     /// --help lists them.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    arguments: Vec<OsString>,
+    arguments: Vec<String>,
 }
 
 /// Cycles within which a defect must be seen.
@@ -45,7 +48,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<bool> {
     if options.defects {
         return all_defects(workspace);
     }
-    let torture = workspace.program("wardline-torture", "wardline-torture")?;
+    let torture = program(workspace)?;
     let mut command = Command::new(torture);
     command.arg("--out").arg(folder(workspace));
     if options.control {
@@ -54,7 +57,17 @@ pub fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<bool> {
         command.arg("--program").arg(unsynced).arg("--expect-objections");
         command.args(["--power", CONTROL_CYCLES]);
     } else {
-        add_brokers(workspace, &mut command, &options.arguments)?;
+        // It may stand among the arguments too.
+        let named = Engine::named_in(&options.arguments).map_err(|text| anyhow!("--engine: {text}"))?;
+        if named.is_none() {
+            command.args(["--engine", options.engine.unwrap_or_default().name()]);
+        }
+        add_brokers(
+            workspace,
+            named.or(options.engine).unwrap_or_default(),
+            &mut command,
+            &options.arguments,
+        )?;
         if options.arguments.is_empty() {
             command.args(DEFAULT);
         }
@@ -67,7 +80,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<bool> {
 /// Plants every defect into a broker, and lets the programme look that must see it; whether each
 /// was seen.
 fn all_defects(workspace: &Workspace) -> anyhow::Result<bool> {
-    let torture = workspace.program("wardline-torture", "wardline-torture")?;
+    let torture = program(workspace)?;
     let mut table = String::new();
     let mut all_seen = true;
     for defect in defects::DEFECTS {
@@ -85,16 +98,15 @@ fn all_defects(workspace: &Workspace) -> anyhow::Result<bool> {
     Ok(all_seen)
 }
 
-/// Carries out programmes and waits; whether every promise was kept.
+/// Carries out programmes on an engine and waits; whether every promise was kept.
 ///
 /// # Errors
 /// If something cannot be built or started.
-pub fn check(workspace: &Workspace, arguments: &[&str]) -> anyhow::Result<bool> {
-    let torture = workspace.program("wardline-torture", "wardline-torture")?;
-    let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
-    let mut command = Command::new(torture);
-    command.arg("--out").arg(folder(workspace));
-    add_brokers(workspace, &mut command, &arguments)?;
+pub fn check(workspace: &Workspace, engine: Engine, arguments: &[&str]) -> anyhow::Result<bool> {
+    let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+    let mut command = Command::new(program(workspace)?);
+    command.arg("--out").arg(folder(workspace)).args(["--engine", engine.name()]);
+    add_brokers(workspace, engine, &mut command, &arguments)?;
     command.args(arguments);
     let status = command.status().context("cannot start wardline-torture")?;
     ensure!(status.code().is_some(), "wardline-torture ended with {status}");
@@ -102,17 +114,26 @@ pub fn check(workspace: &Workspace, arguments: &[&str]) -> anyhow::Result<bool> 
 }
 
 /// Builds the broker, and the one that crashes where it is told if these arguments need it.
-fn add_brokers(workspace: &Workspace, command: &mut Command, arguments: &[OsString]) -> anyhow::Result<()> {
-    let wants_points = |argument: &OsString| {
-        let argument = argument.to_string_lossy();
+fn add_brokers(
+    workspace: &Workspace,
+    engine: Engine,
+    command: &mut Command,
+    arguments: &[String],
+) -> anyhow::Result<()> {
+    let wants_points = |argument: &String| {
         argument == "--short" || argument == "--points" || argument.starts_with("--points=")
     };
     if arguments.iter().any(wants_points) {
-        let broker = workspace.program_with_feature("wardline-broker", "wardline", "fail-points")?;
+        let broker = workspace.broker_with_feature(engine, "fail-points")?;
         command.arg("--fail-points-program").arg(broker);
     }
-    command.arg("--program").arg(workspace.program("wardline-broker", "wardline")?);
+    command.arg("--program").arg(workspace.broker(engine)?);
     Ok(())
+}
+
+/// Builds `wardline-torture`, which has no engine.
+fn program(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    workspace.program("wardline-torture", "wardline-torture", &[])
 }
 
 fn folder(workspace: &Workspace) -> PathBuf {

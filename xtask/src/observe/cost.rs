@@ -145,7 +145,8 @@ fn throughput(
     let broker = if is_on {
         start_broker(programs, &folder, SocketAddr::from(([127, 0, 0, 1], 0)), &[], children)?
     } else {
-        let settings = Settings { program: programs.wardline.clone(), data, log: folder.join("broker.log") };
+        let (program, engine) = (programs.wardline.clone(), programs.engine);
+        let settings = Settings { program, engine, data, log: folder.join("broker.log") };
         Broker::start(settings, children)?
     };
     ensure!(broker.http.is_some() == is_on, "the broker's pages are not as asked for");

@@ -25,6 +25,7 @@ use serde_json::Value;
 
 use crate::cargo::Workspace;
 use crate::dashboards::{self, Query};
+use crate::engine::Engine;
 use crate::process::{Children, Running};
 use crate::{prerequisites, say};
 
@@ -60,6 +61,9 @@ pub struct Options {
     /// else.
     #[arg(long, conflicts_with_all = ["faults", "pictures", "series"])]
     cost: bool,
+    /// What the broker's store lies in.
+    #[arg(long, value_enum, default_value_t)]
+    engine: Engine,
 }
 
 /// A dashboard as it lies in the repository.
@@ -76,9 +80,9 @@ struct Page {
 /// If it could not be tried.
 pub fn run(workspace: &Workspace, options: &Options, children: &Children) -> anyhow::Result<bool> {
     if options.series {
-        return series(workspace);
+        return series(workspace, options.engine);
     }
-    let programs = workspace.programs()?;
+    let programs = workspace.programs(options.engine)?;
     prerequisites::ensure_prometheus()?;
     let mut is_right = rules::check(&workspace.root)?;
     let folder = workspace.root.join("target").join("observe");
@@ -118,12 +122,13 @@ pub fn run(workspace: &Workspace, options: &Options, children: &Children) -> any
 
 /// Has a test of the broker count the series, with many more users than in the suite; whether they
 /// are the same.
-fn series(workspace: &Workspace) -> anyhow::Result<bool> {
-    prerequisites::ensure()?;
-    workspace.announce_rocksdb();
-    let test = ["test", "--release", "--locked", "--package=wardline-broker", "--test", "metrics", "--"];
-    let which = ["--exact", "series::more_users_and_conversations_make_no_more_series", "--nocapture"];
-    let output = workspace.output(&[&test[..], &which].concat(), &[("WARDLINE_USERS", USERS)])?;
+fn series(workspace: &Workspace, engine: Engine) -> anyhow::Result<bool> {
+    workspace.prepare(engine)?;
+    let test = ["test", "--release", "--locked", "--package=wardline-broker", "--test", "metrics"];
+    let build = engine.build_arguments(&[]);
+    let build: Vec<&str> = build.iter().map(String::as_str).collect();
+    let which = ["--", "--exact", "series::more_users_and_conversations_make_no_more_series", "--nocapture"];
+    let output = workspace.output(&[&test[..], &build, &which].concat(), &[("WARDLINE_USERS", USERS)])?;
     let said = String::from_utf8_lossy(&output.stdout);
     // A test that was not found would pass as well.
     let counted = said.lines().find(|line| line.starts_with("series: "));

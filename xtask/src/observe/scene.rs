@@ -24,7 +24,8 @@ pub(super) fn start_broker(
 ) -> anyhow::Result<Broker> {
     let data = folder.join("data");
     fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
-    let settings = Settings { program: programs.wardline.clone(), data, log: folder.join("broker.log") };
+    let (program, engine) = (programs.wardline.clone(), programs.engine);
+    let settings = Settings { program, engine, data, log: folder.join("broker.log") };
     let http = ["--set".to_owned(), format!("http.listen={http}")];
     let flags = http.into_iter().chain(flags.iter().map(|flag| (*flag).to_owned())).collect();
     Broker::start_with(settings, flags, children)
