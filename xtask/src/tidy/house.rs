@@ -15,10 +15,14 @@ const DEPENDENCIES: &[(&str, &[&str])] = &[
     ("proto/Cargo.toml", &[]),
     ("storage/Cargo.toml", &["wardline-storage"]), // itself: its tests turn a feature on
     ("storage/rocksdb/Cargo.toml", &["wardline-storage"]),
+    ("storage/redb/Cargo.toml", &["wardline-storage"]),
     ("client/Cargo.toml", &["wardline-proto"]),
     ("loadgen/Cargo.toml", &["wardline-client"]),
     ("torture/Cargo.toml", &["wardline-client"]),
-    ("broker/Cargo.toml", &["wardline-proto", "wardline-storage", "wardline-rocksdb", "wardline-client"]),
+    (
+        "broker/Cargo.toml",
+        &["wardline-proto", "wardline-storage", "wardline-rocksdb", "wardline-redb", "wardline-client"],
+    ),
     ("xtask/Cargo.toml", &[]),
 ];
 
@@ -34,7 +38,7 @@ struct Fence {
 
 const FENCES: &[Fence] = &[
     Fence {
-        words: &["wardline_rocksdb", "MemoryEngine"],
+        words: &["wardline_rocksdb", "wardline_redb", "MemoryEngine"],
         within: &["broker/src/"],
         except: &["broker/src/main.rs"],
         why: "only broker/src/main.rs names an engine",
@@ -57,7 +61,7 @@ const FENCES: &[Fence] = &[
         why: "this part is pure: no clock, no chance, no I/O, no task",
     },
     Fence {
-        words: &["wardline_storage", "wardline_broker", "wardline_rocksdb"],
+        words: &["wardline_storage", "wardline_broker", "wardline_rocksdb", "wardline_redb"],
         within: &["proto/", "client/", "loadgen/", "torture/"],
         except: &[],
         why: "the wire's side does not know the broker's",

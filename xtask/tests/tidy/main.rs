@@ -130,6 +130,7 @@ fn crates_depend_on_those_below_them_alone() {
         ("proto/Cargo.toml", "wardline-storage"),
         ("storage/Cargo.toml", "wardline-proto"),
         ("storage/rocksdb/Cargo.toml", "wardline-broker"),
+        ("storage/redb/Cargo.toml", "wardline-rocksdb"),
         ("client/Cargo.toml", "wardline-broker"),
         ("loadgen/Cargo.toml", "wardline-storage"),
         ("xtask/Cargo.toml", "wardline-client"),
