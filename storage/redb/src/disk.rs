@@ -1,0 +1,336 @@
+//! What redb reads and writes: the store file, watched.
+//!
+//! - redb checks pages when it opens a file, and none later. So the checksum of each page is
+//!   remembered when it is written or first read (4 bytes for 4 KiB), and a page that reads
+//!   otherwise later is an error, inner pages of the trees too.
+//! - redb writes while it opens, before it knows whether the file is whole. So its writes are held
+//!   in memory until whoever opens has looked at all of it, and then written in the same order with
+//!   the same syncs; or dropped, and the file is as it was found.
+//! - A file that was replaced is abandoned: nothing more is written to it.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::io;
+use std::ops::Bound;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use redb::backends::FileBackend;
+use redb::{BackendError, StorageBackend};
+use wardline_storage::fail_point;
+
+/// A page, as far as checksums go.
+const PAGE: usize = 4096;
+/// The header: redb writes parts of it, and has checksums of its own there.
+const HEADER_PAGE: u64 = 0;
+const NOWHERE: u64 = u64::MAX;
+
+/// The store file, as redb has it and as the engine has it.
+#[derive(Clone, Debug)]
+pub(crate) struct Disk {
+    shared: Arc<Shared>,
+}
+
+/// What was read and written, over all files that the engine has had open.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) reads: AtomicU64,
+    pub(crate) read_bytes: AtomicU64,
+    pub(crate) written_bytes: AtomicU64,
+    pub(crate) syncs: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Shared {
+    file: FileBackend,
+    counts: Arc<Counts>,
+    checksums: Mutex<Checksums>,
+    /// `None`: what is written goes to the file.
+    held: RwLock<Option<Held>>,
+    is_abandoned: AtomicBool,
+    /// The next sync is to crash the process, for trials.
+    is_to_crash: AtomicBool,
+    /// Where a page was not what it had been.
+    damaged_at: AtomicU64,
+}
+
+/// Of each page; 0: not known.
+#[derive(Debug, Default)]
+struct Checksums(Vec<u32>);
+
+/// What was written, and has not gone to the file.
+#[derive(Debug)]
+struct Held {
+    steps: Vec<Step>,
+    /// Pages as they would be.
+    pages: BTreeMap<u64, Vec<u8>>,
+    bytes: u64,
+}
+
+#[derive(Debug)]
+enum Step {
+    Write(u64, Vec<u8>),
+    Resize(u64),
+    Sync,
+}
+
+impl Disk {
+    /// A file that is written at once.
+    pub(crate) fn new(file: FileBackend, counts: Arc<Counts>) -> Self {
+        let shared = Shared {
+            file,
+            counts,
+            checksums: Mutex::default(),
+            held: RwLock::new(None),
+            is_abandoned: AtomicBool::new(false),
+            is_to_crash: AtomicBool::new(false),
+            damaged_at: AtomicU64::new(NOWHERE),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Holds back what is written from now on.
+    pub(crate) fn hold(&self) -> io::Result<()> {
+        let bytes = self.shared.file.len()?;
+        *self.shared.held.write() = Some(Held { steps: Vec::new(), pages: BTreeMap::new(), bytes });
+        Ok(())
+    }
+
+    /// Writes what was held back; from now on it is written at once.
+    pub(crate) fn release(&self) -> io::Result<()> {
+        let mut held = self.shared.held.write();
+        for step in held.take().into_iter().flat_map(|held| held.steps) {
+            match step {
+                Step::Write(at, bytes) => self.shared.file.write(at, &bytes)?,
+                Step::Resize(bytes) => self.shared.file.set_len(bytes)?,
+                Step::Sync => self.shared.file.sync_data()?,
+            }
+        }
+        Ok(())
+    }
+
+    /// From now on nothing is written: the file is no longer the store.
+    pub(crate) fn abandon(&self) {
+        self.shared.is_abandoned.store(true, Ordering::Release);
+    }
+
+    /// The next sync ends the process.
+    pub(crate) fn crash_at_sync(&self) {
+        self.shared.is_to_crash.store(true, Ordering::Release);
+    }
+
+    /// Where a page was not what it had been, in bytes from the file's beginning.
+    pub(crate) fn damaged_at(&self) -> Option<u64> {
+        Some(self.shared.damaged_at.load(Ordering::Acquire)).filter(|at| *at != NOWHERE)
+    }
+
+    /// Length of the file.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.shared.file.len().unwrap_or(0)
+    }
+}
+
+impl Shared {
+    /// Whether these bytes are what was last seen there.
+    fn check(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        let known = |page: u64, checksum: u32| self.checksums.lock().is_known(page, checksum);
+        match pages(at, bytes).find(|(page, checksum)| !known(*page, *checksum)) {
+            None => Ok(()),
+            Some((page, _)) => {
+                self.damaged_at.store(page * PAGE as u64, Ordering::Release);
+                Err(io::Error::new(io::ErrorKind::InvalidData, "a page is not what was written"))
+            }
+        }
+    }
+
+    fn note(&self, at: u64, bytes: &[u8]) {
+        for (page, checksum) in pages(at, bytes) {
+            self.checksums.lock().set(page, checksum);
+        }
+    }
+}
+
+/// The whole pages of a range but the header, with their checksums.
+fn pages(at: u64, bytes: &[u8]) -> impl Iterator<Item = (u64, u32)> {
+    let is_aligned = at.is_multiple_of(PAGE as u64);
+    let whole = if is_aligned { bytes.chunks_exact(PAGE) } else { [].chunks_exact(PAGE) };
+    let numbered = whole.zip(at / PAGE as u64..);
+    numbered.filter(|(_, page)| *page != HEADER_PAGE).map(|(bytes, page)| (page, checksum(bytes)))
+}
+
+/// Never 0.
+fn checksum(page: &[u8]) -> u32 {
+    crc32c::crc32c(page).max(1)
+}
+
+impl Checksums {
+    /// Whether a page may be this one; the first time that it is seen it may be any.
+    fn is_known(&mut self, page: u64, checksum: u32) -> bool {
+        let known = self.of(page);
+        if *known == 0 {
+            *known = checksum;
+        }
+        *known == checksum
+    }
+
+    fn set(&mut self, page: u64, checksum: u32) {
+        *self.of(page) = checksum;
+    }
+
+    fn of(&mut self, page: u64) -> &mut u32 {
+        let page = page as usize;
+        if page >= self.0.len() {
+            self.0.resize(page + 1, 0);
+        }
+        &mut self.0[page]
+    }
+
+    fn cut(&mut self, bytes: u64) {
+        self.0.truncate(bytes.div_ceil(PAGE as u64) as usize);
+    }
+}
+
+impl Held {
+    fn write(&mut self, file: &FileBackend, at: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut from = 0;
+        while from < bytes.len() {
+            let (page, offset) = split(at + from as u64);
+            let part = (PAGE - offset).min(bytes.len() - from);
+            let held = match self.pages.entry(page) {
+                Entry::Occupied(held) => held.into_mut(),
+                Entry::Vacant(free) => {
+                    let mut found = vec![0; PAGE];
+                    read_as_found(file, page * PAGE as u64, &mut found)?;
+                    free.insert(found)
+                }
+            };
+            held[offset..offset + part].copy_from_slice(&bytes[from..from + part]);
+            from += part;
+        }
+        self.bytes = self.bytes.max(at + bytes.len() as u64);
+        self.steps.push(Step::Write(at, bytes.to_vec()));
+        Ok(())
+    }
+
+    fn read(&self, file: &FileBackend, at: u64, into: &mut [u8]) -> io::Result<()> {
+        if at + into.len() as u64 > self.bytes {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        read_as_found(file, at, into)?;
+        let end = at + into.len() as u64;
+        for (page, held) in self.pages.range(split(at).0..end.div_ceil(PAGE as u64)) {
+            let begin = page * PAGE as u64;
+            let (from, to) = (begin.max(at), (begin + PAGE as u64).min(end));
+            into[(from - at) as usize..(to - at) as usize]
+                .copy_from_slice(&held[(from - begin) as usize..(to - begin) as usize]);
+        }
+        Ok(())
+    }
+
+    fn resize(&mut self, bytes: u64) {
+        self.pages.retain(|page, _| page * (PAGE as u64) < bytes);
+        self.bytes = bytes;
+        self.steps.push(Step::Resize(bytes));
+    }
+}
+
+/// Page, and offset in it.
+fn split(at: u64) -> (u64, usize) {
+    (at / PAGE as u64, (at % PAGE as u64) as usize)
+}
+
+/// Reads what the file has; zeros beyond its end.
+fn read_as_found(file: &FileBackend, at: u64, into: &mut [u8]) -> io::Result<()> {
+    let there = file.len()?.saturating_sub(at).min(into.len() as u64) as usize;
+    into[there..].fill(0);
+    if there > 0 { file.read(at, &mut into[..there]) } else { Ok(()) }
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> io::Result<u64> {
+        match &*self.shared.held.read() {
+            Some(held) => Ok(held.bytes),
+            None => self.shared.file.len(),
+        }
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
+        match &*self.shared.held.read() {
+            Some(held) => held.read(&self.shared.file, at, into)?,
+            None => self.shared.file.read(at, into)?,
+        }
+        self.shared.counts.reads.fetch_add(1, Ordering::Relaxed);
+        self.shared.counts.read_bytes.fetch_add(into.len() as u64, Ordering::Relaxed);
+        self.shared.check(at, into)
+    }
+
+    fn set_len(&self, bytes: u64) -> io::Result<()> {
+        if self.shared.is_abandoned.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.shared.checksums.lock().cut(bytes);
+        match &mut *self.shared.held.write() {
+            Some(held) => {
+                held.resize(bytes);
+                Ok(())
+            }
+            None => self.shared.file.set_len(bytes),
+        }
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        if self.shared.is_to_crash.load(Ordering::Acquire) {
+            fail_point::crash();
+        }
+        if self.shared.is_abandoned.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        if let Some(held) = &mut *self.shared.held.write() {
+            held.steps.push(Step::Sync);
+            return Ok(());
+        }
+        self.shared.counts.syncs.fetch_add(1, Ordering::Relaxed);
+        self.shared.file.sync_data()
+    }
+
+    fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        if self.shared.is_abandoned.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.shared.note(at, bytes);
+        if let Some(held) = &mut *self.shared.held.write() {
+            return held.write(&self.shared.file, at, bytes);
+        }
+        self.shared.counts.written_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.shared.file.write(at, bytes)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.shared.file.close()
+    }
+
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.shared.file.try_lock_range(start, end)
+    }
+
+    fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.shared.file.try_lock_shared_range(start, end)
+    }
+
+    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.shared.file.lock_range(start, end)
+    }
+
+    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.shared.file.lock_shared_range(start, end)
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.shared.file.unlock_range(start, end)
+    }
+
+    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.shared.file.query_lock_range(start, end)
+    }
+}
