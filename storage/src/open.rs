@@ -1,7 +1,7 @@
 //! Opening a store: the seam by which a binary names its engines, and the answer why not.
 //!
-//! An [`Opener`] is an engine before it is open: its name, whether a folder holds a store of it, and
-//! how to open that. Whoever serves a store goes through [`open`], which refuses a folder that
+//! An [`Opener`] is an engine before it is open: its name, whether a folder holds a store of it,
+//! and how to open that. Whoever serves a store goes through [`open`], which refuses a folder that
 //! holds the store of another engine before anything is touched. An engine repairs nothing and
 //! adopts nothing when it opens: what is in use, newer or damaged is left as it was found.
 

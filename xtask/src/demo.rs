@@ -1,9 +1,10 @@
 //! `cargo xtask demo`: a real messaging trace, a real kill, and an independent check.
 //!
-//! Starts the broker with a fresh data folder, lets the load generator replay the trace, kills the broker with SIGKILL in the middle and starts it again on the same data. The load
-//! generator checks what everybody has; this chore adds what only it can know (that the kill
-//! happened, how long recovery took, on what machine), writes `target/demo/summary.json`, and fails
-//! if anything is wrong. Logs and data stay there to be looked at.
+//! Starts the broker with a fresh data folder, lets the load generator replay the trace, kills the
+//! broker with SIGKILL in the middle and starts it again on the same data. The load generator
+//! checks what everybody has; this chore adds what only it can know (that the kill happened, how
+//! long recovery took, on what machine), writes `target/demo/summary.json`, and fails if anything
+//! is wrong. Logs and data stay there to be looked at.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

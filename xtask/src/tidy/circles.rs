@@ -2,8 +2,8 @@
 //!
 //! An arrow goes from a file to the one that defines what it names: by `use`, or by a path within
 //! its code. A name that a module only passes on (`pub use`) leads to where it comes from. That a
-//! module declares its children (`mod a;`) is no arrow; that it uses what is in one of them is. Tests
-//! are left out. Each circle is one finding, with all names that tie it.
+//! module declares its children (`mod a;`) is no arrow; that it uses what is in one of them is.
+//! Tests are left out. Each circle is one finding, with all names that tie it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

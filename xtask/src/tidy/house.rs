@@ -4,8 +4,8 @@
 //! From the manifests: which crate of the workspace may depend on which, tests included, so that
 //! the client never links the broker and whoever does not need RocksDB never compiles it. From the
 //! code: only the broker's `main.rs` names an engine, no type of the wire stands past
-//! `broker/src/wire`, and the pure parts (the machine, the progress of a delivery) have no clock, no
-//! I/O and no task.
+//! `broker/src/wire`, and the pure parts (the machine, the progress of a delivery) have no clock,
+//! no I/O and no task.
 
 use super::finding::Finding;
 use super::source::{Source, is_word};

@@ -17,7 +17,7 @@ pub struct Source {
     pub text: String,
     /// Comments and the insides of strings blanked. Equal to `text` if it is not Rust.
     pub code: String,
-    /// All but comments blanked.
+    /// All but comments blanked; everything, where there are none.
     pub comments: String,
 }
 
@@ -25,14 +25,24 @@ impl Source {
     /// Takes in a file.
     pub fn new(path: impl Into<String>, text: impl Into<String>) -> Self {
         let (path, text) = (path.into(), text.into());
-        let (code, comments) =
-            if path.ends_with(".rs") { views(&text) } else { (text.clone(), String::new()) };
+        let (code, comments) = match path.rsplit_once('.').map(|(_, extension)| extension) {
+            Some("rs") => views(&text),
+            Some("proto") => (text.clone(), views(&text).1),
+            Some("toml" | "yml" | "yaml" | "sh") => (text.clone(), hash_comments(&text)),
+            _ if path == ".ci/run" => (text.clone(), hash_comments(&text)),
+            _ => (text.clone(), blank(&text)),
+        };
         Self { path, text, code, comments }
     }
 
     /// Whether it is Rust.
     pub fn is_rust(&self) -> bool {
         self.path.ends_with(".rs")
+    }
+
+    /// Whether it is prose.
+    pub fn is_markdown(&self) -> bool {
+        self.path.ends_with(".md")
     }
 
     /// Whether it is a test, a bench or an example, from its folder or name.
@@ -95,6 +105,28 @@ fn views(text: &str) -> (String, String) {
         at = end;
     }
     (code, comments)
+}
+
+/// What stands behind a `#` that is in no string of its line; all else blanked.
+fn hash_comments(text: &str) -> String {
+    let mut comments = String::with_capacity(text.len());
+    let (mut quote, mut before, mut is_comment) = (None, ' ', false);
+    for c in text.chars() {
+        match c {
+            '\n' => (quote, is_comment) = (None, false),
+            '#' if quote.is_none() && before.is_whitespace() => is_comment = true,
+            '"' | '\'' if !is_comment && quote.is_none() => quote = Some(c),
+            _ if quote == Some(c) => quote = None,
+            _ => {}
+        }
+        comments.push(if is_comment || c == '\n' { c } else { ' ' });
+        before = c;
+    }
+    comments
+}
+
+fn blank(text: &str) -> String {
+    text.chars().map(|c| if c == '\n' { c } else { ' ' }).collect()
 }
 
 /// Finds where the token that begins at `at` ends, and what it is.

@@ -1,6 +1,7 @@
 //! The repository keeps its rules, and each rule catches what it is for.
 
 mod circles;
+mod prose;
 
 use std::path::Path;
 
