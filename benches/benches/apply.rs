@@ -87,7 +87,7 @@ fn undecided(size: u64) -> impl FnMut(u64) -> Duration {
                 ((applier, recording, engine), groups.next) = (fresh(), 0);
             }
             applier.apply_group(&groups.next()).expect(WORKS);
-            let batch = recording.last();
+            let batch = recording.hooks.batch();
             let begun = Instant::now();
             engine.commit(&batch, Durability::Synced).expect(WORKS);
             total += begun.elapsed();

@@ -10,9 +10,9 @@ use wardline_storage::command::Submission;
 use wardline_storage::engine::{Engine, Table};
 use wardline_storage::id::{ConversationId, Seq, Timestamp};
 use wardline_storage::key;
+use wardline_storage::memory::MemoryEngine;
 
 use crate::message::{CONVERSATION, TIME, create, publish};
-use crate::recording::Recording;
 
 /// Messages of a backlog.
 pub const MESSAGES: u64 = 10_000;
@@ -54,7 +54,7 @@ pub fn store_of(folder: &Path, messages: u64) -> RocksEngine {
 /// Never: memory does not fail.
 pub fn record_bytes() -> usize {
     let works = "memory does not fail";
-    let engine = Arc::new(Recording::default());
+    let engine = Arc::new(MemoryEngine::default());
     let mut applier = Applier::new(Arc::clone(&engine) as _).expect(works);
     applier.apply_group(&[create(), publish(0)]).expect(works);
     let key = key::message(ConversationId::new(CONVERSATION), Seq(1));

@@ -84,7 +84,7 @@ pub fn publishes(group: u64) -> Result<Vec<Mutation>, EngineError> {
     let mut applier = Applier::new(recording.clone())?;
     applier.apply_group(&[create()])?;
     applier.apply_group(&(0..group).map(publish).collect::<Vec<_>>())?;
-    Ok(recording.last())
+    Ok(recording.hooks.batch())
 }
 
 /// The submission that makes the conversation.

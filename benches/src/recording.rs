@@ -5,61 +5,31 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use bytes::Bytes;
-use wardline_storage::engine::{
-    Direction, Durability, Engine, EngineError, Health, KeyRange, Mutation, Reclaimed, Table, Visit,
-};
-use wardline_storage::id::Timestamp;
-use wardline_storage::memory::MemoryEngine;
+use wardline_storage::engine::{Durability, Engine, EngineError, Mutation};
+use wardline_storage::hooked::{HookedEngine, Hooks};
 
 /// See the module's documentation.
+pub type Recording = HookedEngine<LastBatch>;
+
+/// The last batch that was committed.
 #[derive(Default)]
-pub struct Recording {
-    engine: MemoryEngine,
-    last: Mutex<Vec<Mutation>>,
-}
+pub struct LastBatch(Mutex<Vec<Mutation>>);
 
-impl Recording {
-    /// The last batch that was committed.
-    pub fn last(&self) -> Vec<Mutation> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+impl LastBatch {
+    /// Its changes.
+    pub fn batch(&self) -> Vec<Mutation> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-impl Engine for Recording {
-    fn get(&self, table: Table, key: &[u8], now: Timestamp) -> Result<Option<Bytes>, EngineError> {
-        Engine::get(&self.engine, table, key, now)
-    }
-
-    fn scan(
+impl Hooks for LastBatch {
+    fn commit(
         &self,
-        table: Table,
-        range: KeyRange<'_>,
-        direction: Direction,
-        now: Timestamp,
-        visit: Visit<'_>,
+        below: &dyn Engine,
+        batch: &[Mutation],
+        durability: Durability,
     ) -> Result<(), EngineError> {
-        Engine::scan(&self.engine, table, range, direction, now, visit)
-    }
-
-    fn commit(&self, batch: &[Mutation], durability: Durability) -> Result<(), EngineError> {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = batch.to_vec();
-        self.engine.commit(batch, durability)
-    }
-
-    fn reclaim(&self, now: Timestamp) -> Result<Reclaimed, EngineError> {
-        self.engine.reclaim(now)
-    }
-
-    fn folder(&self) -> Option<&std::path::Path> {
-        None
-    }
-
-    fn health(&self, now: Timestamp) -> Health {
-        self.engine.health(now)
-    }
-
-    fn name(&self) -> &'static str {
-        "recording"
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = batch.to_vec();
+        below.commit(batch, durability)
     }
 }

@@ -28,7 +28,6 @@ macro_rules! on_both_engines {
 mod bad_input;
 mod conversations;
 mod driver;
-mod engines;
 mod expiry;
 mod membership;
 mod messages;

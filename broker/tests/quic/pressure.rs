@@ -10,9 +10,9 @@ use wardline_client::{Code, ConversationId, Direction, Outgoing, RequestError, S
 use wardline_proto::v1::client_frame::Request;
 use wardline_proto::v1::server_frame::Response;
 use wardline_proto::v1::{History, Publish};
+use wardline_storage::hooked::{CommitGate, Commits, HookedEngine};
 
 use crate::driver::{Person, Site, start_again, until, within};
-use crate::engines::ControlledEngine;
 use crate::raw::{Lane, Raw};
 use crate::witness::Witness;
 
@@ -151,7 +151,7 @@ async fn a_client_that_stops_reading_answers() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_work_than_fits() {
     const PIPELINED: u64 = 200;
-    let engine = ControlledEngine::new();
+    let engine = Arc::new(HookedEngine::new(CommitGate::default()));
     let site = Site::start(Arc::clone(&engine) as _, None, |settings| {
         settings.limits.waiting_commands_max = 32;
         settings.limits.group_commands_max = 8;
@@ -161,7 +161,7 @@ async fn more_work_than_fits() {
     let ann = site.person("ann").await;
     let group = ann.group(&["raw"]).await;
     let (mut raw, _) = Raw::session(&site, "raw", 1).await;
-    engine.hold();
+    engine.hooks.set(Commits::Hold);
     for number in 1..=PIPELINED {
         raw.control.send(number, publish(group, number, 0, 100)).await;
     }
@@ -174,7 +174,7 @@ async fn more_work_than_fits() {
     assert!(error.retry_after_ms > 0);
     refusals += 1;
     refused_from = refused_from.min(first.request_id);
-    engine.release();
+    engine.hooks.set(Commits::Pass);
     let mut acked = Vec::new();
     while acked.len() as u64 + refusals < PIPELINED {
         let frame = raw.control.frame().await.expect("every request is answered");
@@ -290,14 +290,14 @@ async fn a_disk_that_is_nearly_full() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_fails() {
-    let engine = ControlledEngine::new();
+    let engine = Arc::new(HookedEngine::new(CommitGate::default()));
     let site = Site::start(Arc::clone(&engine) as _, None, |_| ()).await;
     let (ann, bob) = (site.person("ann").await, site.person("bob").await);
     let group = ann.group(&["bob"]).await;
     let before = within("publishing", ann.client.publish(Outgoing::text(group, "before"))).await.unwrap();
     let (mut raw, _) = Raw::session(&site, "raw", 1).await;
     let mut lane = raw.lane().await;
-    engine.fail(true);
+    engine.hooks.set(Commits::Fail);
 
     let direct = ann.client.direct("raw");
     match within("an outcome", direct).await {
@@ -319,7 +319,7 @@ async fn a_store_that_fails() {
     assert!(matches!(ended, Ended::StorageFailed(why) if why.contains("planted")));
     assert_eq!(raw.control.goodbye().await.code(), Code::Unavailable);
     raw.closed(Code::Unavailable).await;
-    engine.fail(false);
+    engine.hooks.set(Commits::Pass);
     let broker = start_again(&settings, Arc::clone(&engine) as _).await;
     let _site = Site { broker, engine, settings, ca, issuer, folder: None };
     let history = within("history", bob.client.history(group, 0, Direction::Forward, 0)).await.unwrap();

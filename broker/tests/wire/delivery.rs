@@ -14,11 +14,9 @@ use wardline_proto::v1;
 use wardline_proto::v1::client_frame::Request;
 use wardline_proto::v1::push_frame::Push;
 use wardline_proto::v1::server_frame::Response;
-use wardline_storage::engine::{
-    Direction, Durability, Engine, EngineError, Health, KeyRange, Mutation, Reclaimed, Table, Visit,
-};
+use wardline_storage::engine::{Engine, EngineError, Table};
+use wardline_storage::hooked::{HookedEngine, Hooks};
 use wardline_storage::id::Timestamp;
-use wardline_storage::memory::MemoryEngine;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_is_delivered_and_its_receipt_comes_back() {
@@ -184,77 +182,42 @@ async fn members_hear_of_each_change_with_its_names() {
     assert_eq!(seen, ["added", "removed"]);
 }
 
-/// An engine whose cursors cannot be read while the gate is held.
-struct Gated {
-    engine: MemoryEngine,
-    gate: Arc<Gate>,
-}
-
+/// While it is held, no cursor can be read.
 #[derive(Default)]
-struct Gate {
-    held: Mutex<bool>,
+struct CursorGate {
+    is_held: Mutex<bool>,
     changed: Condvar,
 }
 
-impl Gate {
-    fn hold(&self, held: bool) {
-        *self.held.lock() = held;
+impl CursorGate {
+    fn hold(&self, is_held: bool) {
+        *self.is_held.lock() = is_held;
         self.changed.notify_all();
-    }
-
-    fn pass(&self) {
-        self.changed.wait_while(&mut self.held.lock(), |held| *held);
     }
 }
 
-impl Engine for Gated {
-    fn get(&self, table: Table, key: &[u8], now: Timestamp) -> Result<Option<Bytes>, EngineError> {
-        if table == Table::Cursor {
-            self.gate.pass();
-        }
-        self.engine.get(table, key, now)
-    }
-
-    fn scan(
+impl Hooks for CursorGate {
+    fn get(
         &self,
+        below: &dyn Engine,
         table: Table,
-        range: KeyRange<'_>,
-        direction: Direction,
+        key: &[u8],
         now: Timestamp,
-        visit: Visit<'_>,
-    ) -> Result<(), EngineError> {
-        self.engine.scan(table, range, direction, now, visit)
-    }
-
-    fn commit(&self, batch: &[Mutation], durability: Durability) -> Result<(), EngineError> {
-        self.engine.commit(batch, durability)
-    }
-
-    fn reclaim(&self, now: Timestamp) -> Result<Reclaimed, EngineError> {
-        self.engine.reclaim(now)
-    }
-
-    fn folder(&self) -> Option<&std::path::Path> {
-        None
-    }
-
-    fn health(&self, now: Timestamp) -> Health {
-        self.engine.health(now)
-    }
-
-    fn name(&self) -> &'static str {
-        "gated"
+    ) -> Result<Option<Bytes>, EngineError> {
+        if table == Table::Cursor {
+            self.changed.wait_while(&mut self.is_held.lock(), |is_held| *is_held);
+        }
+        below.get(table, key, now)
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_happens_while_a_session_attaches_is_delivered() {
-    let gate = Arc::new(Gate::default());
-    let engine = Gated { engine: MemoryEngine::default(), gate: Arc::clone(&gate) };
-    let site = Site::start_on(engine, Limits::default(), |_| {}).await;
+    let engine = Arc::new(HookedEngine::new(CursorGate::default()));
+    let site = Site::start_on(Arc::clone(&engine) as _, Limits::default(), |_| {}).await;
     let mut anna = site.keys.session("anna", 1).await;
     let conversation = anna.direct("ben").await;
-    gate.hold(true);
+    engine.hooks.hold(true);
     // Ben's session has attached and is about to find out where his device stands.
     let mut ben = site.keys.session("ben", 2).await;
     for key in 1..=20 {
@@ -262,7 +225,7 @@ async fn what_happens_while_a_session_attaches_is_delivered() {
         // Time for his bell to be heard.
         ben.refused(publish(&Bytes::from_static(&[9; 16]), key, "")).await;
     }
-    gate.hold(false);
+    engine.hooks.hold(false);
     for sequence in 1..=20 {
         assert_eq!(ben.message().await.0, sequence);
     }

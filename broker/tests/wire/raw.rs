@@ -66,11 +66,11 @@ impl Site {
     }
 
     pub(crate) async fn start_with(limits: Limits, change: impl FnOnce(&mut Settings)) -> Self {
-        Self::start_on(MemoryEngine::default(), limits, change).await
+        Self::start_on(Arc::new(MemoryEngine::default()), limits, change).await
     }
 
     pub(crate) async fn start_on(
-        engine: impl Engine,
+        engine: Arc<dyn Engine>,
         limits: Limits,
         change: impl FnOnce(&mut Settings),
     ) -> Self {
@@ -98,8 +98,8 @@ impl Site {
             disk: None,
         };
         change(&mut settings);
-        format::check(&engine).unwrap();
-        let broker = Broker::start(settings, Arc::new(engine) as Arc<dyn Engine>).await.unwrap();
+        format::check(&*engine).unwrap();
+        let broker = Broker::start(settings, engine).await.unwrap();
         let keys = Keys { dev, address: broker.address() };
         Self { broker, keys, _folder: folder }
     }
