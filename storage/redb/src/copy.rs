@@ -7,18 +7,15 @@
 //! within it. When all is copied it only catches up, until little changes between two looks.
 //! After each step the copy is durable, and is the store at that moment as far as it reaches.
 
-use std::collections::BTreeSet;
 use std::ops::Bound;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use redb::ReadTransaction;
 use wardline_storage::engine::{Durability, EngineError, Reclaimed, Table};
 use wardline_storage::id::Timestamp;
 
-use crate::engine::{RedbEngine, unfinished};
+use crate::engine::{Moment, RedbEngine, unfinished};
 use crate::file::{Batch, Growth, StoreFile};
-use crate::followed::{Changed, Followed};
+use crate::followed::Followed;
 use crate::row;
 
 /// About what one step copies, keys and values.
@@ -27,16 +24,6 @@ const STEP_BYTES: usize = 4 << 20;
 const FEW: usize = 2_000;
 /// If commits are faster for so many rounds, the copy is given up.
 const ROUNDS_MAX: usize = 100;
-
-/// The store between two commits.
-pub(crate) struct Moment {
-    pub(crate) rows: ReadTransaction,
-    /// What it is a moment of; dropped after it.
-    pub(crate) file: Arc<StoreFile>,
-    /// What changed since the moment before.
-    pub(crate) changed: BTreeSet<Changed>,
-    pub(crate) commits: u64,
-}
 
 /// A copy that is being made.
 pub(crate) struct Copy<'a> {

@@ -1,36 +1,27 @@
-//! The engine: one table of redb for each table, one writer.
+//! An open store: which file it is now, and what its one writer owns.
 //!
-//! After a failed commit it takes no more: what a failed sync left on the disk is unknown, and
-//! trying again would only hide that. Reads leave expired rows out by the reader's `now`. Which
-//! file is the store changes when it is reclaimed; a read keeps the one that it began with.
+//! A reclaim puts another file in the store's place. A read keeps the one that it began with. After
+//! a failed commit nothing more is written, not even when it is closed: what a failed sync left on
+//! the disk is unknown, and trying again would only hide that.
 
+use std::collections::BTreeSet;
 use std::fs::File;
-use std::io;
-use std::ops::{Bound, ControlFlow};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
-use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
-use wardline_storage::engine::{
-    Direction, Durability, Engine, EngineError, Health, KeyRange, Mutation, Reclaimed, Row, Table, Visit,
-};
+use redb::ReadTransaction;
+use wardline_storage::engine::{Durability, EngineError, Mutation};
 use wardline_storage::fail_point::{self, Point};
 use wardline_storage::garbage::Heap;
-use wardline_storage::id::Timestamp;
-use wardline_storage::open::{OpenError, Opener, Options};
+use wardline_storage::open::{OpenError, Options};
 
-use crate::copy::Moment;
 use crate::disk::Counts;
-use crate::figures;
 use crate::file::{Growth, StoreFile};
-use crate::followed::Followed;
+use crate::followed::{Changed, Followed};
 use crate::note::Note;
 use crate::open;
-use crate::row;
-
-const NAME: &str = "redb";
 
 /// State in a folder, in one file of redb's.
 pub struct RedbEngine {
@@ -69,6 +60,16 @@ pub(crate) struct Writer {
 pub(crate) struct Size {
     rows: AtomicI64,
     bytes: AtomicI64,
+}
+
+/// The store between two commits.
+pub(crate) struct Moment {
+    pub(crate) rows: ReadTransaction,
+    /// What it is a moment of; dropped after it.
+    pub(crate) file: Arc<StoreFile>,
+    /// What changed since the moment before.
+    pub(crate) changed: BTreeSet<Changed>,
+    pub(crate) commits: u64,
 }
 
 impl Size {
@@ -146,71 +147,8 @@ impl RedbEngine {
         Ok(Moment { rows: file.read(doing)?, file, changed, commits: writer.commits })
     }
 
-    /// Notes what there will be to reclaim.
-    fn note_garbage(&self, batch: &[Mutation]) {
-        for mutation in batch {
-            let garbage = self.garbage.of(mutation.table());
-            match mutation {
-                Mutation::Insert { expires, .. } => garbage.note_expiry(*expires),
-                Mutation::Put { expires, .. } => {
-                    garbage.note_expiry(*expires);
-                    garbage.note_dead(self.garbage.latest());
-                }
-                Mutation::Delete { .. } => garbage.note_dead(self.garbage.latest()),
-            }
-        }
-    }
-}
-
-impl Engine for RedbEngine {
-    fn get(&self, table: Table, key: &[u8], now: Timestamp) -> Result<Option<Bytes>, EngineError> {
-        const DOING: &str = "reading a row";
-        self.garbage.hear(now);
-        let file = self.file();
-        let moment = file.read(DOING)?;
-        let rows = file.table(DOING, &moment, table)?;
-        let stored = rows.get(key).map_err(|error| file.failure(DOING, error.into()))?;
-        let Some(stored) = stored else { return Ok(None) };
-        let (expires, value) = row::split(DOING, table, key, stored.value())?;
-        Ok((expires > now).then(|| Bytes::copy_from_slice(value)))
-    }
-
-    fn scan(
-        &self,
-        table: Table,
-        range: KeyRange<'_>,
-        direction: Direction,
-        now: Timestamp,
-        visit: Visit<'_>,
-    ) -> Result<(), EngineError> {
-        const DOING: &str = "scanning";
-        if range.from >= range.to {
-            return Ok(());
-        }
-        self.garbage.hear(now);
-        let file = self.file();
-        let moment = file.read(DOING)?;
-        let rows = file.table(DOING, &moment, table)?;
-        let bounds = (Bound::Included(range.from), Bound::Excluded(range.to));
-        let mut rows = rows.range::<&[u8]>(bounds).map_err(|error| file.failure(DOING, error.into()))?;
-        loop {
-            let next = match direction {
-                Direction::Forward => rows.next(),
-                Direction::Backward => rows.next_back(),
-            };
-            let Some(found) = next else { return Ok(()) };
-            let (key, stored) = found.map_err(|error| file.failure(DOING, error.into()))?;
-            let key = key.value();
-            let (expires, value) = row::split(DOING, table, key, stored.value())?;
-            if expires > now
-                && let ControlFlow::Break(()) = visit(Row { key, value, expires })
-            {
-                return Ok(());
-            }
-        }
-    }
-
-    fn commit(&self, batch: &[Mutation], durability: Durability) -> Result<(), EngineError> {
+    /// See [`wardline_storage::engine::Engine::commit`].
+    pub(crate) fn commit_batch(&self, batch: &[Mutation], durability: Durability) -> Result<(), EngineError> {
         const DOING: &str = "committing";
         let writer = &mut *self.writer.lock();
         if writer.failed {
@@ -241,25 +179,19 @@ impl Engine for RedbEngine {
         Ok(())
     }
 
-    fn reclaim(&self, now: Timestamp) -> Result<Reclaimed, EngineError> {
-        self.reclaim_store(now)
-    }
-
-    fn checkpoint(&self, into: &Path) -> Result<(), EngineError> {
-        self.copy_store(into)
-    }
-
-    fn folder(&self) -> Option<&Path> {
-        Some(&self.path)
-    }
-
-    fn health(&self, now: Timestamp) -> Health {
-        self.garbage.hear(now);
-        Health { oldest_unreclaimed: self.garbage.oldest(now), figures: figures::read(self) }
-    }
-
-    fn name(&self) -> &'static str {
-        NAME
+    /// Notes what there will be to reclaim.
+    fn note_garbage(&self, batch: &[Mutation]) {
+        for mutation in batch {
+            let garbage = self.garbage.of(mutation.table());
+            match mutation {
+                Mutation::Insert { expires, .. } => garbage.note_expiry(*expires),
+                Mutation::Put { expires, .. } => {
+                    garbage.note_expiry(*expires);
+                    garbage.note_dead(self.garbage.latest());
+                }
+                Mutation::Delete { .. } => garbage.note_dead(self.garbage.latest()),
+            }
+        }
     }
 }
 
@@ -275,29 +207,6 @@ impl Drop for RedbEngine {
 impl std::fmt::Debug for RedbEngine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RedbEngine").field("path", &self.path).finish_non_exhaustive()
-    }
-}
-
-/// The redb engine before it is open.
-#[derive(Clone, Copy, Debug)]
-pub struct Redb;
-
-impl Opener for Redb {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn keeps_files(&self) -> bool {
-        true
-    }
-
-    fn is_store(&self, folder: &Path) -> io::Result<bool> {
-        open::is_store(folder)
-    }
-
-    /// Half of the memory is for the store's pages, half for those of a copy beside it.
-    fn open(&self, folder: &Path, options: Options) -> Result<Arc<dyn Engine>, OpenError> {
-        Ok(Arc::new(RedbEngine::open(folder, options)?))
     }
 }
 

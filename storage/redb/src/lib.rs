@@ -22,5 +22,7 @@ mod open;
 mod reclaim;
 mod room;
 mod row;
+mod seam;
 
-pub use engine::{Redb, RedbEngine};
+pub use engine::RedbEngine;
+pub use seam::Redb;
