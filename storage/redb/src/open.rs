@@ -221,6 +221,10 @@ fn refused(path: &Path, error: redb::Error) -> OpenError {
         redb::Error::Io(error) if file::is_damage(&error) => {
             damaged(&path, format!("the file {STORE} cannot be read: {error}"))
         }
+        // No build of ours wrote such a file.
+        redb::Error::UpgradeRequired(version) => {
+            damaged(&path, format!("the file {STORE} says that it is of redb's format {version}"))
+        }
         redb::Error::Io(source) => OpenError::Folder { path, source },
         error => OpenError::Other { path, detail: format!("the file {STORE}: {error}") },
     }
