@@ -4,14 +4,16 @@
 //! headers, lengths, words that must not stand in finished code, names of modules, paths of
 //! somebody's machine; [`functions`] are not too long. [`house`] is about who may know whom:
 //! dependencies between the crates, and what the pure parts must not touch; [`circles`] about files
-//! that import each other. [`columns`] and [`sentences`] are about prose. Every rule has a test
-//! that plants a violation; the repository itself is checked by a test too, so `cargo test` is
-//! enough.
+//! that import each other. [`columns`], [`sentences`], [`citations`] and [`glossary`] are about
+//! prose. Every rule has a test that plants a violation; the repository itself is checked by a test
+//! too, so `cargo test` is enough.
 
 pub mod circles;
+pub mod citations;
 pub mod columns;
 pub mod finding;
 pub mod functions;
+pub mod glossary;
 pub mod house;
 pub mod paths;
 pub mod rules;
@@ -23,6 +25,7 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 
+use citations::Tree;
 use finding::Finding;
 use source::Source;
 
@@ -63,7 +66,8 @@ pub fn check(root: &Path) -> anyhow::Result<Vec<Finding>> {
 /// # Errors
 /// If git does not list them or one cannot be read.
 pub fn check_strictly(root: &Path) -> anyhow::Result<Vec<Finding>> {
-    Ok(check_sources(&sources(root)?))
+    let tree = Tree::new(files(root)?.iter().map(String::as_str));
+    Ok(check_in(&tree, &sources(root)?))
 }
 
 fn is_known(finding: &Finding) -> bool {
@@ -73,6 +77,11 @@ fn is_known(finding: &Finding) -> bool {
 
 /// Checks these files as if they were the repository.
 pub fn check_sources(sources: &[Source]) -> Vec<Finding> {
+    check_in(&Tree::new(sources.iter().map(|source| source.path.as_str())), sources)
+}
+
+/// Checks these files of a repository that has others too.
+fn check_in(tree: &Tree, sources: &[Source]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for source in sources {
         rules::check(source, &mut findings);
@@ -85,6 +94,8 @@ pub fn check_sources(sources: &[Source]) -> Vec<Finding> {
     }
     rules::check_reasons(sources, &mut findings);
     circles::check(sources, &mut findings);
+    citations::check(sources, tree, &mut findings);
+    glossary::check(sources, &mut findings);
     findings
 }
 

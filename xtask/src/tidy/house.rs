@@ -1,5 +1,5 @@
 //! Rules about who may know whom: `loadgen → client → proto ← broker → storage ← storage/rocksdb ←
-//! broker/main.rs`.
+//! broker/src/main.rs`.
 //!
 //! From the manifests: which crate of the workspace may depend on which, tests included, so that
 //! the client never links the broker and whoever does not need RocksDB never compiles it. From the

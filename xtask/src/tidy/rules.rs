@@ -116,7 +116,7 @@ fn words(source: &Source, findings: &mut Vec<Finding>) {
 
 fn names(source: &Source, findings: &mut Vec<Finding>) {
     let stem = source.stem();
-    // `tests/common/mod.rs` is cargo's own way to share a driver; here the driver has a name too.
+    // `common` is cargo's own way to share what tests use; here that has a name too.
     for name in source.folders().chain([stem.as_str()]) {
         if EMPTY_NAMES.contains(&name) {
             findings

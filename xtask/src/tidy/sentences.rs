@@ -20,7 +20,8 @@ pub fn check(source: &Source, findings: &mut Vec<Finding>) {
     if !source.is_markdown() {
         return;
     }
-    for (number, line) in prose_lines(&source.text) {
+    let is_table = |line: &str| line.trim_start().starts_with('|');
+    for (number, line) in unfenced(&source.text).filter(|(_, line)| !is_table(line)) {
         if let Some(second) = second_sentence(line) {
             let begin: String = second.chars().take(24).map(|c| if c == CODE { '`' } else { c }).collect();
             let text = format!("a second sentence begins in this line: break it before \"{begin}\"");
@@ -29,8 +30,8 @@ pub fn check(source: &Source, findings: &mut Vec<Finding>) {
     }
 }
 
-/// The lines that are neither code nor part of a table, with their numbers from 0.
-pub(super) fn prose_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+/// The lines that stand in no block of code, with their numbers from 0.
+pub(super) fn unfenced(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut fence: Option<&str> = None;
     text.lines().enumerate().filter(move |(_, line)| {
         let line = line.trim_start();
@@ -43,7 +44,7 @@ pub(super) fn prose_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
             }
             _ => {}
         }
-        fence.is_none() && !line.starts_with('|')
+        fence.is_none()
     })
 }
 
