@@ -117,7 +117,7 @@ fn is_path(word: &str, tree: &Tree) -> bool {
         return false;
     }
     let has_name = |extension: &&str| word.strip_suffix(*extension).is_some_and(|name| !name.is_empty());
-    if EXTENSIONS.iter().any(|extension| has_name(extension)) {
+    if EXTENSIONS.iter().any(has_name) {
         return true;
     }
     // `storage/rocksdb` is a path, `read/write` is not; nor is `client/server`.
@@ -183,7 +183,7 @@ impl Names {
             let is_put_together = PUT_TOGETHER.iter().any(|begin| name.starts_with(begin));
             let is_long = name.matches('_').count() >= 3 && !name.contains(char::is_uppercase);
             return is_put_together
-                || !(is_markdown && is_camel(name)) && !is_long
+                || !(is_long || is_markdown && is_camel(name))
                 || self.words.contains(name);
         }
         let last = parts[parts.len() - 1];
