@@ -14,12 +14,12 @@ use wardline_proto::v1;
 use wardline_proto::v1::client_frame::Request;
 use wardline_proto::v1::server_frame::Response;
 
-use crate::driver;
+use crate::asking::{self, Repeat};
+use crate::core::receipts::Mark;
 use crate::error::{ConnectError, RequestError};
 use crate::inbox::Inbox;
+use crate::life;
 use crate::options::Options;
-use crate::receipts::Mark;
-use crate::requests::{self, Repeat};
 use crate::shared::{Publisher, Shared};
 use crate::types::*;
 use crate::wire::{self, Malformed};
@@ -57,7 +57,7 @@ use crate::wire::{self, Malformed};
 /// Safe: nothing stays behind.
 pub async fn connect(options: Options) -> Result<(Client, Inbox), ConnectError> {
     let request_timeout = options.request_timeout;
-    let shared = driver::start(options).await?;
+    let shared = life::start(options).await?;
     let inbox = Inbox::new(Arc::clone(&shared));
     let handle = Handle { shared, turn: tokio::sync::Mutex::new(()), request_timeout };
     Ok((Client { handle: Arc::new(handle) }, inbox))
@@ -79,7 +79,7 @@ impl std::fmt::Debug for Client {
 /// What all clones share; the last one to go ends the client.
 struct Handle {
     shared: Arc<Shared>,
-    /// Held while waiting for a place in the window: first come, first in line.
+    /// Held while waiting for a seat in the window: first come, first in line.
     turn: tokio::sync::Mutex<()>,
     request_timeout: Duration,
 }
@@ -125,7 +125,7 @@ impl Client {
         self.enqueue(message).await?.wait().await
     }
 
-    /// Puts a message in line and returns once it has a place in the publish window. Messages of
+    /// Puts a message in line and returns once it has a seat in the publish window. Messages of
     /// one client are published in the order in which this was called (first polled).
     ///
     /// # Errors
@@ -136,12 +136,12 @@ impl Client {
     pub async fn enqueue(&self, message: Outgoing) -> Result<PendingAck, RequestError> {
         let shared = self.shared();
         let turn = self.handle.turn.lock().await;
-        let place = Arc::clone(&shared.window).acquire_owned().await;
-        let place = place.map_err(|_| {
+        let seat = Arc::clone(&shared.window).acquire_owned().await;
+        let seat = seat.map_err(|_| {
             shared.closed().unwrap_or_else(|| RequestError::Closed("the client has ended".into()))
         })?;
         let (reply, answer) = oneshot::channel();
-        shared.push(wire::publish(message), Publisher { reply, _place: place })?;
+        shared.push(wire::publish(message), Publisher { reply, _seat: seat })?;
         drop(turn);
         Ok(PendingAck { answer })
     }
@@ -394,7 +394,7 @@ impl Client {
     }
 
     async fn ask(&self, request: Request, repeat: Repeat) -> Result<Response, RequestError> {
-        requests::ask(self.shared(), request, repeat, self.handle.request_timeout).await
+        asking::ask(self.shared(), request, repeat, self.handle.request_timeout).await
     }
 
     async fn change(&self, request: Request) -> Result<Option<Sequence>, RequestError> {

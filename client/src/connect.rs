@@ -21,10 +21,11 @@ use wardline_proto::v1::server_frame::Response;
 use wardline_proto::v1::{ClientFrame, Hello, Position, Resume, Welcome};
 use wardline_proto::{ALPN, PROTOCOL_VERSION, frame};
 
+use crate::end::End;
 use crate::error::ConnectError;
-use crate::frames::Lane;
+use crate::frames::RequestLane;
 use crate::options::{Options, Trust};
-use crate::session::{End, Established};
+use crate::session::Established;
 use crate::types::{ConversationId, Sequence};
 use crate::wire;
 
@@ -124,8 +125,8 @@ async fn hello(
     options: &Options,
     token: &str,
     positions: Vec<(ConversationId, Sequence)>,
-) -> Result<(Lane, Welcome), End> {
-    let mut control = Lane::new(connection.open_bi().await?);
+) -> Result<(RequestLane, Welcome), End> {
+    let mut control = RequestLane::new(connection.open_bi().await?);
     let positions = positions.into_iter().map(|(conversation, after_sequence)| Position {
         conversation_id: wire::id_bytes(conversation.0),
         after_sequence,

@@ -14,9 +14,9 @@ use wardline_proto::v1::client_frame::Request;
 use wardline_proto::v1::server_frame::Response;
 use wardline_proto::v1::{ClientFrame, Renew, ServerFrame, Welcome};
 
-use crate::frames::{Lane, WRITE_BYTES};
+use crate::end::End;
+use crate::frames::{RequestLane, WRITE_BYTES};
 use crate::options::Options;
-use crate::session::End;
 use crate::shared::Shared;
 use crate::types::Status;
 use crate::wire::{self, Malformed};
@@ -35,7 +35,7 @@ const RENEW_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// One session's control stream.
 pub(crate) struct Control<'a> {
-    lane: Lane,
+    lane: RequestLane,
     shared: &'a Shared,
     options: &'a Options,
     token: String,
@@ -56,7 +56,7 @@ struct Renewal {
 impl<'a> Control<'a> {
     /// Takes over after Hello was answered with `welcome`.
     pub(crate) fn new(
-        lane: Lane,
+        lane: RequestLane,
         token: String,
         welcome: &Welcome,
         shared: &'a Shared,

@@ -68,7 +68,7 @@ pub(crate) struct Frame<'a> {
 }
 
 /// Where the next frame lies.
-enum Place {
+enum Location {
     /// Within the next chunk.
     Chunk(Range<usize>),
     /// In `joined`.
@@ -132,11 +132,11 @@ impl FrameReader {
     pub(crate) fn take(&mut self) -> Result<Option<Frame<'_>>, FrameError> {
         self.joined = Bytes::new();
         Ok(match self.find()? {
-            Some(Place::Chunk(range)) => {
+            Some(Location::Chunk(range)) => {
                 let owner = &self.chunks[self.next];
                 Some(Frame { owner, content: &owner[range] })
             }
-            Some(Place::Joined) => Some(Frame { owner: &self.joined, content: &self.joined }),
+            Some(Location::Joined) => Some(Frame { owner: &self.joined, content: &self.joined }),
             None => None,
         })
     }
@@ -159,7 +159,7 @@ impl FrameReader {
     }
 
     /// Finds the next whole frame, and passes it.
-    fn find(&mut self) -> Result<Option<Place>, FrameError> {
+    fn find(&mut self) -> Result<Option<Location>, FrameError> {
         if self.partial.is_empty() {
             let frame_bytes_max = self.frame_bytes_max;
             let rest = self.rest();
@@ -170,7 +170,7 @@ impl FrameReader {
             if rest.len() - prefix_bytes >= content_bytes {
                 let from = self.cut + prefix_bytes;
                 self.cut = from + content_bytes;
-                return Ok(Some(Place::Chunk(from..self.cut)));
+                return Ok(Some(Location::Chunk(from..self.cut)));
             }
             // No more than has arrived, whatever is announced.
             let unread: usize = self.chunks[self.next..self.count].iter().map(Bytes::len).sum();
@@ -180,7 +180,7 @@ impl FrameReader {
     }
 
     /// Puts together a frame that lies across chunks, as far as it was read.
-    fn join(&mut self) -> Result<Option<Place>, FrameError> {
+    fn join(&mut self) -> Result<Option<Location>, FrameError> {
         loop {
             let lacking = match frame::announced(&self.partial, self.frame_bytes_max)? {
                 Some(Announced { prefix_bytes, content_bytes }) => {
@@ -188,7 +188,7 @@ impl FrameReader {
                     if lacking == 0 {
                         self.joined = std::mem::take(&mut self.partial).freeze();
                         self.joined.advance(prefix_bytes);
-                        return Ok(Some(Place::Joined));
+                        return Ok(Some(Location::Joined));
                     }
                     lacking
                 }
@@ -220,13 +220,13 @@ impl FrameReader {
 }
 
 /// A request lane: frames both ways.
-pub(crate) struct Lane {
+pub(crate) struct RequestLane {
     stream: SendStream,
     reader: FrameReader,
     outgoing: [Bytes; 1],
 }
 
-impl Lane {
+impl RequestLane {
     pub(crate) fn new((stream, incoming): (SendStream, RecvStream)) -> Self {
         let reader = FrameReader::new(incoming, ANSWER_BYTES_MAX);
         Self { stream, reader, outgoing: [Bytes::new()] }
@@ -237,7 +237,8 @@ impl Lane {
         self.outgoing[0].is_empty()
     }
 
-    /// Hands frames over to be written by [`Lane::turn`]; only when [`Lane::is_free`].
+    /// Hands frames over to be written by [`RequestLane::turn`]; only when
+    /// [`RequestLane::is_free`].
     pub(crate) fn write(&mut self, frames: BytesMut) {
         debug_assert!(self.is_free(), "a batch at a time");
         self.outgoing[0] = frames.freeze();

@@ -5,26 +5,11 @@
 
 use std::sync::Arc;
 
+use crate::core::receipts::Mark;
 use crate::mailbox::{Arrival, Hand, Taken};
 use crate::options::Acknowledging;
-use crate::receipts::Mark;
 use crate::shared::Shared;
-use crate::types::{Conversation, ConversationId, Entry, Receipt};
-
-/// Something that arrived.
-#[derive(Clone, Debug)]
-pub enum Incoming {
-    /// An entry. An urgent message comes once, as soon as it is there, ahead of its turn.
-    Entry(Entry),
-    /// Somebody received or read what the user published.
-    Receipt(Receipt),
-    /// The user became a member of this conversation.
-    Joined(Conversation),
-    /// The user is a member no longer.
-    Left(ConversationId),
-    /// The backlog that was waiting when the (first) session began has been delivered.
-    CaughtUp,
-}
+use crate::types::{ConversationId, Incoming};
 
 /// Yields what arrives. Dropping it stops deliveries for good.
 pub struct Inbox {

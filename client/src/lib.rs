@@ -11,21 +11,20 @@
 //! [`Options::resume`]. One that does not read its inbox stops the broker from sending to it, and
 //! nobody else.
 
+mod asking;
 mod client;
 mod connect;
 mod control;
-mod driver;
+mod core;
+mod delivering;
+mod end;
 mod error;
 mod frames;
-mod hash;
 mod inbox;
-mod lanes;
+mod life;
 mod mailbox;
 mod options;
-mod order;
-mod outbox;
 mod publishing;
-mod receipts;
 mod requests;
 mod session;
 mod shared;
@@ -35,7 +34,7 @@ mod wire;
 
 pub use client::{Client, PendingAck, connect};
 pub use error::{Code, ConnectError, Refusal, RequestError};
-pub use inbox::{Inbox, Incoming};
+pub use inbox::Inbox;
 pub use options::{Acknowledging, Backoff, Options, TokenSource, Trust};
 pub use text::Text;
 pub use types::*;

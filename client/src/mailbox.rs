@@ -16,13 +16,12 @@ use wardline_proto::message_entry::MessageEntry;
 use wardline_proto::v1::PushFrame;
 use wardline_proto::v1::push_frame::Push;
 
+use crate::core::order::{Order, Verdict};
+use crate::core::receipts::Mark;
+use crate::end::End;
 use crate::frames::{Frame, FrameReader, StreamError};
-use crate::inbox::Incoming;
-use crate::order::{Order, Verdict};
-use crate::receipts::Mark;
-use crate::session::End;
 use crate::text::Texts;
-use crate::types::{Body, ConversationId, Entry, Sequence};
+use crate::types::{Body, ConversationId, Entry, Incoming, Sequence};
 use crate::wire::{self, Malformed};
 
 /// Most payload bytes that wait for the application on each lane class, beside the entry that

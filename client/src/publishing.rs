@@ -13,10 +13,10 @@ use wardline_proto::frame;
 use wardline_proto::v1::ServerFrame;
 use wardline_proto::v1::server_frame::Response;
 
+use crate::core::outbox::{Answered, Outbox};
+use crate::end::End;
 use crate::error::{Refusal, RequestError};
-use crate::frames::{Lane, WRITE_BYTES};
-use crate::outbox::{Answered, Outbox};
-use crate::session::End;
+use crate::frames::{RequestLane, WRITE_BYTES};
 use crate::shared::{Publisher, Shared};
 use crate::types::Ack;
 use crate::wire::{self, Malformed};
@@ -41,7 +41,7 @@ async fn publish(
     while shared.outbox(|outbox| outbox.is_empty()) {
         shared.publishes_bell.notified().await;
     }
-    let mut lane = Lane::new(connection.open_bi().await?);
+    let mut lane = RequestLane::new(connection.open_bi().await?);
     let mut resume_at = None;
     loop {
         if lane.is_free() {

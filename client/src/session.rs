@@ -9,20 +9,16 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use quinn::{Connection, ConnectionError, VarInt};
+use quinn::{Connection, VarInt};
 use wardline_proto::v1::Welcome;
 
 use crate::control::Control;
-use crate::error::{Code, Refusal};
-use crate::frames::{Lane, StreamError};
+use crate::end::{End, FAREWELL};
+use crate::error::Code;
+use crate::frames::RequestLane;
 use crate::options::Options;
 use crate::shared::Shared;
-use crate::wire::Malformed;
-use crate::{lanes, publishing};
-
-/// How long the broker may take, after Goodbye or the end of a stream, to send what is on its way
-/// and close.
-pub(crate) const FAREWELL: Duration = Duration::from_secs(5);
+use crate::{delivering, publishing};
 
 /// How finely silence is measured.
 const TICKS_PER_KEEP_ALIVE: u32 = 16;
@@ -32,62 +28,10 @@ const ROUND_TRIPS_PER_TICK: u32 = 4;
 /// A session that was just opened.
 pub(crate) struct Established {
     pub(crate) connection: Connection,
-    pub(crate) control: Lane,
+    pub(crate) control: RequestLane,
     pub(crate) welcome: Welcome,
     /// The token that opened it.
     pub(crate) token: String,
-}
-
-/// Why a session ended.
-#[derive(Debug)]
-pub(crate) enum End {
-    /// The application closed the client.
-    Stopped,
-    /// The broker said Goodbye; answers may still come.
-    Goodbye(Refusal),
-    /// The broker closed the connection and said why.
-    Told(Refusal),
-    /// The connection broke.
-    Lost(String),
-    /// A stream ended while the connection lived: the broker is about to say why.
-    Cut(String),
-    /// The broker broke the protocol.
-    Protocol(String),
-}
-
-impl From<ConnectionError> for End {
-    fn from(error: ConnectionError) -> Self {
-        let ConnectionError::ApplicationClosed(close) = &error else { return Self::Lost(error.to_string()) };
-        let code =
-            i32::try_from(close.error_code.into_inner()).ok().and_then(|code| Code::try_from(code).ok());
-        match code {
-            Some(code) if code != Code::Unspecified => Self::Told(Refusal {
-                code,
-                text: String::from_utf8_lossy(&close.reason).into_owned(),
-                action: "see the meaning of the code".into(),
-                retry_after: Duration::ZERO,
-                current_sequence: 0,
-            }),
-            _ => Self::Lost("the broker closed the connection".into()),
-        }
-    }
-}
-
-impl From<StreamError> for End {
-    fn from(error: StreamError) -> Self {
-        match error {
-            StreamError::Frame(_) | StreamError::Truncated => Self::Protocol(error.to_string()),
-            StreamError::Read(quinn::ReadError::ConnectionLost(error))
-            | StreamError::Write(quinn::WriteError::ConnectionLost(error)) => error.into(),
-            StreamError::Ended | StreamError::Read(_) | StreamError::Write(_) => Self::Cut(error.to_string()),
-        }
-    }
-}
-
-impl From<Malformed> for End {
-    fn from(error: Malformed) -> Self {
-        Self::Protocol(error.to_string())
-    }
 }
 
 /// Looks for signs of life: a broker that was killed says nothing, and QUIC's own idle time-out is
@@ -132,7 +76,8 @@ pub(crate) async fn run(session: Established, shared: &Shared, options: &Options
     // Each is polled only when it was itself woken: the lanes wake the task for every few packets.
     let mut control = apart(Control::new(control, token, &welcome, shared, options).run());
     let mut publishing = apart(publishing::run(&connection, shared, limits.lane_requests_max as usize));
-    let mut delivering = apart(lanes::run(&connection, &shared.mailbox, limits.payload_bytes_max as usize));
+    let mut delivering =
+        apart(delivering::run(&connection, &shared.mailbox, limits.payload_bytes_max as usize));
     let mut stopped = apart(shared.stop.cancelled());
     let mut watching = apart(watch(&connection, options.keep_alive));
     // In this order, so that a Goodbye is heard before the loss that follows it.

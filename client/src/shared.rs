@@ -11,18 +11,18 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use wardline_proto::v1::Publish;
 
+use crate::core::outbox::Outbox;
+use crate::core::receipts::{Mark, Receipts};
 use crate::error::RequestError;
 use crate::mailbox::Mailbox;
 use crate::options::{Acknowledging, Options};
-use crate::outbox::Outbox;
-use crate::receipts::{Mark, Receipts};
 use crate::requests::Requests;
 use crate::types::{Ack, ConversationId, Status};
 
-/// Where the answer to a publish goes, and its place in the window.
+/// Where the answer to a publish goes, and its seat in the window.
 pub(crate) struct Publisher {
     pub(crate) reply: oneshot::Sender<Result<Ack, RequestError>>,
-    pub(crate) _place: OwnedSemaphorePermit,
+    pub(crate) _seat: OwnedSemaphorePermit,
 }
 
 /// What the handles and the task share.
@@ -34,7 +34,7 @@ pub(crate) struct Shared {
     pub(crate) stop: CancellationToken,
     /// Cancelled when the task has ended.
     pub(crate) ended: CancellationToken,
-    /// Places for publishes without an answer.
+    /// Seats for publishes without an answer.
     pub(crate) window: Arc<Semaphore>,
     outbox: Mutex<Outbox<Publisher>>,
     receipts: Mutex<Receipts>,

@@ -74,8 +74,8 @@ impl PartialEq<Text> for String {
     }
 }
 
-/// Texts that are remembered; each has one place, where it may be replaced. A power of two.
-const PLACES: usize = 64;
+/// Texts that are remembered; each has one bucket, where it may be replaced. A power of two.
+const BUCKETS: usize = 64;
 /// Longest text that is remembered.
 const REMEMBERED_BYTES_MAX: usize = 256;
 
@@ -83,7 +83,7 @@ const REMEMBERED_BYTES_MAX: usize = 256;
 #[derive(Default)]
 pub(crate) struct Texts {
     /// Empty until the first text.
-    places: Vec<Text>,
+    buckets: Vec<Text>,
 }
 
 impl Texts {
@@ -92,25 +92,25 @@ impl Texts {
         if bytes.len() > REMEMBERED_BYTES_MAX {
             return str::from_utf8(bytes).ok().map(Text::from);
         }
-        if self.places.is_empty() {
-            self.places.resize(PLACES, Text::default());
+        if self.buckets.is_empty() {
+            self.buckets.resize(BUCKETS, Text::default());
         }
-        let place = &mut self.places[place(bytes)];
-        if place.as_bytes() != bytes {
-            *place = str::from_utf8(bytes).ok()?.into();
+        let bucket = &mut self.buckets[bucket(bytes)];
+        if bucket.as_bytes() != bytes {
+            *bucket = str::from_utf8(bytes).ok()?.into();
         }
-        Some(place.clone())
+        Some(bucket.clone())
     }
 }
 
-/// Where a text has its place: told from its ends, where names differ.
-fn place(bytes: &[u8]) -> usize {
+/// Which bucket is a text's: told from its ends, where names differ.
+fn bucket(bytes: &[u8]) -> usize {
     let (first, last) = match (bytes.first_chunk(), bytes.last_chunk()) {
         (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
         _ => (bytes.iter().fold(0, |word, byte| (word << 8) | u64::from(*byte)), 0),
     };
     let mixed = (first ^ last.rotate_left(29) ^ bytes.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed >> (u64::BITS - PLACES.ilog2())) as usize
+    (mixed >> (u64::BITS - BUCKETS.ilog2())) as usize
 }
 
 #[cfg(test)]
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(texts.share(&[b'a'; 1000]).map(|text| text.len()), Some(1000));
         assert_eq!(texts.share(&[0xff]), None);
         assert_eq!(texts.share(&[0xff; 1000]), None);
-        assert!(texts.places.iter().all(|text| text.len() <= REMEMBERED_BYTES_MAX));
+        assert!(texts.buckets.iter().all(|text| text.len() <= REMEMBERED_BYTES_MAX));
     }
 
     #[test]

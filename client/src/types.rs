@@ -166,7 +166,7 @@ impl Outgoing {
 /// The message is durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ack {
-    /// Its place.
+    /// Its number in the conversation.
     pub sequence: Sequence,
     /// The broker's time.
     pub time_ms: TimeMs,
@@ -177,7 +177,7 @@ pub struct Ack {
 pub struct Entry {
     /// Where.
     pub conversation: ConversationId,
-    /// Its place.
+    /// Its number in the conversation.
     pub sequence: Sequence,
     /// Who caused it.
     pub sender: Text,
@@ -443,4 +443,19 @@ pub enum Status {
         /// Why, for people.
         why: String,
     },
+}
+
+/// Something that arrived.
+#[derive(Clone, Debug)]
+pub enum Incoming {
+    /// An entry. An urgent message comes once, as soon as it is there, ahead of its turn.
+    Entry(Entry),
+    /// Somebody received or read what the user published.
+    Receipt(Receipt),
+    /// The user became a member of this conversation.
+    Joined(Conversation),
+    /// The user is a member no longer.
+    Left(ConversationId),
+    /// The backlog that was waiting when the (first) session began has been delivered.
+    CaughtUp,
 }

@@ -37,7 +37,6 @@ const NOT_YET: &[(&str, &[&str])] = &[
         &[
             "benches/",
             "broker/",
-            "client/",
             "loadgen/",
             "storage/redb/",
             "storage/rocksdb/",

@@ -4,8 +4,8 @@
 //! From the manifests: which crate of the workspace may depend on which, tests included, so that
 //! the client never links the broker and whoever does not need RocksDB never compiles it. From the
 //! code: only the broker's `main.rs` names an engine, no type of the wire stands past
-//! `broker/src/wire`, and the pure parts (the machine, the progress of a delivery) have no clock,
-//! no I/O and no task.
+//! `broker/src/wire`, and the pure parts (the machine, the progress of a delivery, the SDK's rules)
+//! have no clock, no I/O and no task.
 
 use super::finding::Finding;
 use super::source::{Source, is_word};
@@ -50,9 +50,20 @@ const FENCES: &[Fence] = &[
         why: "types of the wire end at broker/src/wire",
     },
     Fence {
-        words: &["Instant", "SystemTime", "tokio", "std::fs", "std::net", "std::thread", "rand", "getrandom"],
+        words: &[
+            "Instant",
+            "SystemTime",
+            "tokio",
+            "quinn",
+            "std::fs",
+            "std::net",
+            "std::thread",
+            "rand",
+            "getrandom",
+        ],
         within: &[
             "storage/src/machine",
+            "client/src/core",
             "broker/src/delivery/progress",
             "torture/src/event",
             "torture/src/oracle",

@@ -111,16 +111,16 @@ impl<T> Outbox<T> {
 
     /// Takes the broker's answer.
     pub(crate) fn answer(&mut self, request_id: u64, answer: Result<Ack, Refusal>) -> Answered<T> {
-        // Answers come nearly in the order of sending: the place is near the front.
-        let place = self.line.range(..self.sent).position(|waiting| waiting.request_id == request_id);
-        let Some(place) = place else { return Answered::Unknown };
-        if self.line[place].answered {
+        // Answers come nearly in the order of sending: it is near the front.
+        let index = self.line.range(..self.sent).position(|waiting| waiting.request_id == request_id);
+        let Some(index) = index else { return Answered::Unknown };
+        if self.line[index].answered {
             return Answered::Unknown;
         }
         self.unanswered -= 1;
         let told = match answer {
             Err(refusal) if is_passing(refusal.code) => {
-                self.line[place].answered = true;
+                self.line[index].answered = true;
                 self.phase = Phase::Draining;
                 self.retry_after = self.retry_after.max(refusal.retry_after);
                 None
@@ -128,7 +128,7 @@ impl<T> Outbox<T> {
             answer => {
                 self.refused_epochs = if answer.is_ok() { 0 } else { self.refused_epochs };
                 self.sent -= 1;
-                self.line.remove(place).map(|waiting| (waiting.tell, answer))
+                self.line.remove(index).map(|waiting| (waiting.tell, answer))
             }
         };
         let pause = (self.phase == Phase::Draining && self.unanswered == 0).then(|| self.hold());

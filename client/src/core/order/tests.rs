@@ -109,7 +109,7 @@ fn forgets_the_least_active_conversations_beyond_its_bound() {
     for number in 0..super::CONVERSATIONS_MAX + 10 {
         assert_eq!(order.in_turn(id(number), 5), Verdict::New);
     }
-    assert!(order.places.len() <= super::CONVERSATIONS_MAX);
+    assert!(order.conversations.len() <= super::CONVERSATIONS_MAX);
     assert_eq!(order.in_turn(id(super::CONVERSATIONS_MAX + 9), 5), Verdict::Duplicate, "the latest is known");
 }
 

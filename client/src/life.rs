@@ -11,9 +11,10 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::connect::Connector;
+use crate::end::End;
 use crate::error::{Code, ConnectError, Refusal};
 use crate::options::{Backoff, Options};
-use crate::session::{self, End, Established};
+use crate::session::{self, Established};
 use crate::shared::Shared;
 use crate::types::{Session, Status};
 use crate::wire::{self, Malformed};
@@ -24,8 +25,8 @@ const TOKENS_REFUSED_MAX: u32 = 5;
 /// Positions that are named before the broker has said how many it takes; its own default.
 pub(crate) const POSITIONS_BEFORE_WELCOME: usize = 256;
 
-/// The client's one task.
-pub(crate) struct Driver {
+/// See the module's documentation.
+pub(crate) struct Life {
     shared: Arc<Shared>,
     options: Options,
     connector: Connector,
@@ -37,7 +38,7 @@ pub(crate) struct Driver {
     tokens_refused: u32,
 }
 
-impl Driver {
+impl Life {
     pub(crate) fn new(shared: Arc<Shared>, options: Options, connector: Connector) -> Self {
         Self {
             shared,
@@ -147,7 +148,7 @@ impl Driver {
     }
 }
 
-impl Drop for Driver {
+impl Drop for Life {
     fn drop(&mut self) {
         // Not so after `run`; but a runtime that shuts down, or a defect, must not leave anybody
         // waiting.
@@ -188,6 +189,6 @@ pub(crate) async fn start(options: Options) -> Result<Arc<Shared>, ConnectError>
         ConnectError::Unreachable { address: options.address.to_string(), detail: malformed.to_string() }
     })?;
     let shared = Arc::new(Shared::new(&options, Status::Connected(status)));
-    tokio::spawn(Driver::new(Arc::clone(&shared), options, connector).run(session));
+    tokio::spawn(Life::new(Arc::clone(&shared), options, connector).run(session));
     Ok(shared)
 }

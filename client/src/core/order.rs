@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::hash::ByConversation;
+use crate::core::hash::ByConversation;
 use crate::types::{ConversationId, Sequence};
 
 /// Most conversations that are remembered; a broker lets a user have far fewer.
@@ -31,12 +31,13 @@ pub(crate) enum Verdict {
 /// What was handed over, per conversation.
 #[derive(Default)]
 pub(crate) struct Order {
-    places: ByConversation<Place>,
+    conversations: ByConversation<Reached>,
     clock: u64,
 }
 
+/// How far one conversation has come.
 #[derive(Default)]
-struct Place {
+struct Reached {
     /// Every entry up to here had its turn; `None`: not known yet.
     up_to: Option<Sequence>,
     /// Urgent messages above that were handed over.
@@ -52,33 +53,33 @@ impl Order {
     pub(crate) fn starting_at(positions: &[(ConversationId, Sequence)]) -> Self {
         let mut order = Self::default();
         for (conversation, sequence) in positions {
-            order.place(*conversation).up_to = Some(*sequence);
+            order.reached(*conversation).up_to = Some(*sequence);
         }
         order
     }
 
     /// Judges an entry from the ordered lane.
     pub(crate) fn in_turn(&mut self, conversation: ConversationId, sequence: Sequence) -> Verdict {
-        let place = self.place(conversation);
-        if place.up_to.is_some_and(|up_to| sequence <= up_to) {
+        let reached = self.reached(conversation);
+        if reached.up_to.is_some_and(|up_to| sequence <= up_to) {
             return Verdict::Duplicate;
         }
-        place.up_to = Some(sequence);
-        if place.ahead.is_empty() {
+        reached.up_to = Some(sequence);
+        if reached.ahead.is_empty() {
             return Verdict::New;
         }
-        let above = place.ahead.split_off(&(sequence + 1));
-        let had = place.ahead.contains(&sequence);
-        place.ahead = above;
+        let above = reached.ahead.split_off(&(sequence + 1));
+        let had = reached.ahead.contains(&sequence);
+        reached.ahead = above;
         if had { Verdict::HadAhead } else { Verdict::New }
     }
 
     /// Judges an entry from the urgent lane.
     pub(crate) fn ahead(&mut self, conversation: ConversationId, sequence: Sequence) -> Verdict {
-        let place = self.place(conversation);
-        if place.up_to.is_some_and(|up_to| sequence <= up_to)
-            || place.ahead.len() >= AHEAD_MAX
-            || !place.ahead.insert(sequence)
+        let reached = self.reached(conversation);
+        if reached.up_to.is_some_and(|up_to| sequence <= up_to)
+            || reached.ahead.len() >= AHEAD_MAX
+            || !reached.ahead.insert(sequence)
         {
             return Verdict::Duplicate;
         }
@@ -87,24 +88,24 @@ impl Order {
 
     /// Notes that the user is a member again.
     pub(crate) fn joined(&mut self, conversation: ConversationId) {
-        self.place(conversation).left = false;
+        self.reached(conversation).left = false;
     }
 
     /// Notes that the user is a member no longer. What was handed over stays known, should they
     /// come back.
     pub(crate) fn left(&mut self, conversation: ConversationId) {
-        self.place(conversation).left = true;
+        self.reached(conversation).left = true;
     }
 
     /// Gives the positions to resume at, the most recently active conversations first, at most
     /// `positions_max`.
     pub(crate) fn resume(&self, positions_max: usize) -> Vec<(ConversationId, Sequence)> {
         let mut known: Vec<_> = self
-            .places
+            .conversations
             .iter()
-            .filter(|(_, place)| !place.left)
-            .filter_map(|(conversation, place)| {
-                place.up_to.map(|up_to| (place.touched, *conversation, up_to))
+            .filter(|(_, reached)| !reached.left)
+            .filter_map(|(conversation, reached)| {
+                reached.up_to.map(|up_to| (reached.touched, *conversation, up_to))
             })
             .collect();
         known.sort_unstable_by_key(|(touched, ..)| std::cmp::Reverse(*touched));
@@ -112,23 +113,23 @@ impl Order {
         known.into_iter().map(|(_, conversation, up_to)| (conversation, up_to)).collect()
     }
 
-    fn place(&mut self, conversation: ConversationId) -> &mut Place {
+    fn reached(&mut self, conversation: ConversationId) -> &mut Reached {
         self.clock += 1;
-        if self.places.len() >= CONVERSATIONS_MAX && !self.places.contains_key(&conversation) {
+        if self.conversations.len() >= CONVERSATIONS_MAX && !self.conversations.contains_key(&conversation) {
             self.forget_oldest();
         }
-        let place = self.places.entry(conversation).or_default();
-        place.touched = self.clock;
-        place
+        let reached = self.conversations.entry(conversation).or_default();
+        reached.touched = self.clock;
+        reached
     }
 
     /// Forgets the older half, so that the cost is spread over many entries.
     fn forget_oldest(&mut self) {
-        let mut touched: Vec<_> = self.places.values().map(|place| place.touched).collect();
+        let mut touched: Vec<_> = self.conversations.values().map(|reached| reached.touched).collect();
         let middle = touched.len() / 2;
         let (_, median, _) = touched.select_nth_unstable(middle);
         let median = *median;
-        self.places.retain(|_, place| place.touched > median);
+        self.conversations.retain(|_, reached| reached.touched > median);
     }
 }
 

@@ -10,9 +10,9 @@ use quinn::{Connection, RecvStream};
 use wardline_proto::v1::push_frame::Push;
 use wardline_proto::v1::{LaneClass, PushFrame};
 
+use crate::end::{End, FAREWELL};
 use crate::frames::{FrameReader, StreamError};
 use crate::mailbox::{Class, Filled, Mailbox};
-use crate::session::{End, FAREWELL};
 use crate::wire::Malformed;
 
 /// What a frame on a delivery lane may have beside a payload: its envelope, or a conversation, or a

@@ -10,9 +10,9 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use wardline_proto::v1::Acknowledge;
 
+use crate::core::hash::ByConversation;
+use crate::core::outbox::is_passing;
 use crate::error::Code;
-use crate::hash::ByConversation;
-use crate::outbox::is_passing;
 use crate::types::{ConversationId, Sequence};
 
 /// Most single messages in one `Acknowledge` of each kind, as message.proto says.
@@ -44,7 +44,7 @@ pub(crate) enum Mark {
 /// Receipts of all conversations.
 #[derive(Default)]
 pub(crate) struct Receipts {
-    conversations: ByConversation<State>,
+    conversations: ByConversation<OfConversation>,
     /// Conversations that have something to send and nothing in flight.
     ready: VecDeque<ConversationId>,
     /// Which conversation a request is about.
@@ -54,8 +54,9 @@ pub(crate) struct Receipts {
     stamp: u64,
 }
 
+/// Receipts of one conversation.
 #[derive(Default)]
-struct State {
+struct OfConversation {
     wanted: Marks,
     in_flight: Option<Marks>,
     /// Watermarks that the broker has, as far as this process knows.
@@ -184,7 +185,7 @@ impl Receipts {
     }
 }
 
-impl State {
+impl OfConversation {
     fn is_settled(&self) -> bool {
         self.in_flight.is_none() && self.wanted.parts() == 0
     }

@@ -18,7 +18,7 @@ const WINDOW: usize = 16;
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// The application puts a message into this conversation in line, if the window has a place.
+    /// The application puts a message into this conversation in line, if the window has a seat.
     Push(u8),
     /// The client writes what it may.
     Send,
@@ -69,7 +69,7 @@ struct World {
     refused_epoch: Option<u32>,
     /// What each conversation has, and where each message stands.
     log: HashMap<u8, Vec<u64>>,
-    places: HashMap<u64, u64>,
+    sequences: HashMap<u64, u64>,
     refused: Vec<u64>,
 }
 
@@ -84,7 +84,7 @@ impl World {
             replies: Vec::new(),
             refused_epoch: None,
             log: HashMap::new(),
-            places: HashMap::new(),
+            sequences: HashMap::new(),
             refused: Vec::new(),
         }
     }
@@ -143,8 +143,8 @@ impl World {
         let number = u64::from_be_bytes(publish.client_message_id.as_ref().try_into().expect("8 bytes"));
         let reply = if self.refused_epoch.is_some_and(|refused| publish.epoch <= refused) {
             Err(refusal(Code::Retry))
-        } else if let Some(place) = self.places.get(&number) {
-            Ok(Ack { sequence: *place, time_ms: 0 })
+        } else if let Some(sequence) = self.sequences.get(&number) {
+            Ok(Ack { sequence: *sequence, time_ms: 0 })
         } else if self.refused.contains(&number) {
             // The reason has not gone away; its first answer was lost.
             Err(refusal(Code::NotFound))
@@ -153,7 +153,7 @@ impl World {
                 Handling::Accept => {
                     let log = self.log.entry(publish.conversation_id[0]).or_default();
                     log.push(number);
-                    self.places.insert(number, log.len() as u64);
+                    self.sequences.insert(number, log.len() as u64);
                     Ok(Ack { sequence: log.len() as u64, time_ms: 0 })
                 }
                 Handling::RefuseForNow(code) => {
@@ -220,10 +220,10 @@ impl World {
         }
         for (number, answer) in &self.answers {
             match answer {
-                Ok(ack) => assert_eq!(self.places.get(number), Some(&ack.sequence)),
+                Ok(ack) => assert_eq!(self.sequences.get(number), Some(&ack.sequence)),
                 Err(refusal) => {
                     assert_eq!(refusal.code, Code::NotFound);
-                    assert!(self.refused.contains(number) && !self.places.contains_key(number));
+                    assert!(self.refused.contains(number) && !self.sequences.contains_key(number));
                 }
             }
         }
@@ -244,7 +244,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn each_message_is_answered_once_and_in_its_place(steps in steps()) {
+    fn each_message_is_answered_once_and_in_its_turn(steps in steps()) {
         let mut world = World::new();
         for step in steps {
             world.step(step);
