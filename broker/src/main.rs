@@ -21,6 +21,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const ENGINES: &[&dyn wardline_storage::open::Opener] = &[
     #[cfg(feature = "rocksdb")]
     &wardline_rocksdb::Rocks,
+    #[cfg(feature = "redb")]
+    &wardline_redb::Redb,
     &Memory,
 ];
 
