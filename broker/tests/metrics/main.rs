@@ -1,4 +1,4 @@
-//! The real binary's pages, and that table, dashboards, alerts and binary know the same metrics.
+//! The real binary's pages, and that page, dashboards, alerts and binary know the same metrics.
 #![allow(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
 
 mod series;
@@ -69,18 +69,23 @@ fn read(path: &str) -> String {
     fs::read_to_string(repository(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The table of docs/metrics.md: each metric, and the alerts that it says use it.
-fn table(text: &str) -> BTreeMap<String, (Metric, BTreeSet<String>)> {
-    let rows = text.lines().filter(|line| line.starts_with("| `"));
-    rows.map(|row| {
-        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
-        assert_eq!(cells.len(), 5, "{row}");
-        let metric =
-            Metric { kind: cells[1].into(), labels: cells[3].replace('`', ""), meaning: cells[2].into() };
-        let alerts = cells[4].split(", ").filter(|alert| !alert.is_empty()).map(str::to_owned).collect();
-        (cells[0].trim_matches('`').to_owned(), (metric, alerts))
-    })
-    .collect()
+/// The items of docs/metrics.md: each metric, and the alerts that it says use it.
+fn items(text: &str) -> BTreeMap<String, (Metric, BTreeSet<String>)> {
+    text.split("\n- `").skip(1).map(item).collect()
+}
+
+/// An item without its bullet: `` name` (type by `label`, `label`)``, the meaning, `Alerts: A, B.`
+fn item(text: &str) -> (String, (Metric, BTreeSet<String>)) {
+    let text = text.split("\n\n").next().unwrap();
+    let (head, rest) = text.split_once('\n').unwrap();
+    let (name, kind) = head.strip_suffix(')').and_then(|head| head.split_once("` (")).unwrap();
+    let (kind, labels) = kind.split_once(" by ").unwrap_or((kind, ""));
+    let rest = rest.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    let (meaning, alerts) = rest.split_once(" Alerts: ").unwrap_or((&rest, ""));
+    let alerts = alerts.trim_end_matches('.').split(", ").filter(|alert| !alert.is_empty());
+    let alerts = alerts.map(str::to_owned).collect();
+    let metric = Metric { kind: kind.into(), labels: labels.replace('`', ""), meaning: meaning.into() };
+    (name.to_owned(), (metric, alerts))
 }
 
 /// Words that name metrics in an expression; recording rules apart.
@@ -133,9 +138,9 @@ fn expressions() -> String {
 }
 
 #[test]
-fn table_binary_dashboards_and_alerts_know_the_same_metrics() {
+fn page_binary_dashboards_and_alerts_know_the_same_metrics() {
     let broker = Serving::start(&[]);
-    let documented = table(&read("docs/metrics.md"));
+    let documented = items(&read("docs/metrics.md"));
     let mut found = BTreeMap::new();
     // Some are told for the first time after a few seconds.
     eventually("the binary has every documented metric", || {
@@ -147,14 +152,14 @@ fn table_binary_dashboards_and_alerts_know_the_same_metrics() {
         }
     });
 
-    let row = |name: &String, metric: &Metric| {
+    let written = |name: &String, metric: &Metric| {
         let Metric { kind, labels, meaning } = metric;
-        format!("| `{name}` | {kind} | {meaning} | {labels} |  |")
+        format!("- `{name}` ({kind} by {labels})\n  {meaning}")
     };
     let undocumented: Vec<_> = found
         .iter()
         .filter(|(name, _)| !documented.contains_key(*name))
-        .map(|(name, metric)| row(name, metric))
+        .map(|(name, metric)| written(name, metric))
         .collect();
     assert!(undocumented.is_empty(), "docs/metrics.md lacks:\n{}", undocumented.join("\n"));
     for (name, (metric, _)) in &documented {
@@ -162,7 +167,7 @@ fn table_binary_dashboards_and_alerts_know_the_same_metrics() {
             found.get(name),
             Some(metric),
             "docs/metrics.md should have:\n{}",
-            row(name, &found[name])
+            written(name, &found[name])
         );
         assert!(!metric.meaning.is_empty(), "{name} has no meaning");
     }
