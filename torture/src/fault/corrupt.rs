@@ -70,7 +70,7 @@ pub(crate) async fn run(context: &Context, damages: u64) -> anyhow::Result<Outco
         copy(&pristine, &site.data)?;
         let (file, damage) = spoil(&site.data, &mut random)?;
         let known = journal.verdict().1.len();
-        let done = cycle(&mut site, &journal, &rooms, &file, &mut figures).await;
+        let done = cycle(&mut site, &journal, &rooms, (&file, &damage), &mut figures).await;
         cycles += 1;
         if let Err(error) = done {
             journal.trouble(format!("{file}, {damage}: {error:#}"));
@@ -121,7 +121,7 @@ async fn cycle(
     site: &mut Site,
     journal: &Arc<Journal>,
     rooms: &[Room],
-    file: &str,
+    (file, damage): (&str, &Damage),
     figures: &mut Figures,
 ) -> anyhow::Result<()> {
     let log_from = site.log_len();
@@ -129,8 +129,8 @@ async fn cycle(
         Ok(broker) => broker,
         Err(ended) => {
             let log = ended.log.trim();
-            // Nobody knows the name of a log that is gone, RocksDB included.
-            let is_named = log.contains(file) || file.ends_with(".log") && log.contains("a log file is gone");
+            // Of a file that is gone nobody may know the name.
+            let is_named = log.contains(file) || matches!(damage, Damage::Gone) && log.contains("is gone");
             anyhow::ensure!(
                 is_named,
                 "the broker refused to start ({}) without naming the file: {log}",
@@ -176,18 +176,18 @@ async fn cycle(
     broker.kill().await
 }
 
-/// Damages one file: each kind of file as often as another.
+/// Damages one file: each kind of file as often as another. Nothing is known of them; where nothing
+/// is in one (a lock), nothing can be damaged, and a socket is no file.
 fn spoil(folder: &Path, random: &mut StdRng) -> anyhow::Result<(String, Damage)> {
     let mut kinds: std::collections::BTreeMap<String, Vec<PathBuf>> = std::collections::BTreeMap::new();
     for file in fs::read_dir(folder).context("the store's folder cannot be read")? {
         let path = file?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        // RocksDB's own log says what it did, and its lock is empty: neither is data.
-        if !path.is_file() || name.starts_with("LOG") || name == "LOCK" {
+        if !path.is_file() || fs::metadata(&path)?.len() == 0 {
             continue;
         }
-        let kind = name.rsplit_once('.').map_or(name.as_str(), |(_, extension)| extension);
-        let kind = kind.split('-').next().unwrap_or(kind).to_owned();
+        // Of a kind are those whose names differ by numbers alone.
+        let kind = name.chars().filter(|c| !c.is_ascii_digit()).collect();
         kinds.entry(kind).or_default().push(path);
     }
     let kinds: Vec<Vec<PathBuf>> = kinds.into_values().collect();

@@ -21,7 +21,7 @@ use crate::trial::{Context, Fault, Outcome, Place, Trial};
 const VOLUME_BYTES: u64 = 384 << 20;
 const RESERVE_BYTES: u64 = 176 << 20;
 /// Left free when the disk fills up slowly: enough for a reclaim that has begun, and so much less
-/// than the reserve that it is not reached by what a reclaim frees, a log file or two of 35 MiB.
+/// than the reserve that it is not reached by what a reclaim frees, a file or two of 35 MiB.
 const LEFT_BYTES: u64 = 80 << 20;
 const LIFE_MAX: Duration = Duration::from_millis(300);
 /// The broker looks every second; then a client that was refused comes back after a while.
