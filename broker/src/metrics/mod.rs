@@ -8,10 +8,11 @@
 
 mod figures;
 pub(crate) mod gather;
+mod kind;
 pub(crate) mod socket;
 mod table;
 
-use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use metrics::Gauge;
 use metrics_exporter_prometheus::Matcher;
 
 pub(crate) use table::Metrics;
@@ -79,32 +80,4 @@ impl Drop for Held {
     fn drop(&mut self) {
         self.0.decrement(1.0);
     }
-}
-
-/// A kind of metric, for the table.
-trait Kind: Sized {
-    /// Tells the recorder what a metric means.
-    fn describe(name: &'static str, meaning: &'static str);
-    /// Resolves the handle of a series.
-    fn resolve(name: &'static str, labels: &[(&'static str, &'static str)]) -> Self;
-}
-
-macro_rules! kinds {
-    ($($kind:ident: $describe:path, $resolve:ident;)*) => {$(
-        impl Kind for $kind {
-            fn describe(name: &'static str, meaning: &'static str) {
-                $describe!(name, meaning);
-            }
-
-            fn resolve(name: &'static str, labels: &[(&'static str, &'static str)]) -> Self {
-                $resolve!(name, labels)
-            }
-        }
-    )*};
-}
-
-kinds! {
-    Counter: metrics::describe_counter, counter;
-    Gauge: metrics::describe_gauge, gauge;
-    Histogram: metrics::describe_histogram, histogram;
 }

@@ -6,7 +6,7 @@
 
 use metrics::{Counter, Gauge, Histogram};
 
-use super::Kind;
+use super::kind::Kind;
 use crate::refusal::Code;
 
 macro_rules! table {

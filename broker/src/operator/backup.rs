@@ -12,39 +12,16 @@
 mod file;
 mod make;
 mod manifest;
+mod repository;
 mod restore;
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub use file::Damage;
 pub use make::{BackupError, Made, Source, make, prune};
 pub use manifest::{Entry, Manifest, ManifestError};
+pub use repository::list;
 pub use restore::{RestoreError, Restored, restore};
-
-/// Backups that are being made or removed end like this. They count for nothing.
-const PARTIAL: &str = ".partial";
-
-/// The folders of the backups in `repository`, oldest first; `repository` itself if it is a backup.
-///
-/// # Errors
-/// [`io::Error`] if the folder cannot be read.
-pub fn list(repository: &Path) -> io::Result<Vec<PathBuf>> {
-    if repository.join(manifest::NAME).exists() {
-        return Ok(vec![repository.to_owned()]);
-    }
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(repository)? {
-        let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if is_name(&name) && path.is_dir() {
-            found.push(path);
-        }
-    }
-    // Their names are times.
-    found.sort();
-    Ok(found)
-}
 
 /// Reads a backup whole: its manifest, and what of its files is not as it was written.
 ///
@@ -54,16 +31,4 @@ pub fn examine(backup: &Path) -> Result<(Manifest, Vec<Damage>), ManifestError> 
     let manifest = Manifest::read(backup)?;
     let damage = manifest.files.iter().filter_map(|entry| file::check(backup, entry).err()).collect();
     Ok((manifest, damage))
-}
-
-/// Whether a folder has the name of a complete backup, like `20261123T082214.120Z`.
-fn is_name(name: &str) -> bool {
-    name.len() == 20
-        && name.ends_with('Z')
-        && name.bytes().enumerate().all(|(at, byte)| match at {
-            8 => byte == b'T',
-            15 => byte == b'.',
-            19 => byte == b'Z',
-            _ => byte.is_ascii_digit(),
-        })
 }

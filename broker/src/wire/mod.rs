@@ -4,6 +4,7 @@
 //! enumerations a known value, texts their bounds. Whether it is allowed is the business of
 //! [`requests`](crate::requests).
 
+mod parts;
 mod push;
 mod request;
 mod response;

@@ -17,6 +17,7 @@ use wardline_storage::model::{Kind, Priority, Role, Text};
 use crate::limits::{CLIENT_NAME_BYTES_MAX, CLIENT_VERSION_BYTES_MAX, CONTENT_TYPE_BYTES_MAX, Limits};
 use crate::limits::{
     NAME_BYTES_MAX, PAGE_ENTRIES_DEFAULT, RETENTION_MIN, SINGLE_RECEIPTS_MAX, TITLE_BYTES_MAX,
+    TOKEN_BYTES_MAX,
 };
 use crate::refusal::{Code, Refusal};
 
@@ -165,8 +166,8 @@ fn hello(wire: v1::Hello, limits: &Limits) -> Result<Hello, Refusal> {
 }
 
 fn token(token: String) -> Result<Token, Refusal> {
-    if token.len() > crate::access::auth::TOKEN_BYTES_MAX {
-        let max = crate::access::auth::TOKEN_BYTES_MAX;
+    if token.len() > TOKEN_BYTES_MAX {
+        let max = TOKEN_BYTES_MAX;
         return Err(Refusal::invalid(format!("token: at most {max} bytes are allowed")));
     }
     Ok(Token(token))

@@ -1,22 +1,20 @@
 //! Answers: from the broker's own types to `ServerFrame`, appended to a lane's buffer.
 //!
-//! Makes no decision and adds no text: what is answered was decided in the service. Durations
-//! become milliseconds, absent things zero or empty, as the .proto files say.
+//! Makes no decision and adds no text: what is answered was decided before.
 
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use wardline_proto::v1::server_frame::Response as Wire;
 use wardline_proto::{frame, v1};
+use wardline_storage::command::Policy;
 use wardline_storage::engine::Direction;
 use wardline_storage::id::{ConversationId, Seq, Timestamp, UserId};
-use wardline_storage::model::{Kind, Role};
 use wardline_storage::view::{Chunk, Listed, Page, Recipient, Summary};
 
-use super::push::wire_entry;
+use super::parts::{millis, wire_conversation, wire_entry, wire_role};
 use crate::limits::Limits;
 use crate::refusal::Refusal;
-use wardline_storage::command::Policy;
 
 /// What a request is answered with.
 pub(crate) enum Response {
@@ -95,41 +93,6 @@ pub(crate) fn goodbye(refusal: &Refusal, out: &mut BytesMut) {
         retry_after_ms: millis(refusal.retry_after),
     };
     frame::encode(&v1::ServerFrame { request_id: 0, response: Some(Wire::Goodbye(goodbye)) }, out);
-}
-
-pub(super) fn wire_conversation(summary: Summary, retention_max: Duration) -> v1::Conversation {
-    let Summary { access, cursor, unread, peer } = summary;
-    let conversation = access.conversation;
-    let kind = match conversation.kind {
-        Kind::Direct => v1::ConversationKind::Direct,
-        Kind::Group => v1::ConversationKind::Group,
-        Kind::Broadcast => v1::ConversationKind::Broadcast,
-    };
-    v1::Conversation {
-        conversation_id: Bytes::copy_from_slice(access.id.as_bytes()),
-        kind: kind.into(),
-        title: conversation.title.as_str().to_owned(),
-        retention_ms: millis(conversation.retention.map_or(retention_max, |one| one.min(retention_max))),
-        head_sequence: conversation.head.0,
-        unread_count: unread,
-        delivered_up_to: cursor.delivered.0,
-        read_up_to: cursor.read.0,
-        last_activity_ms: conversation.last_activity.0,
-        role: wire_role(access.member.role).into(),
-        peer: peer.map_or_else(String::new, |name| name.as_str().to_owned()),
-        created_at_ms: conversation.created.0,
-    }
-}
-
-pub(super) fn wire_role(role: Role) -> v1::MemberRole {
-    match role {
-        Role::Member => v1::MemberRole::Member,
-        Role::Admin => v1::MemberRole::Admin,
-    }
-}
-
-pub(super) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn wire_code(refusal: &Refusal) -> i32 {

@@ -15,8 +15,9 @@ use rustix::fs::{FlockOperation, flock};
 use thiserror::Error;
 use wardline_storage::id::Timestamp;
 
+use super::file;
 use super::manifest::{self, Entry, Manifest, ManifestError};
-use super::{PARTIAL, file, list};
+use super::repository::{PARTIAL, list};
 
 /// Held while a backup is made or removed.
 const LOCK: &str = ".lock";
