@@ -10,59 +10,53 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
-use parking_lot::RwLock;
 use thiserror::Error;
-use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use wardline_storage::engine::{Engine, EngineError};
 use wardline_storage::format;
 use wardline_storage::local::{Bounds, LocalLog};
-use wardline_storage::log::Log;
+use wardline_storage::log::{Log, Observer};
 
+use crate::access::auth::Verifier;
+use crate::access::caller::Callers;
 use crate::access::ids::Ids;
 use crate::clock::Clock;
-use crate::delivery::fanout::Fanout;
-use crate::delivery::topic::Topics;
-use crate::edge::endpoint::{self, Acceptor, Secrets};
-use crate::edge::tls;
+use crate::delivery;
+use crate::edge::secrets::Secrets;
+use crate::edge::{self, Edge};
 use crate::limits::{Contradiction, Limits};
-use crate::metrics::{Metrics, gather};
+use crate::metrics::Metrics;
+use crate::metrics::gather::{self, Seen};
 use crate::operator::readiness::Readiness;
 use crate::operator::reload::Reloader;
 use crate::presence::farewell::Farewell;
 use crate::presence::registry::Registry;
-use crate::requests::admission::Admission;
-use crate::requests::service::Service;
-use crate::retention;
+use crate::requests;
+use crate::requests::intake::Intake;
+use crate::requests::reads::Reads;
+use crate::session::Sessions;
 use crate::settings::Settings;
-use crate::turns::Turns;
+use crate::tasks::Tasks;
+use crate::upkeep::{self, Upkeep};
 
-/// Conversations whose expiry is to be rewritten that may wait; the store remembers them too.
-const REEXPIRE_MAX: usize = 1024;
 /// Of the stop deadline, what is kept for closing connections.
 const CLOSE_SHARE: f64 = 0.2;
 
 /// A running broker.
 pub struct Broker {
-    endpoint: quinn::Endpoint,
-    address: SocketAddr,
-    log: Arc<LocalLog>,
-    connections: TaskTracker,
-    tasks: JoinSet<()>,
-    /// Give connections their turns, to the very end.
-    turns: JoinSet<()>,
+    edge: Edge,
+    log: Arc<dyn Log>,
+    /// Also ends sessions and the taking in of new ones.
+    tasks: Tasks,
     /// Says that new clients should go elsewhere. Before `stop`.
     draining: CancellationToken,
-    /// Ends sessions and the taking in of new ones.
-    stop: CancellationToken,
     failed: watch::Receiver<Option<String>>,
-    deadline: Duration,
-    service: Arc<Service>,
+    stop_deadline: Duration,
+    farewell: Arc<Farewell>,
+    intake: Arc<Intake>,
+    metrics: Arc<Metrics>,
     reloader: Reloader,
 }
 
@@ -114,94 +108,71 @@ impl Broker {
     /// Not to be cancelled: it does not wait for anything but the store.
     pub async fn start(settings: Settings, engine: Arc<dyn Engine>) -> Result<Self, StartError> {
         settings.limits.check()?;
-        let listen = |source| StartError::Listen { address: settings.listen, source };
-        let socket = endpoint::bind(settings.listen).map_err(listen)?;
-        let mut fresh = [0; 32];
-        getrandom::fill(&mut fresh).map_err(StartError::Randomness)?;
-        let secret = format::id_secret(engine.as_ref(), fresh)?;
-        let secrets = Secrets::new(&secret);
-        let config = endpoint::server_config(&settings.tls, &settings.limits, &secrets)?;
+        let listen = settings.listen;
+        let cannot_listen = |source| StartError::Listen { address: listen, source };
+        let Parts { edge, delivery, requests, upkeep, log, verifier, stop_deadline } = Parts::of(settings);
+        let (limits, policy) = (Arc::clone(&requests.limits), requests.policy);
 
-        let (reexpire, told) = mpsc::channel(REEXPIRE_MAX);
-        let (failed_sender, failed) = watch::channel(None);
-        let topics = Arc::new(Topics::new(settings.limits.tail_bytes_max, settings.limits.tails_bytes_max));
-        let (registry, metrics) = (Arc::new(Registry::default()), Arc::new(Metrics::new()));
-        if let Some(until) = tls::valid_until(&settings.tls.chain) {
-            metrics.certificate_expires.set(until.as_secs_f64());
-        }
-        let fanout = Fanout {
-            topics: Arc::clone(&topics),
-            registry: Arc::clone(&registry),
-            metrics: Arc::clone(&metrics),
-            reexpire,
-            failed: failed_sender,
-            scratch: BytesMut::new(),
-        };
-        let bounds = bounds(&settings.limits, settings.stop_deadline);
-        let log = LocalLog::start(Arc::clone(&engine), bounds, fanout).map_err(StartError::Committer)?;
-        let log = Arc::new(log);
-        let admission = Arc::new(Admission::new(Arc::clone(&log) as _, settings.limits.retry_after));
-        let service = Arc::new(Service {
-            engine,
-            admission: Arc::clone(&admission),
-            topics,
-            registry,
-            metrics: Arc::clone(&metrics),
-            clock: Arc::new(Clock::default()),
-            policy: settings.policy,
-            ids: Ids::new(&secret),
-            verifier: RwLock::new(settings.verifier),
-            farewell: Farewell::default(),
-            request_reads: Semaphore::new(settings.limits.catch_up_reads_max),
-            catch_up_reads: Semaphore::new(settings.limits.catch_up_reads_max),
-            limits: settings.limits,
-        });
+        let edge = edge.bind().map_err(cannot_listen)?;
+        let secret = store_secret(engine.as_ref())?;
+        let edge = edge.secure(Secrets::new(&secret))?;
 
-        let urgent_log = Arc::clone(&log);
-        let turns = Turns::new(move || urgent_log.owes_urgent());
-        let runtime = Arc::clone(&turns) as _;
-        let endpoint = endpoint::open(socket, config, &secrets, runtime).map_err(listen)?;
-        let mut giving_turns = JoinSet::new();
-        for _ in 0..Handle::current().metrics().num_workers() {
-            let turns = Arc::clone(&turns);
-            giving_turns.spawn(async move { turns.run().await });
-        }
-        let address = endpoint.local_addr().map_err(listen)?;
-        let (stop, connections, mut tasks) = (CancellationToken::new(), TaskTracker::new(), JoinSet::new());
-        let acceptor = Acceptor::new(
-            endpoint.clone(),
-            Arc::clone(&turns),
-            Arc::clone(&service),
-            connections.clone(),
-            stop.clone(),
+        let mut tasks = Tasks::default();
+        let (metrics, clock) = (Arc::new(Metrics::new()), Arc::new(Clock::default()));
+        let (registry, farewell) = (Arc::new(Registry::default()), Arc::new(Farewell::default()));
+        let reads = Reads::new(Arc::clone(&engine), Arc::clone(&clock), limits.catch_up_reads_max);
+        let reads = Arc::new(reads);
+        let (deliveries, fanout, told) =
+            delivery.start(Arc::clone(&reads), Arc::clone(&registry), Arc::clone(&metrics));
+        let topics = Arc::clone(&deliveries.topics);
+        let log = start_log(Arc::clone(&engine), log, fanout)?;
+
+        let ids = Arc::new(Ids::new(&secret));
+        let requests = requests.start(
+            Arc::clone(&log),
+            Arc::clone(&reads),
+            Arc::clone(&ids),
+            Arc::clone(&clock),
+            Arc::clone(&metrics),
+            &mut tasks,
         );
-        tasks.spawn(acceptor.run());
-        tasks.spawn(admission.watch(settings.disk, metrics, stop.clone()));
-        tasks.spawn(retention::reclaim(Arc::clone(&service), settings.reclaim_every, stop.clone()));
-        tasks.spawn(gather::run(Arc::clone(&service), turns, address, stop.clone()));
-        tasks.spawn(retention::reexpire(Arc::clone(&service), told, stop.clone()));
+        let intake = Arc::clone(&requests.intake);
+        let callers = Callers::new(verifier, ids, Arc::clone(&clock), Arc::clone(&metrics));
+        let callers = Arc::new(callers);
+        let sessions = Sessions {
+            callers: Arc::clone(&callers),
+            requests,
+            deliveries,
+            registry,
+            farewell: Arc::clone(&farewell),
+            clock: Arc::clone(&clock),
+            metrics: Arc::clone(&metrics),
+            limits: Arc::clone(&limits),
+            policy,
+        };
+        let started = edge.start(Arc::new(sessions), Arc::clone(&log), &mut tasks);
+        let (edge, certificates) = started.map_err(cannot_listen)?;
+
+        let work = Upkeep {
+            engine: Arc::clone(&engine),
+            topics: Arc::clone(&topics),
+            reads: Arc::clone(&reads),
+            intake: Arc::clone(&intake),
+            metrics: Arc::clone(&metrics),
+        };
+        upkeep.start(work, told.reexpire, &mut tasks);
+        let (turns, address) = (Arc::clone(edge.turns()), edge.address());
+        let seen = Seen { engine, reads, topics, turns, clock, address };
+        tasks.spawn(|stop| gather::run(seen, Arc::clone(&metrics), limits, stop));
         tracing::info!(code = "listening", %address, "listening");
-        let reloader = Reloader::new(endpoint.clone(), Arc::clone(&service), secrets, stop.clone());
-        let (deadline, draining) = (settings.stop_deadline, CancellationToken::new());
-        Ok(Self {
-            endpoint,
-            address,
-            log,
-            connections,
-            tasks,
-            turns: giving_turns,
-            draining,
-            stop,
-            failed,
-            deadline,
-            service,
-            reloader,
-        })
+        let reloader = Reloader::new(certificates, callers, tasks.stopping().clone());
+        let (failed, draining) = (told.failed, CancellationToken::new());
+        Ok(Self { edge, log, tasks, draining, failed, stop_deadline, farewell, intake, metrics, reloader })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.edge.address()
     }
 
     /// Replaces certificate and token keys while it runs.
@@ -222,8 +193,8 @@ impl Broker {
     /// It stays said.
     pub async fn drain(&self, notice: Duration) {
         self.draining.cancel();
-        self.service.metrics.draining.set(1.0);
-        self.service.metrics.ready.set(0.0);
+        self.metrics.draining.set(1.0);
+        self.metrics.ready.set(0.0);
         tracing::info!(code = "draining", ?notice, "no more clients should come");
         // Whichever comes first.
         let _ = timeout(notice, self.failed()).await;
@@ -232,7 +203,8 @@ impl Broker {
     /// Whether it is ready for clients, to be asked as often as one likes. `data`: a folder on the
     /// store's disk, to be written to now and then; `None`: the store is in memory.
     pub fn readiness(&self, data: Option<PathBuf>) -> Readiness {
-        Readiness::watch(Arc::clone(&self.service), self.failed.clone(), [&self.draining, &self.stop], data)
+        let (intake, metrics) = (Arc::clone(&self.intake), Arc::clone(&self.metrics));
+        Readiness::watch(intake, metrics, self.failed.clone(), [&self.draining, self.tasks.stopping()], data)
     }
 
     /// Waits until the store fails; pends for ever otherwise.
@@ -255,41 +227,82 @@ impl Broker {
     /// Not to be cancelled: tasks would be left behind.
     pub async fn stop(mut self) -> Ended {
         let begun = Instant::now();
-        let deadline = begun + self.deadline;
-        self.service.metrics.draining.set(1.0);
-        tracing::info!(code = "stopping", connections = self.endpoint.open_connections(), "stopping");
+        let deadline = begun + self.stop_deadline;
+        self.metrics.draining.set(1.0);
+        tracing::info!(code = "stopping", connections = self.edge.open_connections(), "stopping");
         self.draining.cancel();
-        self.service.farewell.decide(self.failed.borrow().is_some(), self.connections.len());
-        self.endpoint.set_server_config(None);
-        self.stop.cancel();
-        self.connections.close();
+        self.farewell.decide(self.failed.borrow().is_some(), self.edge.served());
+        self.edge.shut();
+        self.tasks.stop();
         // Sessions drain while the log still works, so that every answer that is owed can be given.
-        let drain_until = begun + self.deadline.mul_f64(1.0 - CLOSE_SHARE);
-        if timeout_at(drain_until, self.connections.wait()).await.is_err() {
+        let drain_until = begun + self.stop_deadline.mul_f64(1.0 - CLOSE_SHARE);
+        if timeout_at(drain_until, self.edge.drained()).await.is_err() {
             tracing::warn!(
                 code = "sessions-cut",
-                left = self.connections.len(),
+                left = self.edge.served(),
                 "some sessions did not end in time and are cut off"
             );
         }
-        self.endpoint.close(self.service.farewell.code().quic(), b"the broker is stopping");
+        self.edge.close(self.farewell.code());
         let log = Arc::clone(&self.log);
         let closing = tokio::task::spawn_blocking(move || log.close());
         let left = async {
             // A panic of the log is logged by the log.
             let _ = closing.await;
-            while self.tasks.join_next().await.is_some() {}
-            self.connections.wait().await;
-            self.endpoint.wait_idle().await;
+            self.tasks.ended().await;
+            self.edge.left().await;
         };
         if timeout_at(deadline, left).await.is_err() {
             tracing::warn!(code = "stop-late", "not everything ended within the stop deadline");
         }
-        self.turns.shutdown().await;
+        self.edge.end().await;
         let failed = self.failed.borrow().clone();
         tracing::info!(code = "stopped", took = ?begun.elapsed(), "stopped");
         failed.map_or(Ended::Stopped, Ended::StorageFailed)
     }
+}
+
+/// What each part is set to.
+struct Parts {
+    edge: edge::Config,
+    delivery: delivery::Config,
+    requests: requests::Config,
+    upkeep: upkeep::Config,
+    log: Bounds,
+    verifier: Arc<Verifier>,
+    stop_deadline: Duration,
+}
+
+impl Parts {
+    fn of(settings: Settings) -> Self {
+        let Settings { listen, tls, verifier, limits, policy, reclaim_every, stop_deadline, disk } = settings;
+        let (log, limits) = (bounds(&limits, stop_deadline), Arc::new(limits));
+        Self {
+            edge: edge::Config { listen, tls, limits: Arc::clone(&limits) },
+            delivery: delivery::Config { limits: Arc::clone(&limits), retention_max: policy.retention_max },
+            requests: requests::Config { limits, policy, disk },
+            upkeep: upkeep::Config { reclaim_every },
+            log,
+            verifier,
+            stop_deadline,
+        }
+    }
+}
+
+/// The secret of the store, which is made when the store is.
+fn store_secret(engine: &dyn Engine) -> Result<[u8; 32], StartError> {
+    let mut fresh = [0; 32];
+    getrandom::fill(&mut fresh).map_err(StartError::Randomness)?;
+    Ok(format::id_secret(engine, fresh)?)
+}
+
+/// The one place that says which log it is.
+fn start_log(
+    engine: Arc<dyn Engine>,
+    bounds: Bounds,
+    observer: impl Observer,
+) -> Result<Arc<dyn Log>, StartError> {
+    Ok(Arc::new(LocalLog::start(engine, bounds, observer).map_err(StartError::Committer)?))
 }
 
 fn bounds(limits: &Limits, stop_deadline: Duration) -> Bounds {

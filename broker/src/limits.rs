@@ -12,8 +12,10 @@ use thiserror::Error;
 /// request may have.
 pub const ENVELOPE_BYTES: usize = 16 * 1024;
 
-/// Longest name of a user or tenant, in bytes.
-pub const NAME_BYTES_MAX: usize = crate::access::auth::NAME_BYTES_MAX;
+/// Longest token, in bytes; `wardline.v1.Hello.token`.
+pub const TOKEN_BYTES_MAX: usize = 8192;
+/// Longest name of a user or tenant, in bytes: a token's `sub` and `tenant`, too.
+pub const NAME_BYTES_MAX: usize = 128;
 /// Longest title of a conversation, in bytes.
 pub const TITLE_BYTES_MAX: usize = 256;
 /// Longest media type, in bytes.
@@ -30,7 +32,7 @@ pub const PAGE_ENTRIES_DEFAULT: usize = 50;
 pub const RETENTION_MIN: Duration = Duration::from_secs(1);
 
 /// The longest Hello without its resume positions: a token and three names.
-const HELLO_BYTES: usize = 8192 + 512;
+const HELLO_BYTES: usize = TOKEN_BYTES_MAX + 512;
 
 /// Bounds that cannot hold together. The operator must act.
 #[derive(Debug, Error, PartialEq, Eq)]

@@ -12,7 +12,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use std::time::Duration;
-use wardline_broker::access::auth::{Expected, JwksError, TOKEN_BYTES_MAX, TokenError, Verifier};
+use wardline_broker::access::auth::{Expected, JwksError, TokenError, Verifier};
+use wardline_broker::limits::TOKEN_BYTES_MAX;
 use wardline_storage::id::Timestamp;
 
 const NOW_S: u64 = 1_800_000_000;

@@ -11,7 +11,8 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
-use wardline_broker::access::auth::{Expected, Identity, NAME_BYTES_MAX, TOKEN_BYTES_MAX, Verifier};
+use wardline_broker::access::auth::{Expected, Identity, Verifier};
+use wardline_broker::limits::{NAME_BYTES_MAX, TOKEN_BYTES_MAX};
 use wardline_storage::id::Timestamp;
 
 use crate::wire::{Choices, damage};

@@ -20,10 +20,8 @@ use wardline_storage::id::Timestamp;
 pub use jwks::JwksError;
 use jwks::Key;
 
-/// Longest token, in bytes; `wardline.v1.Hello.token`.
-pub const TOKEN_BYTES_MAX: usize = 8192;
-/// Longest `sub` and `tenant`, in bytes.
-pub const NAME_BYTES_MAX: usize = 128;
+use crate::limits::{NAME_BYTES_MAX, TOKEN_BYTES_MAX};
+
 /// The role whose bearer may create broadcast conversations.
 pub const BROADCASTER: &str = "broadcaster";
 

@@ -1,4 +1,5 @@
 //! Access: who may come in, and under which ids the store knows them.
 
 pub mod auth;
+pub(crate) mod caller;
 pub(crate) mod ids;

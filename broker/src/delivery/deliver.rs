@@ -6,23 +6,22 @@
 //! beginning, or a chunk of a backlog.
 
 use std::collections::{BTreeSet, HashMap};
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 use wardline_storage::id::{ConversationId, Seq};
-use wardline_storage::view::Summary;
 
-use super::follow::{self, Batch, Chunk, Followed, Follower, Tie};
+use super::deliveries::Deliveries;
+use super::follow::{self, Chunk, Followed, Follower, Tie};
+use super::job::{self, Done, Job};
 use super::progress::{Found, Next, State};
+use super::topic::{ChunkCopy, Tail};
 use super::writer::{Gone, Writer};
-use crate::delivery::topic::{ChunkCopy, Tail};
 use crate::metrics::Held;
 use crate::presence::bell::{Change, News, Slot};
+use crate::presence::registry::{Present, SessionId};
 use crate::refusal::{Code, Refusal};
-use crate::session::Session;
 use crate::turns::Task;
 use crate::wire;
 
@@ -34,35 +33,29 @@ const ORDERED_PRIORITY: i32 = 0;
 /// A client that takes nothing for so long is counted as stalled.
 const STALLED_AFTER: Duration = Duration::from_secs(1);
 
-/// A read of the store that is under way.
-type Job = Pin<Box<dyn Future<Output = Result<Done, Refusal>> + Send>>;
-
-/// What such a read brought.
-enum Done {
-    Page(Batch),
-    Joined(Option<Followed>, Option<Box<Summary>>),
-    Chunk(Chunk),
-}
-
 /// Delivers to a session until it ends.
 pub(crate) async fn run(
-    session: Arc<Session>,
+    all: Arc<Deliveries>,
+    to: Present,
     connection: quinn::Connection,
     driver: Arc<Task>,
     resume: HashMap<ConversationId, Seq>,
 ) {
-    let mut delivery = Delivery::new(Arc::clone(&session), driver, resume);
+    let ending = Arc::clone(&to.ending);
+    let mut delivery = Delivery::new(all, to, driver, resume);
     tokio::select! {
-        () = session.ending.ended() => {}
+        () = ending.ended() => {}
         ended = delivery.run(&connection) => match ended {
-            Some(refusal) => session.ending.end(refusal),
-            None => session.ending.gone(),
+            Some(refusal) => ending.end(refusal),
+            None => ending.gone(),
         },
     }
 }
 
 struct Delivery {
-    session: Arc<Session>,
+    all: Arc<Deliveries>,
+    /// Names the session in the text log.
+    session: SessionId,
     driver: Arc<Task>,
     follower: Follower,
     state: State,
@@ -88,13 +81,18 @@ struct Delivery {
 }
 
 impl Delivery {
-    fn new(session: Arc<Session>, driver: Arc<Task>, resume: HashMap<ConversationId, Seq>) -> Self {
-        let actor = &session.caller.actor;
-        let bell = Arc::clone(&session.bell);
+    fn new(
+        all: Arc<Deliveries>,
+        to: Present,
+        driver: Arc<Task>,
+        resume: HashMap<ConversationId, Seq>,
+    ) -> Self {
+        let Present { id, actor, bell, .. } = to;
         Self {
             follower: Follower { user: actor.user, device: actor.device, bell },
-            state: State::new(session.service.limits.write_bytes),
-            session,
+            state: State::new(all.limits.write_bytes),
+            all,
+            session: id,
             driver,
             ties: HashMap::new(),
             slots: HashMap::new(),
@@ -116,7 +114,7 @@ impl Delivery {
 
     /// Runs until the session has to end; `None`: the client is gone.
     async fn run(&mut self, connection: &quinn::Connection) -> Option<Refusal> {
-        let write_timeout = self.session.service.limits.write_timeout;
+        let write_timeout = self.all.limits.write_timeout;
         loop {
             if let Err(refusal) = self.absorb() {
                 return Some(refusal);
@@ -142,7 +140,7 @@ impl Delivery {
                     Ok(()) => {}
                     Err(Gone) => return None,
                 },
-                done = finished(&mut self.job), if self.job.is_some() => {
+                done = job::finished(&mut self.job), if self.job.is_some() => {
                     self.job = None;
                     match done {
                         Ok(done) => self.done(done),
@@ -159,7 +157,7 @@ impl Delivery {
                         return Some(Refusal::new(Code::SlowReader, text));
                     }
                     if owed >= STALLED_AFTER && self.stalled.is_none() {
-                        self.stalled = Some(Held::new(&self.session.service.metrics.sessions_stalled));
+                        self.stalled = Some(Held::new(&self.all.metrics.sessions_stalled));
                     }
                 }
             }
@@ -179,19 +177,16 @@ impl Delivery {
     fn note_behind(&mut self) {
         let is_behind = self.state.is_behind();
         if is_behind != self.behind.is_some() {
-            self.behind = is_behind.then(|| Held::new(&self.session.service.metrics.sessions_behind));
+            self.behind = is_behind.then(|| Held::new(&self.all.metrics.sessions_behind));
         }
     }
 
     /// Takes in what the bell was rung for.
     fn absorb(&mut self) -> Result<(), Refusal> {
         let rung = self.follower.bell.take();
-        let session = Arc::clone(&self.session);
-        let limits = &session.service.limits;
         for slot in rung.slots {
             self.hear(slot);
         }
-        let joining_max = limits.conversations_max;
         for (conversation, change) in rung.changes {
             match change {
                 Change::Joined => {
@@ -205,7 +200,8 @@ impl Delivery {
                 }
             }
         }
-        if rung.overflow || self.joining.len() > joining_max {
+        let limits = &self.all.limits;
+        if rung.overflow || self.joining.len() > limits.conversations_max {
             let text = "more memberships changed at once than a session takes in";
             return Err(Refusal::new(Code::Retry, text).after(limits.retry_after));
         }
@@ -225,7 +221,7 @@ impl Delivery {
         }
         if news.has(News::RECEIPTS) {
             self.receipt_news.insert(slot);
-            let delay = self.session.service.limits.receipt_delay;
+            let delay = self.all.limits.receipt_delay;
             self.receipts_due.get_or_insert_with(|| Instant::now() + delay);
         }
     }
@@ -245,7 +241,7 @@ impl Delivery {
     fn follow(&mut self, followed: Followed) {
         let conversation = followed.attachment.conversation();
         let known = self.slots.contains_key(&conversation);
-        let full = self.ties.len() >= self.session.service.limits.conversations_max;
+        let full = self.ties.len() >= self.all.limits.conversations_max;
         if known || full || !followed.attachment.subscription().is_active() {
             return;
         }
@@ -277,50 +273,25 @@ impl Delivery {
         if !follows {
             self.unfollow(conversation);
         }
-        let slot = self.reserve_slots(1);
+        let slot = (!follows).then(|| self.reserve_slots(1));
         let resume = self.resume.remove(&conversation);
-        let (service, follower) = (Arc::clone(&self.session.service), self.follower.clone());
-        Box::pin(async move {
-            let read = move |service: &crate::requests::service::Service| {
-                let followed = match follows {
-                    true => None,
-                    false => follow::follow(service, &follower, conversation, slot, resume)?,
-                };
-                let summary = follow::summary(service, follower.user, conversation)?;
-                Ok(Done::Joined(followed, summary.map(Box::new)))
-            };
-            service.read(&service.catch_up_reads, read).await
-        })
+        job::join(Arc::clone(&self.all), self.follower.clone(), conversation, slot, resume)
     }
 
     fn page_job(&mut self, after: Option<ConversationId>) -> Job {
         let first = self.reserve_slots(follow::PAGE_CONVERSATIONS as u64);
-        let (service, follower) = (Arc::clone(&self.session.service), self.follower.clone());
-        let resume = self.resume.clone();
-        Box::pin(async move {
-            let read = move |service: &crate::requests::service::Service| {
-                follow::follow_page(service, &follower, after, first, &resume).map(Done::Page)
-            };
-            service.read(&service.catch_up_reads, read).await
-        })
+        job::page(Arc::clone(&self.all), self.follower.clone(), after, first, self.resume.clone())
     }
 
     fn chunk_job(&mut self) -> Option<Job> {
         loop {
             let (slot, after) = self.state.next_read()?;
-            let Some(gap) = self.ties.get(&slot).and_then(|tie| tie.gap(slot, after)) else {
-                // The user left, or there is nothing beyond: the tail says the rest.
-                self.state.chunk_sent(slot, after, 0, false);
-                continue;
-            };
-            let (service, user) = (Arc::clone(&self.session.service), self.follower.user);
-            service.metrics.lag_entries.record((gap.up_to.0 - after.0) as f64);
-            return Some(Box::pin(async move {
-                let read = move |service: &crate::requests::service::Service| {
-                    follow::read_chunk(service, user, gap).map(Done::Chunk)
-                };
-                service.read(&service.catch_up_reads, read).await
-            }));
+            if let Some(gap) = self.ties.get(&slot).and_then(|tie| tie.gap(slot, after)) {
+                self.all.metrics.lag_entries.record((gap.up_to.0 - after.0) as f64);
+                return Some(job::chunk(Arc::clone(&self.all), self.follower.user, gap));
+            }
+            // The user left, or there is nothing beyond: the tail says the rest.
+            self.state.chunk_sent(slot, after, 0, false);
         }
     }
 
@@ -339,7 +310,7 @@ impl Delivery {
             }
             Done::Joined(followed, summary) => {
                 if let Some(summary) = summary {
-                    let retention_max = self.session.service.policy.retention_max;
+                    let retention_max = self.all.retention_max;
                     wire::joined(*summary, retention_max, self.ordered.buffer());
                 }
                 if let Some(followed) = followed {
@@ -350,12 +321,12 @@ impl Delivery {
                 for followed in batch.followed {
                     self.follow(followed);
                 }
-                let full = self.ties.len() >= self.session.service.limits.conversations_max;
+                let full = self.ties.len() >= self.all.limits.conversations_max;
                 match batch.next {
                     Some(next) if !full => self.loading = Some(Some(next)),
                     next => {
                         if next.is_some() {
-                            tracing::warn!(code = "follows-too-many", session = %self.session.id, "follows as many conversations as it may");
+                            tracing::warn!(code = "follows-too-many", session = %self.session, "follows as many conversations as it may");
                         }
                         self.resume = HashMap::new();
                         self.state.loaded();
@@ -382,7 +353,7 @@ impl Delivery {
     }
 
     fn fill_urgent(&mut self) {
-        let (service, fill) = (&self.session.service, self.session.service.limits.write_bytes);
+        let (all, fill) = (&self.all, self.all.limits.write_bytes);
         let out = self.urgent.buffer();
         while out.len() < fill {
             let Some(slot) = self.urgent_news.pop_first() else { break };
@@ -390,9 +361,9 @@ impl Delivery {
                 continue;
             };
             let (topic, subscription) = (tie.attachment.topic(), tie.attachment.subscription());
-            let copied = topic.copy_urgent(subscription, after, service.clock.now(), fill, out);
+            let copied = topic.copy_urgent(subscription, after, all.reads.now(), fill, out);
             self.state.urgent_sent(slot, copied.through);
-            service.metrics.deliveries_urgent.increment(copied.frames);
+            all.metrics.deliveries_urgent.increment(copied.frames);
             if out.len() >= fill {
                 self.urgent_news.insert(slot);
             }
@@ -403,7 +374,7 @@ impl Delivery {
     }
 
     fn fill_ordered(&mut self) {
-        let fill = self.session.service.limits.write_bytes;
+        let fill = self.all.limits.write_bytes;
         loop {
             match self.state.next(self.chunk.is_some()) {
                 Next::Nothing => break,
@@ -418,16 +389,16 @@ impl Delivery {
 
     fn put_tail(&mut self, slot: Slot, after: Seq, fill: usize) {
         let Some(tie) = self.ties.get(&slot) else { return };
-        let (service, out) = (&self.session.service, self.ordered.buffer());
+        let (all, out) = (&self.all, self.ordered.buffer());
         let before = out.len();
         let fill = fill.min(before + TURN_BYTES);
         let (topic, subscription) = (tie.attachment.topic(), tie.attachment.subscription());
-        match topic.copy(subscription, after, service.clock.now(), fill, out) {
+        match topic.copy(subscription, after, all.reads.now(), fill, out) {
             // The bell tells of it as well.
             Tail::Detached => {}
             Tail::Behind => self.state.copied(slot, after, 0, 0, Found::Behind),
             Tail::Copied { copied, more } => {
-                service.metrics.deliveries_tail.increment(copied.frames);
+                all.metrics.deliveries_tail.increment(copied.frames);
                 let found = if more { Found::More } else { Found::All };
                 self.state.copied(slot, copied.through, copied.frames, out.len() - before, found);
             }
@@ -437,15 +408,15 @@ impl Delivery {
     fn put_chunk(&mut self) {
         let Some(chunk) = self.chunk.take() else { return };
         let Some(tie) = self.ties.get(&chunk.slot) else { return };
-        let service = &self.session.service;
+        let all = &self.all;
         let (topic, subscription) = (tie.attachment.topic(), tie.attachment.subscription());
-        let copy = match chunk.expires <= service.clock.now() {
+        let copy = match chunk.expires <= all.reads.now() {
             true => ChunkCopy::Stale,
             false => topic.copy_chunk(subscription, &chunk.bytes, chunk.withdrawals, self.ordered.buffer()),
         };
         match copy {
             ChunkCopy::Copied => {
-                service.metrics.deliveries_engine.increment(chunk.frames);
+                all.metrics.deliveries_engine.increment(chunk.frames);
                 self.state.chunk_sent(chunk.slot, chunk.through, chunk.frames, chunk.more);
             }
             ChunkCopy::Stale => self.state.read_again(chunk.slot),
@@ -459,7 +430,7 @@ impl Delivery {
         if self.receipt_news.is_empty() || !(due || self.ordered.is_pending()) {
             return;
         }
-        let fill = self.session.service.limits.write_bytes;
+        let fill = self.all.limits.write_bytes;
         let out = self.ordered.buffer();
         while out.len() < fill {
             let Some(slot) = self.receipt_news.pop_first() else { break };
@@ -467,7 +438,7 @@ impl Delivery {
             let (topic, subscription) = (tie.attachment.topic(), tie.attachment.subscription());
             let (version, copied) = topic.copy_receipts(subscription, tie.receipts, fill, out);
             tie.receipts = version;
-            self.session.service.metrics.receipts_pushed.increment(copied);
+            self.all.metrics.receipts_pushed.increment(copied);
             if out.len() >= fill {
                 self.receipt_news.insert(slot);
             }
@@ -475,13 +446,6 @@ impl Delivery {
         if self.receipt_news.is_empty() {
             self.receipts_due = None;
         }
-    }
-}
-
-async fn finished(job: &mut Option<Job>) -> Result<Done, Refusal> {
-    match job {
-        Some(job) => job.await,
-        None => std::future::pending().await,
     }
 }
 

@@ -15,8 +15,8 @@ use wardline_storage::id::{ConversationId, Seq};
 use wardline_storage::log::{GroupStats, Observer};
 use wardline_storage::model::{Body, Entry, Notice, Priority, ReceiptKind, Text};
 
-use crate::delivery::tail::Frame;
-use crate::delivery::topic::Topics;
+use super::tail::Frame;
+use super::topic::Topics;
 use crate::metrics::Metrics;
 use crate::presence::bell::Change;
 use crate::presence::registry::Registry;
@@ -24,19 +24,16 @@ use crate::wire;
 
 /// Makes news of committed events.
 pub(crate) struct Fanout {
-    /// The followed conversations.
-    pub(crate) topics: Arc<Topics>,
-    /// The connected sessions.
-    pub(crate) registry: Arc<Registry>,
-    /// Handles.
-    pub(crate) metrics: Arc<Metrics>,
+    topics: Arc<Topics>,
+    registry: Arc<Registry>,
+    metrics: Arc<Metrics>,
     /// Conversations whose messages' expiry is to be rewritten; a full channel loses nothing, since
     /// the store remembers them too.
-    pub(crate) reexpire: mpsc::Sender<ConversationId>,
+    reexpire: mpsc::Sender<ConversationId>,
     /// Where the store's failure is told.
-    pub(crate) failed: watch::Sender<Option<String>>,
+    failed: watch::Sender<Option<String>>,
     /// For encoding.
-    pub(crate) scratch: BytesMut,
+    scratch: BytesMut,
 }
 
 impl Observer for Fanout {
@@ -63,6 +60,18 @@ impl Observer for Fanout {
 }
 
 impl Fanout {
+    /// For these conversations and these sessions. `reexpire`: told of conversations whose
+    /// messages' expiry is to be rewritten; `failed`: of the store's failure.
+    pub(super) fn new(
+        topics: Arc<Topics>,
+        registry: Arc<Registry>,
+        metrics: Arc<Metrics>,
+        reexpire: mpsc::Sender<ConversationId>,
+        failed: watch::Sender<Option<String>>,
+    ) -> Self {
+        Self { topics, registry, metrics, reexpire, failed, scratch: BytesMut::new() }
+    }
+
     fn tell(&mut self, event: Event) {
         match event {
             Event::Appended { conversation, seq, entry, sender } => {

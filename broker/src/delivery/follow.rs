@@ -1,4 +1,4 @@
-//! Reads of the store that delivery needs: what a device follows, from where on, and what it has
+//! What delivery reads of the store: what a device follows, from where on, and what it has
 //! missed.
 //!
 //! Run on blocking threads. A conversation is attached to before its head is read, and membership
@@ -10,12 +10,12 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use wardline_storage::engine::{Direction, EngineError};
 use wardline_storage::id::{ConversationId, DeviceId, Seq, Timestamp, UserId};
-use wardline_storage::view::{Summary, View};
+use wardline_storage::view::Summary;
 
-use crate::delivery::receipts::Version;
-use crate::delivery::topic::Attachment;
+use super::receipts::Version;
+use super::topic::{Attachment, Topics};
 use crate::presence::bell::{Bell, Slot, Subscription};
-use crate::requests::service::Service;
+use crate::requests::reads::Reads;
 use crate::wire;
 
 /// Most entries in a chunk.
@@ -107,18 +107,20 @@ pub(super) struct Chunk {
 /// # Errors
 /// [`EngineError`] if the storage could not be read.
 pub(super) fn follow_page(
-    service: &Service,
+    reads: &Reads,
+    topics: &Arc<Topics>,
     follower: &Follower,
     after: Option<ConversationId>,
     first: Slot,
     resume: &HashMap<ConversationId, Seq>,
 ) -> Result<Batch, EngineError> {
-    let view = View::new(service.engine.as_ref(), service.clock.now());
+    let view = reads.view();
     let page = view.memberships(follower.user, after, PAGE_CONVERSATIONS)?;
     let mut followed = Vec::with_capacity(page.items.len());
     for (index, conversation) in page.items.into_iter().enumerate() {
         let slot = Slot(first.0 + index as u64);
-        followed.extend(follow(service, follower, conversation, slot, resume.get(&conversation).copied())?);
+        let resume = resume.get(&conversation).copied();
+        followed.extend(follow(reads, topics, follower, conversation, slot, resume)?);
     }
     Ok(Batch { followed, next: page.next })
 }
@@ -129,26 +131,27 @@ pub(super) fn follow_page(
 /// # Errors
 /// [`EngineError`] if the storage could not be read.
 pub(super) fn follow(
-    service: &Service,
+    reads: &Reads,
+    topics: &Arc<Topics>,
     follower: &Follower,
     conversation: ConversationId,
     slot: Slot,
     resume: Option<Seq>,
 ) -> Result<Option<Followed>, EngineError> {
     let subscription = Arc::new(Subscription::new(follower.user, slot, Arc::clone(&follower.bell)));
-    let attachment = service.topics.attach(conversation, subscription);
-    let place = place(service, follower, conversation, resume, &attachment)?;
+    let attachment = topics.attach(conversation, subscription);
+    let place = place(reads, follower, conversation, resume, &attachment)?;
     Ok(place.map(|(cursor, head)| Followed { attachment, slot, cursor, head }))
 }
 
 fn place(
-    service: &Service,
+    reads: &Reads,
     follower: &Follower,
     conversation: ConversationId,
     resume: Option<Seq>,
     attachment: &Attachment,
 ) -> Result<Option<(Seq, Seq)>, EngineError> {
-    let view = View::new(service.engine.as_ref(), service.clock.now());
+    let view = reads.view();
     let Some(access) = view.access(follower.user, conversation)? else { return Ok(None) };
     let position = match resume {
         Some(position) => position,
@@ -169,11 +172,11 @@ fn place(
 /// # Errors
 /// [`EngineError`] if the storage could not be read.
 pub(super) fn summary(
-    service: &Service,
+    reads: &Reads,
     user: UserId,
     conversation: ConversationId,
 ) -> Result<Option<Summary>, EngineError> {
-    let view = View::new(service.engine.as_ref(), service.clock.now());
+    let view = reads.view();
     view.access(user, conversation)?.map(|access| view.summary(access)).transpose()
 }
 
@@ -181,9 +184,14 @@ pub(super) fn summary(
 ///
 /// # Errors
 /// [`EngineError`] if the storage could not be read.
-pub(super) fn read_chunk(service: &Service, user: UserId, gap: Gap) -> Result<Chunk, EngineError> {
+pub(super) fn read_chunk(
+    reads: &Reads,
+    user: UserId,
+    gap: Gap,
+    bytes_max: usize,
+) -> Result<Chunk, EngineError> {
     let Gap { conversation, slot, after, up_to, withdrawals } = gap;
-    let view = View::new(service.engine.as_ref(), service.clock.now());
+    let view = reads.view();
     let mut chunk = Chunk {
         slot,
         bytes: BytesMut::new(),
@@ -194,7 +202,6 @@ pub(super) fn read_chunk(service: &Service, user: UserId, gap: Gap) -> Result<Ch
         withdrawals,
     };
     let Some(access) = view.access(user, conversation)? else { return Ok(chunk) };
-    let bytes_max = service.limits.write_bytes;
     let read = view.entries(&access, after, Direction::Forward, CHUNK_ENTRIES_MAX, bytes_max)?;
     if read.more && read.through < up_to {
         (chunk.through, chunk.more) = (read.through, true);

@@ -4,10 +4,62 @@
 //! has a task that copies from there, or from the store, after its own cursors.
 
 pub(crate) mod deliver;
+pub(crate) mod deliveries;
 pub(crate) mod fanout;
 mod follow;
+mod job;
 mod progress;
 mod receipts;
 pub(crate) mod tail;
 pub(crate) mod topic;
 mod writer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use wardline_storage::id::ConversationId;
+
+use crate::limits::Limits;
+use crate::metrics::Metrics;
+use crate::presence::registry::Registry;
+use crate::requests::reads::Reads;
+use deliveries::Deliveries;
+use fanout::Fanout;
+use topic::Topics;
+
+/// Conversations whose expiry is to be rewritten that may wait; the store remembers them too.
+const REEXPIRE_MAX: usize = 1024;
+
+/// What delivery is bounded by.
+pub(crate) struct Config {
+    pub(crate) limits: Arc<Limits>,
+    /// Of every conversation, however long its own is.
+    pub(crate) retention_max: Duration,
+}
+
+/// What the fan-out tells others than sessions.
+pub(crate) struct Told {
+    /// Conversations whose messages' expiry is to be rewritten.
+    pub(crate) reexpire: mpsc::Receiver<ConversationId>,
+    /// How the store failed, once it has.
+    pub(crate) failed: watch::Receiver<Option<String>>,
+}
+
+impl Config {
+    /// The way out: the fan-out is for the log, deliveries are for sessions.
+    pub(crate) fn start(
+        self,
+        reads: Arc<Reads>,
+        registry: Arc<Registry>,
+        metrics: Arc<Metrics>,
+    ) -> (Arc<Deliveries>, Fanout, Told) {
+        let Self { limits, retention_max } = self;
+        let (reexpire, to_reexpire) = mpsc::channel(REEXPIRE_MAX);
+        let (failure, failed) = watch::channel(None);
+        let topics = Arc::new(Topics::new(limits.tail_bytes_max, limits.tails_bytes_max));
+        let fanout = Fanout::new(Arc::clone(&topics), registry, Arc::clone(&metrics), reexpire, failure);
+        let deliveries = Deliveries { topics, reads, metrics, limits, retention_max };
+        (Arc::new(deliveries), fanout, Told { reexpire: to_reexpire, failed })
+    }
+}

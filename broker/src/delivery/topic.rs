@@ -15,8 +15,8 @@ use parking_lot::{Mutex, RwLock};
 use wardline_storage::id::{ById, ConversationId, PARTITIONS, PartitionId, Seq, Timestamp, UserId};
 use wardline_storage::model::ReceiptKind;
 
-use crate::delivery::receipts::{Receipts, Version};
-use crate::delivery::tail::{Budget, Copied, Frame, Ring, Stamp};
+use super::receipts::{Receipts, Version};
+use super::tail::{Budget, Copied, Frame, Ring, Stamp};
 use crate::presence::bell::{News, Subscription};
 
 /// The topics, by conversation.

@@ -1,30 +1,20 @@
 //! The QUIC endpoint: one UDP socket, TLS 1.3 only, every cap from [`limits`](crate::limits).
 //!
-//! Takes connections in, validates addresses by Retry when handshakes pile up, refuses what is
-//! beyond the bounds, and gives each connection to a session of its own. Datagrams, early data and
-//! client-opened unidirectional streams are off.
+//! Datagrams, early data and client-opened unidirectional streams are off. Connections
+//! are taken in by `acceptor`.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aws_lc_rs::{hkdf, hmac};
 use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{
-    AckFrequencyConfig, ConnectionError, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt,
-};
-use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use quinn::{AckFrequencyConfig, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
 
+use super::secrets::Secrets;
 use crate::limits::Limits;
-use crate::metrics::{Held, Metrics};
-use crate::requests::service::Service;
-use crate::session;
 use crate::settings::Tls;
-use crate::turns::{Task, Turns};
 use crate::wire::ALPN;
 
 /// What the kernel is asked for, each way; the default loses packets under a burst.
@@ -72,22 +62,6 @@ pub(crate) fn open(
     runtime: Arc<dyn quinn::Runtime>,
 ) -> io::Result<quinn::Endpoint> {
     quinn::Endpoint::new(endpoint_config(secrets), Some(config), socket, runtime)
-}
-
-/// What of the endpoint must outlive restarts and reloads, derived from the secret of the store,
-/// which does. The TLS key does not: it changes with each certificate.
-pub(crate) struct Secrets(hmac::Key);
-
-impl Secrets {
-    /// Derives them from the store's secret. Ids are made of the same secret, from texts that begin
-    /// with a length.
-    pub(crate) fn new(store: &[u8; 32]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, store))
-    }
-
-    fn derive(&self, label: &[u8]) -> hmac::Tag {
-        hmac::sign(&self.0, label)
-    }
 }
 
 /// What lets a restarted broker tell the clients of the one before that their connections are gone
@@ -157,130 +131,10 @@ fn ack_frequency() -> AckFrequencyConfig {
     frequency
 }
 
-/// Takes connections in until stopped.
-pub(crate) struct Acceptor {
-    endpoint: quinn::Endpoint,
-    turns: Arc<Turns>,
-    service: Arc<Service>,
-    connections: TaskTracker,
-    counts: Arc<Counts>,
-    stop: CancellationToken,
-}
-
-#[derive(Default)]
-struct Counts {
-    handshakes: AtomicUsize,
-    connections: AtomicUsize,
-}
-
-/// Counts one as long as it lives.
-struct Counted<F: Fn(&Counts) -> &AtomicUsize>(Arc<Counts>, F);
-
-impl<F: Fn(&Counts) -> &AtomicUsize> Counted<F> {
-    fn new(counts: &Arc<Counts>, which: F) -> Self {
-        which(counts).fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(counts), which)
-    }
-}
-
-impl<F: Fn(&Counts) -> &AtomicUsize> Drop for Counted<F> {
-    fn drop(&mut self) {
-        (self.1)(&self.0).fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Acceptor {
-    /// Gives each connection of `endpoint` to a task on `connections`. `stop` ends all of it.
-    pub(crate) fn new(
-        endpoint: quinn::Endpoint,
-        turns: Arc<Turns>,
-        service: Arc<Service>,
-        connections: TaskTracker,
-        stop: CancellationToken,
-    ) -> Self {
-        Self { endpoint, turns, service, connections, counts: Arc::default(), stop }
-    }
-
-    /// Runs until stopped.
-    pub(crate) async fn run(self) {
-        while let Some(Some(incoming)) = self.stop.run_until_cancelled(self.endpoint.accept()).await {
-            self.take(incoming);
-        }
-    }
-
-    fn take(&self, incoming: quinn::Incoming) {
-        let (limits, metrics) = (&self.service.limits, &self.service.metrics);
-        let handshakes = self.counts.handshakes.load(Ordering::Relaxed);
-        let connections = self.counts.connections.load(Ordering::Relaxed);
-        if handshakes >= limits.handshakes_max {
-            metrics.handshakes_crowded.increment(1);
-            return incoming.refuse();
-        }
-        if connections >= limits.connections_max {
-            metrics.handshakes_full.increment(1);
-            return incoming.refuse();
-        }
-        if handshakes >= limits.handshakes_before_retry && incoming.may_retry() {
-            metrics.handshakes_retried.increment(1);
-            if let Err(error) = incoming.retry() {
-                error.into_incoming().refuse();
-            }
-            return;
-        }
-        let handshake = Counted::new(&self.counts, |counts| &counts.handshakes);
-        let connection = Counted::new(&self.counts, |counts| &counts.connections);
-        let (service, turns) = (Arc::clone(&self.service), Arc::clone(&self.turns));
-        let stop = self.stop.clone();
-        self.connections.spawn(async move {
-            let _open = Held::new(&service.metrics.connections);
-            let connected = shake_hands(incoming, &turns, &service.limits, &service.metrics, &stop).await;
-            if let Some((connection, driver)) = connected {
-                drop(handshake);
-                session::serve(Arc::clone(&service), connection, driver, stop).await;
-            }
-            drop(connection);
-        });
-    }
-}
-
-async fn shake_hands(
-    incoming: quinn::Incoming,
-    turns: &Turns,
-    limits: &Limits,
-    metrics: &Metrics,
-    stop: &CancellationToken,
-) -> Option<(quinn::Connection, Arc<Task>)> {
-    let began = Instant::now();
-    let (connecting, driver) = turns.accept(incoming).ok()?;
-    let connected = stop.run_until_cancelled(timeout(limits.hello_timeout, connecting)).await;
-    match connected {
-        Some(Ok(Ok(connection))) => {
-            metrics.handshakes_accepted.increment(1);
-            metrics.handshake_seconds.record(began.elapsed().as_secs_f64());
-            Some((connection, driver))
-        }
-        Some(Ok(Err(error))) => {
-            metrics.handshakes_failed.increment(1);
-            tracing::debug!(code = "handshake-failed", %error, "handshake failed");
-            if matches!(error, ConnectionError::ConnectionClosed(_) | ConnectionError::ApplicationClosed(_)) {
-                // There is nothing more to be said. quinn (0.11.12) would keep a connection that
-                // its first packet closes until it is idle for long, or for ever if another packet
-                // comes; and a stop would wait for it.
-                driver.end();
-            }
-            None
-        }
-        Some(Err(_)) => {
-            metrics.handshakes_timed_out.increment(1);
-            tracing::debug!(code = "handshake-timed-out", "handshake took too long");
-            None
-        }
-        None => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use tokio::time::timeout;
+
     use super::*;
 
     fn tls() -> Tls {

@@ -11,29 +11,39 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use metrics_process::Collector;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
+use wardline_storage::engine::Engine;
 
 use super::figures::Figures;
 use super::socket;
-use crate::requests::service::Service;
+use super::table::Metrics;
+use crate::clock::Clock;
+use crate::delivery::topic::Topics;
+use crate::limits::Limits;
+use crate::requests::reads::Reads;
 use crate::turns::Turns;
 
 /// How often it is looked.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// Looks until stopped. `address`: where the broker listens.
-pub(crate) async fn run(
-    service: Arc<Service>,
-    turns: Arc<Turns>,
-    address: SocketAddr,
-    stop: CancellationToken,
-) {
-    let mut look = Look::new(&service, turns, address);
+/// What is looked at.
+pub(crate) struct Seen {
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) reads: Arc<Reads>,
+    pub(crate) topics: Arc<Topics>,
+    pub(crate) turns: Arc<Turns>,
+    pub(crate) clock: Arc<Clock>,
+    /// Where the broker listens.
+    pub(crate) address: SocketAddr,
+}
+
+/// Looks until stopped, and says so in `metrics`.
+pub(crate) async fn run(seen: Seen, metrics: Arc<Metrics>, limits: Arc<Limits>, stop: CancellationToken) {
+    let mut look = Look::new(seen, metrics, &limits);
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        let task = Arc::clone(&service);
         let looked = tokio::task::spawn_blocking(move || {
-            look.at(&task);
+            look.once();
             look
         });
         match looked.await {
@@ -47,8 +57,8 @@ pub(crate) async fn run(
 }
 
 struct Look {
-    turns: Arc<Turns>,
-    address: SocketAddr,
+    seen: Seen,
+    metrics: Arc<Metrics>,
     figures: Figures,
     process: Collector,
     /// When the broker started, by both clocks.
@@ -56,9 +66,8 @@ struct Look {
 }
 
 impl Look {
-    fn new(service: &Service, turns: Arc<Turns>, address: SocketAddr) -> Self {
-        let (metrics, limits) = (&service.metrics, &service.limits);
-        let engine = service.engine.name();
+    fn new(seen: Seen, metrics: Arc<Metrics>, limits: &Limits) -> Self {
+        let engine = seen.engine.name();
         metrics::describe_gauge!("wardline_build_info", "Always 1; the labels say what is running.");
         metrics::gauge!("wardline_build_info", "version" => env!("CARGO_PKG_VERSION"), "engine" => engine)
             .set(1.0);
@@ -68,35 +77,33 @@ impl Look {
         let process = Collector::default();
         process.describe();
         Self {
-            turns,
-            address,
+            seen,
+            metrics,
             figures: Figures::new(engine),
             process,
             started: (Instant::now(), since_epoch()),
         }
     }
 
-    fn at(&mut self, service: &Service) {
-        let metrics = &service.metrics;
-        let health = service.engine.health(service.clock.now());
+    fn once(&mut self) {
+        let Self { seen, metrics, .. } = self;
+        let health = seen.engine.health(seen.clock.now());
         metrics.retention_oldest_seconds.set(health.oldest_unreclaimed.as_secs_f64());
         self.figures.tell(health.figures);
 
-        metrics.tail_bytes.set(service.topics.tail_bytes() as f64);
-        metrics.topics.set(service.topics.len() as f64);
-        metrics.turns_waiting.set(self.turns.len() as f64);
-        let under_way = |permits: &tokio::sync::Semaphore| {
-            service.limits.catch_up_reads_max.saturating_sub(permits.available_permits()) as f64
-        };
-        metrics.reads_request.set(under_way(&service.request_reads));
-        metrics.reads_catch_up.set(under_way(&service.catch_up_reads));
+        metrics.tail_bytes.set(seen.topics.tail_bytes() as f64);
+        metrics.topics.set(seen.topics.len() as f64);
+        metrics.turns_waiting.set(seen.turns.len() as f64);
+        let [request, catch_up] = seen.reads.under_way();
+        metrics.reads_request.set(request as f64);
+        metrics.reads_catch_up.set(catch_up as f64);
 
-        metrics.clock_held_seconds.set(service.clock.held().as_secs_f64());
+        metrics.clock_held_seconds.set(seen.clock.held().as_secs_f64());
         let (monotonic, wall) = self.started;
         let moved = since_epoch().as_secs_f64() - wall.as_secs_f64() - monotonic.elapsed().as_secs_f64();
         metrics.clock_moved_seconds.set(moved);
 
-        if let Some(buffer) = socket::look(self.address) {
+        if let Some(buffer) = socket::look(seen.address) {
             metrics.udp_queue_bytes.set(buffer.queue_bytes as f64);
             metrics.udp_dropped.absolute(buffer.dropped);
         }

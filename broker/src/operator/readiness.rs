@@ -12,17 +12,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
-use wardline_storage::command::{Command, Submission};
+use wardline_storage::command::Command;
 use wardline_storage::id::ConversationId;
-use wardline_storage::log::Reply;
 
-use crate::requests::admission::Admission;
-use crate::requests::service::Service;
-use crate::retention::nobody;
+use crate::access::caller::nobody;
+use crate::metrics::Metrics;
+use crate::requests::intake::Intake;
 
 /// How often it is looked.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -39,7 +38,7 @@ pub type Wrong = Option<Cow<'static, str>>;
 pub struct Readiness {
     looked: watch::Receiver<Looked>,
     failed: watch::Receiver<Option<String>>,
-    admission: Arc<Admission>,
+    intake: Arc<Intake>,
     draining: CancellationToken,
     stop: CancellationToken,
 }
@@ -54,19 +53,19 @@ struct Looked {
 impl Readiness {
     /// Begins to look, until stopped.
     pub(crate) fn watch(
-        service: Arc<Service>,
+        intake: Arc<Intake>,
+        metrics: Arc<Metrics>,
         failed: watch::Receiver<Option<String>>,
         [draining, stop]: [&CancellationToken; 2],
         data: Option<PathBuf>,
     ) -> Self {
-        let admission = Arc::clone(&service.admission);
         let (sender, looked) = watch::channel(Looked {
             log: Some("was not looked at yet".into()),
             disk: data.as_ref().map(|_| "was not looked at yet".into()),
         });
         let (draining, stop) = (draining.clone(), stop.clone());
-        let readiness = Self { looked, failed, admission, draining, stop };
-        tokio::spawn(readiness.clone().look(service, data, sender));
+        let readiness = Self { looked, failed, intake, draining, stop };
+        tokio::spawn(readiness.clone().look(metrics, data, sender));
         readiness
     }
 
@@ -74,7 +73,7 @@ impl Readiness {
     pub fn checks(&self) -> [(&'static str, Wrong); 5] {
         let looked = self.looked.borrow().clone();
         let failed = self.failed.borrow().clone();
-        let full = self.admission.is_disk_full();
+        let full = self.intake.admission().is_disk_full();
         [
             ("draining", self.draining.is_cancelled().then(|| "the broker is stopping".into())),
             ("store", failed.map(Cow::Owned)),
@@ -84,7 +83,7 @@ impl Readiness {
         ]
     }
 
-    async fn look(self, service: Arc<Service>, data: Option<PathBuf>, sender: watch::Sender<Looked>) {
+    async fn look(self, metrics: Arc<Metrics>, data: Option<PathBuf>, sender: watch::Sender<Looked>) {
         let mut ticks = interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut disk = data.map(|folder| Disk { folder, writing: None });
@@ -95,31 +94,21 @@ impl Readiness {
                     None => None,
                 }
             };
-            let (log, disk) = tokio::join!(ask_log(&service), write);
+            let (log, disk) = tokio::join!(ask_log(&self.intake), write);
             sender.send_replace(Looked { log, disk });
             let is_ready = self.checks().iter().all(|(_, wrong)| wrong.is_none());
-            service.metrics.ready.set(if is_ready { 1.0 } else { 0.0 });
+            metrics.ready.set(if is_ready { 1.0 } else { 0.0 });
         }
-        service.metrics.ready.set(0.0);
+        metrics.ready.set(0.0);
     }
 }
 
 /// Sends a command that changes nothing the way of every other.
-async fn ask_log(service: &Service) -> Wrong {
-    let (places, mut completions) = mpsc::channel(1);
-    let Ok(place) = places.try_reserve_owned() else { return Some("has no place for an answer".into()) };
-    let submission = Submission {
-        time: service.clock.now(),
-        actor: nobody(),
-        policy: service.policy,
-        command: Command::Reexpire { conversation: ConversationId::new([0; 16]) },
-    };
-    if let Err(refusal) = service.admission.submit(submission, Reply { ticket: 0, place }) {
-        return Some(refusal.text);
-    }
-    match timeout(PATIENCE, completions.recv()).await {
-        Ok(Some(completion)) if completion.verdict.is_ok() => None,
-        Ok(_) => Some("commits nothing any more".into()),
+async fn ask_log(intake: &Intake) -> Wrong {
+    let (nobody, nothing) = (nobody(), Command::Reexpire { conversation: ConversationId::new([0; 16]) });
+    match timeout(PATIENCE, intake.ask(&nobody, nothing)).await {
+        Ok(Ok(_)) => None,
+        Ok(Err(refusal)) => Some(refusal.text),
         Err(_) => Some(format!("did not answer within {} s", PATIENCE.as_secs()).into()),
     }
 }

@@ -17,9 +17,9 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::auth::{Expected, JwksError, Verifier};
-use crate::edge::endpoint::{self, Secrets};
+use crate::access::caller::Callers;
+use crate::edge::certificate::Certificates;
 use crate::edge::tls::{self, TlsError};
-use crate::requests::service::Service;
 use crate::settings::Tls;
 
 /// How often the files are looked at.
@@ -30,21 +30,15 @@ pub const LOOK_EVERY: Duration = Duration::from_secs(5);
 pub struct Reloader(Arc<Inner>);
 
 struct Inner {
-    endpoint: quinn::Endpoint,
-    service: Arc<Service>,
-    secrets: Secrets,
+    certificates: Certificates,
+    callers: Arc<Callers>,
     stop: CancellationToken,
 }
 
 impl Reloader {
     /// Of the broker with these parts.
-    pub(crate) fn new(
-        endpoint: quinn::Endpoint,
-        service: Arc<Service>,
-        secrets: Secrets,
-        stop: CancellationToken,
-    ) -> Self {
-        Self(Arc::new(Inner { endpoint, service, secrets, stop }))
+    pub(crate) fn new(certificates: Certificates, callers: Arc<Callers>, stop: CancellationToken) -> Self {
+        Self(Arc::new(Inner { certificates, callers, stop }))
     }
 
     /// Puts another certificate and other token keys in force, for handshakes and tokens that come
@@ -53,15 +47,12 @@ impl Reloader {
     /// # Errors
     /// [`rustls::Error`] if key and certificate do not go together; then nothing changes.
     pub fn replace(&self, tls: &Tls, verifier: Verifier) -> Result<(), rustls::Error> {
-        let Inner { endpoint, service, secrets, stop } = &*self.0;
-        let config = endpoint::server_config(tls, &service.limits, secrets)?;
+        let Inner { certificates, callers, stop } = &*self.0;
+        let usable = certificates.check(tls)?;
         // A broker that stops takes nobody in any more.
         if !stop.is_cancelled() {
-            endpoint.set_server_config(Some(config));
-            if let Some(until) = tls::valid_until(&tls.chain) {
-                service.metrics.certificate_expires.set(until.as_secs_f64());
-            }
-            *service.verifier.write() = Arc::new(verifier);
+            certificates.replace(usable);
+            callers.replace(verifier);
         }
         Ok(())
     }

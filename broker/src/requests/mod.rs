@@ -1,5 +1,66 @@
 //! Requests: what a device asks, as a command for the log or a query of the store.
+//!
+//! Commands go by way of the planner and the intake, queries by way of the reads; nothing else goes
+//! to the log or to the store for a client.
 
 pub(crate) mod admission;
+pub(crate) mod answer;
+pub(crate) mod intake;
+pub(crate) mod plan;
 pub(crate) mod query;
-pub(crate) mod service;
+pub(crate) mod reads;
+
+use std::sync::Arc;
+
+use wardline_storage::command::Policy;
+use wardline_storage::log::Log;
+
+use crate::access::ids::Ids;
+use crate::clock::Clock;
+use crate::limits::Limits;
+use crate::metrics::Metrics;
+use crate::settings::DiskWatch;
+use crate::tasks::Tasks;
+use admission::Admission;
+use intake::Intake;
+use plan::Planner;
+use query::Queries;
+use reads::Reads;
+
+/// What requests are bounded by.
+pub(crate) struct Config {
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) policy: Policy,
+    /// Writes are refused while the file system has less room than this; `None`: not watched.
+    pub(crate) disk: Option<DiskWatch>,
+}
+
+/// What requests go through.
+pub(crate) struct Requests {
+    pub(crate) intake: Arc<Intake>,
+    pub(crate) planner: Planner,
+    pub(crate) queries: Queries,
+}
+
+impl Config {
+    /// In front of a log and of what reads the store. Watches the queue and the disk until `tasks`
+    /// stop.
+    pub(crate) fn start(
+        self,
+        log: Arc<dyn Log>,
+        reads: Arc<Reads>,
+        ids: Arc<Ids>,
+        clock: Arc<Clock>,
+        metrics: Arc<Metrics>,
+        tasks: &mut Tasks,
+    ) -> Requests {
+        let Self { limits, policy, disk } = self;
+        let admission = Arc::new(Admission::new(log, limits.retry_after));
+        tasks.spawn(|stop| Arc::clone(&admission).watch(disk, metrics, stop));
+        Requests {
+            intake: Arc::new(Intake::new(admission, clock, policy)),
+            planner: Planner::new(ids, policy.members_max),
+            queries: Queries::new(reads, &limits, policy.retention_max),
+        }
+    }
+}

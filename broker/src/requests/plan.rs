@@ -1,124 +1,39 @@
-//! Use cases: what a request means for a caller, as a command for the log or a query of the store.
+//! Plans: what a request comes to, as a command for the log or a query of the store.
 //!
 //! Derives ids from names, checks the bounds that depend on who asks and on the operator's
-//! settings, and leaves every decision that depends on state to the machine. Holds the parts that
-//! sessions share.
+//! settings, and leaves every decision that depends on state to the machine.
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::RwLock;
-use tokio::sync::Semaphore;
-use wardline_storage::command::{Actor, Command, Create, Outcome, Policy, Submission};
-use wardline_storage::engine::{Engine, EngineError};
-use wardline_storage::id::{ConversationId, DeviceId, TenantId, UserId};
-use wardline_storage::log::Completion;
+use wardline_storage::command::{Command, Create};
+use wardline_storage::id::{ConversationId, TenantId, UserId};
 use wardline_storage::model::{Kind, Person, Text};
 
 use super::query::Query;
-use crate::access::auth::{Identity, TokenError, Verifier};
+use crate::access::caller::Caller;
 use crate::access::ids::Ids;
-use crate::clock::Clock;
-use crate::delivery::topic::Topics;
-use crate::limits::Limits;
-use crate::metrics::Metrics;
-use crate::presence::farewell::Farewell;
-use crate::presence::registry::Registry;
 use crate::refusal::{Code, Refusal};
-use crate::requests::admission::Admission;
-use crate::wire::{NewConversation, Request, Response, Token};
-
-/// What sessions share.
-pub(crate) struct Service {
-    pub(crate) engine: Arc<dyn Engine>,
-    pub(crate) admission: Arc<Admission>,
-    pub(crate) topics: Arc<Topics>,
-    pub(crate) registry: Arc<Registry>,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) clock: Arc<Clock>,
-    pub(crate) limits: Limits,
-    pub(crate) policy: Policy,
-    pub(crate) ids: Ids,
-    /// Checks tokens; replaced when keys are reloaded.
-    pub(crate) verifier: RwLock<Arc<Verifier>>,
-    /// How sessions are ended once the broker stops.
-    pub(crate) farewell: Farewell,
-    /// Bounds the engine reads of requests.
-    pub(crate) request_reads: Semaphore,
-    /// Bounds the engine reads of devices that catch up.
-    pub(crate) catch_up_reads: Semaphore,
-}
-
-/// Who asks.
-pub(crate) struct Caller {
-    pub(crate) actor: Arc<Actor>,
-    pub(crate) tenant_name: String,
-    broadcaster: AtomicBool,
-}
+use crate::wire::{NewConversation, Request};
 
 /// What a request comes to.
 pub(crate) enum Plan {
     /// A command for the log.
-    Submit(Submission),
+    Submit(Command),
     /// A query of the store.
     Read(Query),
 }
 
-/// What is answered once a command is done.
-pub(crate) enum Answer {
-    /// This.
-    Now(Response),
-    /// What the store has then.
-    Read(Query),
+/// Makes plans of requests.
+pub(crate) struct Planner {
+    ids: Arc<Ids>,
+    members_max: u32,
 }
 
-impl Service {
-    /// Checks a token.
-    ///
-    /// # Errors
-    /// A refusal that says nothing of the token.
-    pub(crate) fn authenticate(&self, token: &Token) -> Result<Identity, Refusal> {
-        // Not held while a signature is computed.
-        let verifier = Arc::clone(&self.verifier.read());
-        let now = self.clock.now();
-        let identity = verifier.verify(&token.0, now).map_err(|error| match error {
-            TokenError::Expired => Refusal::new(Code::TokenExpired, "the token has expired"),
-            error => Refusal::new(Code::Unauthenticated, error.to_string()),
-        })?;
-        self.metrics.token_ahead.set(identity.not_before.since(now).as_secs_f64());
-        Ok(identity)
-    }
-
-    /// Who somebody with this identity is, on this device.
-    pub(crate) fn caller(&self, identity: &Identity, device: DeviceId) -> Caller {
-        let tenant = self.ids.tenant(&identity.tenant);
-        let user = self.ids.user(tenant, &identity.user);
-        Caller {
-            actor: Arc::new(Actor { tenant, user, name: Text::new(identity.user.as_str()), device }),
-            tenant_name: identity.tenant.clone(),
-            broadcaster: AtomicBool::new(identity.broadcaster),
-        }
-    }
-
-    /// Takes over what a renewed token says.
-    ///
-    /// # Errors
-    /// A refusal if it is somebody else's.
-    pub(crate) fn renew(&self, caller: &Caller, identity: &Identity) -> Result<(), Refusal> {
-        if identity.tenant != caller.tenant_name || identity.user != caller.actor.name.as_str() {
-            return Err(Refusal::new(
-                Code::Unauthenticated,
-                "token: of another user or tenant than the session's",
-            ));
-        }
-        caller.broadcaster.store(identity.broadcaster, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// Adds the time, the author and the policy to a command.
-    pub(crate) fn submission(&self, caller: &Caller, command: Command) -> Submission {
-        Submission { time: self.clock.now(), actor: Arc::clone(&caller.actor), policy: self.policy, command }
+impl Planner {
+    /// With the ids of the store, and the most members of a conversation.
+    pub(crate) fn new(ids: Arc<Ids>, members_max: u32) -> Self {
+        Self { ids, members_max }
     }
 
     /// Says what a request comes to. Hello and Renew are the session's own business and are refused
@@ -159,35 +74,14 @@ impl Service {
             }
             Request::DeleteMessage { conversation, seq } => Command::DeleteMessage { conversation, seq },
         };
-        Ok(Plan::Submit(self.submission(caller, command)))
-    }
-
-    /// What to answer when the log is done with a command.
-    pub(crate) fn answer(&self, completion: &Completion) -> Answer {
-        let response = match &completion.verdict {
-            Err(_lost) => Response::Refused(
-                Refusal::new(Code::Unavailable, "the broker stopped before this was known to be durable")
-                    .after(self.admission.delay(10.0)),
-            ),
-            Ok(Err(rejection)) => Response::Refused((*rejection).into()),
-            Ok(Ok(Outcome::Published { seq, time })) => Response::Published { seq: *seq, time: *time },
-            Ok(Ok(Outcome::Acknowledged { delivered, read })) => {
-                Response::Acknowledged { delivered: *delivered, read: *read }
-            }
-            Ok(Ok(Outcome::Changed(seq))) => Response::Done(*seq),
-            Ok(Ok(Outcome::Created { conversation, .. })) => {
-                return Answer::Read(Query::Conversation(*conversation));
-            }
-            Ok(Ok(Outcome::DeviceRegistered | Outcome::Reexpired { .. })) => Response::Done(None),
-        };
-        Answer::Now(response)
+        Ok(Plan::Submit(command))
     }
 
     fn create(&self, caller: &Caller, new: NewConversation) -> Result<Command, Refusal> {
-        if new.kind == Kind::Broadcast && !caller.broadcaster.load(Ordering::Relaxed) {
+        if new.kind == Kind::Broadcast && !caller.is_broadcaster() {
             return Err(Refusal::new(Code::Forbidden, "creating a broadcast takes the role broadcaster"));
         }
-        let members_max = usize::try_from(self.policy.members_max).unwrap_or(usize::MAX);
+        let members_max = usize::try_from(self.members_max).unwrap_or(usize::MAX);
         if new.members.len() >= members_max {
             return Err(Refusal::invalid(format!(
                 "members: at most {} are allowed beside the caller",
@@ -226,32 +120,5 @@ impl Service {
         let mut people = self.people(caller, names);
         people.retain(|person| person.user != caller.actor.user);
         people
-    }
-
-    /// Reads the engine on a blocking thread, when the bound on such reads lets it.
-    ///
-    /// # Errors
-    /// A refusal if the store could not be read; what happened is logged.
-    ///
-    /// # Cancellation
-    /// A read that has begun runs to its end, and its result is dropped.
-    pub(crate) async fn read<T: Send + 'static>(
-        self: &Arc<Self>,
-        bound: &Semaphore,
-        read: impl FnOnce(&Self) -> Result<T, EngineError> + Send + 'static,
-    ) -> Result<T, Refusal> {
-        let _permit = bound.acquire().await.map_err(|_| Refusal::internal())?;
-        let service = Arc::clone(self);
-        match tokio::task::spawn_blocking(move || read(&service)).await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => {
-                tracing::error!(code = "store-unreadable", %error, "the store could not be read");
-                Err(Refusal::internal())
-            }
-            Err(error) => {
-                tracing::error!(code = "store-read-ended", %error, "a read of the store ended early");
-                Err(Refusal::internal())
-            }
-        }
     }
 }

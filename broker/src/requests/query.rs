@@ -3,11 +3,15 @@
 //! Every one begins with the caller's access, so that what may not be seen and what does not exist
 //! are one answer.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use wardline_storage::engine::{Direction, EngineError};
 use wardline_storage::id::{ConversationId, Seq, UserId};
 use wardline_storage::view::{Access, Page, View};
 
-use super::service::Service;
+use super::reads::Reads;
+use crate::limits::Limits;
 use crate::refusal::Refusal;
 use crate::wire::{PageRequest, Response};
 
@@ -25,13 +29,39 @@ pub(crate) enum Query {
     Receipts { conversation: ConversationId, seq: Seq, page: PageRequest },
 }
 
-impl Service {
-    /// Answers a query as of now. Blocks.
+/// What answers to queries are bounded by.
+#[derive(Clone, Copy)]
+pub(crate) struct Bounds {
+    page_bytes_max: usize,
+    /// Of every conversation, however long its own is.
+    retention_max: Duration,
+}
+
+/// Answers queries.
+pub(crate) struct Queries {
+    reads: Arc<Reads>,
+    bounds: Bounds,
+}
+
+impl Queries {
+    /// From what this reads.
+    pub(crate) fn new(reads: Arc<Reads>, limits: &Limits, retention_max: Duration) -> Self {
+        Self { reads, bounds: Bounds { page_bytes_max: limits.page_bytes_max, retention_max } }
+    }
+
+    /// Answers a query as of now.
     ///
-    /// # Errors
-    /// [`EngineError`] if the storage could not be read.
-    pub(crate) fn query(&self, user: UserId, query: &Query) -> Result<Response, EngineError> {
-        let view = View::new(self.engine.as_ref(), self.clock.now());
+    /// # Cancellation
+    /// A read that has begun runs to its end, and its result is dropped.
+    pub(crate) async fn answer(&self, user: UserId, query: Query) -> Response {
+        let bounds = self.bounds;
+        let read = self.reads.for_request(move |reads| bounds.answer(reads.view(), user, &query)).await;
+        read.unwrap_or_else(Response::Refused)
+    }
+}
+
+impl Bounds {
+    fn answer(&self, view: View<'_>, user: UserId, query: &Query) -> Result<Response, EngineError> {
         let conversation = match query {
             Query::Conversations(page) => return self.conversations(view, user, page),
             Query::Conversation(conversation)
@@ -48,13 +78,13 @@ impl Service {
     fn within(&self, view: View<'_>, access: Access, query: &Query) -> Result<Response, EngineError> {
         Ok(match query {
             Query::Conversation(_) | Query::Conversations(_) => {
-                Response::Conversation(Box::new(view.summary(access)?), self.policy.retention_max)
+                Response::Conversation(Box::new(view.summary(access)?), self.retention_max)
             }
             Query::Members { page, .. } => {
                 Response::Members(view.members(access.id, page.after.map(UserId::new), page.entries)?)
             }
             Query::History { from, direction, entries, .. } => {
-                let bytes_max = self.limits.page_bytes_max;
+                let bytes_max = self.page_bytes_max;
                 let chunk = view.entries(&access, *from, *direction, *entries, bytes_max)?;
                 Response::History(chunk, *direction)
             }
@@ -81,6 +111,6 @@ impl Service {
                 items.push(view.summary(access)?);
             }
         }
-        Ok(Response::Conversations(Page { items, next: ids.next }, self.policy.retention_max))
+        Ok(Response::Conversations(Page { items, next: ids.next }, self.retention_max))
     }
 }

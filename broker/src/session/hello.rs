@@ -8,17 +8,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use wardline_storage::command::Command;
 use wardline_storage::id::{ConversationId, Seq};
-use wardline_storage::log::Reply;
 
 use super::lane::Lane;
 use super::reader::{self, FrameReader, Read};
-use super::{Ending, Session, SessionId};
+use super::sessions::{Session, Sessions};
+use crate::access::caller::Caller;
+use crate::limits::Limits;
 use crate::presence::bell::Bell;
+use crate::presence::ending::Ending;
+use crate::presence::registry::{Present, SessionId};
 use crate::refusal::{Code, Refusal};
-use crate::requests::service::{Caller, Service};
 use crate::wire::{self, Hello, Request, Response};
 
 /// A session that was welcomed.
@@ -55,15 +57,15 @@ impl From<Refusal> for Failed {
 ///
 /// # Errors
 /// [`Failed`], with the stream on which to say why if there is one.
-pub(super) async fn open(service: &Arc<Service>, connection: &quinn::Connection) -> Result<Opened, Failed> {
+pub(super) async fn open(sessions: &Arc<Sessions>, connection: &quinn::Connection) -> Result<Opened, Failed> {
     let Ok((mut stream, incoming)) = connection.accept_bi().await else {
         return Err(Failed { refusal: None, request_id: 0, stream: None });
     };
-    let limits = &service.limits;
+    let limits = &sessions.limits;
     let mut reader = FrameReader::new(incoming, limits.hello_bytes_max(), limits.frame_timeout);
     let read = reader.next().await;
-    let (request_id, result) = match hello(service, read) {
-        Ok((request_id, hello)) => (request_id, admit(service, hello).await),
+    let (request_id, result) = match hello(limits, read) {
+        Ok((request_id, hello)) => (request_id, admit(sessions, hello).await),
         Err((request_id, refusal)) => (request_id, Err(refusal)),
     };
     let (session, resume) = match result {
@@ -80,7 +82,7 @@ pub(super) async fn open(service: &Arc<Service>, connection: &quinn::Connection)
     Ok(Opened { session, control, resume })
 }
 
-fn hello(service: &Service, read: Read) -> Result<(u64, Hello), (u64, Option<Refusal>)> {
+fn hello(limits: &Limits, read: Read) -> Result<(u64, Hello), (u64, Option<Refusal>)> {
     let required = || Some(Refusal::new(Code::HelloRequired, "the first frame must be Hello"));
     let content = match read {
         Read::Frame(content) => content,
@@ -88,7 +90,7 @@ fn hello(service: &Service, read: Read) -> Result<(u64, Hello), (u64, Option<Ref
         Read::Gone => return Err((0, None)),
         Read::Violation(refusal) => return Err((0, Some(refusal))),
     };
-    match wire::decode(content, &service.limits) {
+    match wire::decode(content, limits) {
         Ok((id, Ok(Request::Hello(hello)))) => Ok((id, hello)),
         Ok((id, Ok(_))) => Err((id, required())),
         Ok((id, Err(refusal))) => Err((id, Some(refusal))),
@@ -98,43 +100,35 @@ fn hello(service: &Service, read: Read) -> Result<(u64, Hello), (u64, Option<Ref
 
 type Admitted = (Arc<Session>, Option<HashMap<ConversationId, Seq>>);
 
-async fn admit(service: &Arc<Service>, hello: Hello) -> Result<Admitted, Option<Refusal>> {
-    let identity = service.authenticate(&hello.token).map_err(Some)?;
-    let caller = service.caller(&identity, hello.device);
-    register(service, &caller).await.map_err(Some)?;
-    let session = Session {
+async fn admit(sessions: &Arc<Sessions>, hello: Hello) -> Result<Admitted, Option<Refusal>> {
+    let identity = sessions.callers.authenticate(&hello.token.0).map_err(Some)?;
+    let caller = sessions.callers.caller(&identity, hello.device);
+    register(sessions, &caller).await.map_err(Some)?;
+    let present = Present {
         id: SessionId(rand::random()),
-        opened: service.clock.now(),
-        service: Arc::clone(service),
-        caller,
-        bell: Arc::new(Bell::new(service.limits.conversations_max)),
+        actor: Arc::clone(&caller.actor),
+        bell: Arc::new(Bell::new(sessions.limits.conversations_max)),
         ending: Arc::new(Ending::default()),
-        expires: watch::channel(identity.expires).0,
     };
-    let actor = &session.caller.actor;
+    let actor = &present.actor;
     tracing::info!(
-        code = "session-opened", session = %session.id, tenant = %actor.tenant, user = %actor.user, device = %actor.device,
+        code = "session-opened", session = %present.id, tenant = %actor.tenant, user = %actor.user, device = %actor.device,
         client = hello.client, "session opened"
     );
+    let session = Session {
+        present,
+        caller,
+        opened: sessions.clock.now(),
+        expires: watch::channel(identity.expires).0,
+        all: Arc::clone(sessions),
+    };
     Ok((Arc::new(session), (!hello.publish_only).then_some(hello.resume)))
 }
 
 /// Notes the device in the store. Without room on the disk the session opens all the same, to read.
-async fn register(service: &Service, caller: &Caller) -> Result<(), Refusal> {
-    let (places, mut completions) = mpsc::channel(1);
-    let place = places.try_reserve_owned().expect("a new channel has room for one");
-    let submission = service.submission(caller, Command::RegisterDevice);
-    match service.admission.submit(submission, Reply { ticket: 0, place }) {
-        Ok(()) => {}
-        Err(refusal) if refusal.code == Code::StorageFull => return Ok(()),
-        Err(refusal) => return Err(refusal),
-    }
-    match completions.recv().await.map(|completion| completion.verdict) {
-        Some(Ok(Ok(_))) => Ok(()),
-        Some(Ok(Err(rejection))) => Err(rejection.into()),
-        Some(Err(_)) | None => {
-            Err(Refusal::new(Code::Unavailable, "the broker is stopping")
-                .after(service.admission.delay(10.0)))
-        }
+async fn register(sessions: &Sessions, caller: &Caller) -> Result<(), Refusal> {
+    match sessions.requests.intake.ask(&caller.actor, Command::RegisterDevice).await {
+        Err(refusal) if refusal.code != Code::StorageFull => Err(refusal),
+        _ => Ok(()),
     }
 }

@@ -12,17 +12,18 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use wardline_storage::command::{Command, Submission};
+use wardline_storage::command::Command;
 use wardline_storage::fail_point::{self, Point};
 use wardline_storage::log::{Completion, Reply};
 
-use super::Session;
 use super::reader::{self, FrameReader, Read};
+use super::sessions::{Session, Sessions};
 use super::timing::Timing;
 use crate::refusal::{Code, Refusal};
 use crate::requests::admission::EpochGate;
+use crate::requests::answer::{Answer, answer};
+use crate::requests::plan::Plan;
 use crate::requests::query::Query;
-use crate::requests::service::{Answer, Plan};
 use crate::wire::{self, Request, Response, Token};
 
 /// Completions taken from the channel at a time.
@@ -61,7 +62,7 @@ pub(super) struct Lane {
 impl Lane {
     /// A lane on a stream that the client opened.
     pub(super) fn new(session: Arc<Session>, reader: FrameReader, stream: quinn::SendStream) -> Self {
-        let (places, completions) = mpsc::channel(session.service.limits.lane_requests_max);
+        let (places, completions) = mpsc::channel(session.all.limits.lane_requests_max);
         let timing = Timing::new(session.opened);
         Self {
             session,
@@ -94,7 +95,7 @@ impl Lane {
             }
             let open = self.intake == Intake::Open;
             tokio::select! {
-                () = session.ending.ended(), if open => self.close(),
+                () = session.present.ending.ended(), if open => self.close(),
                 taken = self.completions.recv_many(&mut batch, BATCH), if self.commands > 0 => {
                     self.commands -= taken;
                     batch.drain(..).for_each(|completion| self.complete(&completion));
@@ -110,7 +111,7 @@ impl Lane {
     }
 
     fn has_room(&self) -> bool {
-        self.commands < self.session.service.limits.lane_requests_max && self.waiting_reads.is_empty()
+        self.commands < self.session.all.limits.lane_requests_max && self.waiting_reads.is_empty()
     }
 
     /// Takes a frame, and those that came with it.
@@ -129,15 +130,15 @@ impl Lane {
     }
 
     fn frame(&mut self, content: Bytes) {
-        let service = &self.session.service;
-        service.metrics.requests.increment(1);
-        match wire::decode(content, &service.limits) {
+        let all = &self.session.all;
+        all.metrics.requests.increment(1);
+        match wire::decode(content, &all.limits) {
             Err(error) => self.violated(reader::refuse(&error)),
             Ok((id, Err(refusal))) => self.answer(id, Response::Refused(refusal)),
             Ok((id, Ok(Request::Hello(_)))) => {
                 let refusal = Refusal::new(Code::HelloRequired, "Hello was sent twice");
                 self.answer(id, Response::Refused(refusal.clone()));
-                self.session.ending.end(refusal);
+                self.session.present.ending.end(refusal);
                 self.close();
             }
             Ok((id, Ok(Request::Renew(token)))) => self.renew(id, &token),
@@ -150,18 +151,21 @@ impl Lane {
             Request::Publish { epoch, .. } => Some(*epoch),
             _ => None,
         };
-        let service = Arc::clone(&self.session.service);
+        let session = Arc::clone(&self.session);
+        let Sessions { requests, .. } = &*session.all;
         let planned = epoch
-            .map_or(Ok(()), |epoch| self.gate.check(epoch, &service.admission))
-            .and_then(|()| service.plan(&self.session.caller, request));
+            .map_or(Ok(()), |epoch| self.gate.check(epoch, requests.intake.admission()))
+            .and_then(|()| requests.planner.plan(&session.caller, request));
         let refused = match planned {
             Ok(Plan::Read(query)) => return self.read(id, query),
-            Ok(Plan::Submit(submission)) => {
+            Ok(Plan::Submit(command)) => {
                 fail_point::pass(Point::Validated);
-                self.time(&submission);
+                self.time(&command);
                 match self.places.clone().try_reserve_owned() {
-                    Ok(place) => service.admission.submit(submission, Reply { ticket: id, place }),
-                    Err(_) => Err(service.admission.retry()),
+                    Ok(place) => {
+                        requests.intake.submit(&session.caller.actor, command, Reply { ticket: id, place })
+                    }
+                    Err(_) => Err(requests.intake.admission().retry()),
                 }
             }
             Err(refusal) => Err(refusal),
@@ -178,15 +182,16 @@ impl Lane {
     }
 
     /// Takes from a receipt how long messages took.
-    fn time(&mut self, submission: &Submission) {
-        let Command::Acknowledge(acknowledge) = &submission.command else { return };
-        if !self.timing.wants(acknowledge, submission.time) {
+    fn time(&mut self, command: &Command) {
+        let Command::Acknowledge(acknowledge) = command else { return };
+        let all = &self.session.all;
+        let now = all.clock.now();
+        if !self.timing.wants(acknowledge, now) {
             return;
         }
-        let service = &self.session.service;
-        let topic = service.topics.find(acknowledge.conversation);
+        let topic = all.deliveries.topics.find(acknowledge.conversation);
         let stamp = |seq| topic.as_ref().and_then(|topic| topic.stamp(seq));
-        self.timing.hear(acknowledge, submission.time, stamp, &service.metrics);
+        self.timing.hear(acknowledge, now, stamp, &all.metrics);
     }
 
     fn renew(&mut self, id: u64, token: &Token) {
@@ -198,22 +203,20 @@ impl Lane {
     }
 
     fn complete(&mut self, completion: &Completion) {
-        match self.session.service.answer(completion) {
+        match answer(completion, &self.session.all.requests.intake) {
             Answer::Now(response) => self.answer(completion.ticket, response),
             Answer::Read(query) => self.read(completion.ticket, query),
         }
     }
 
     fn read(&mut self, id: u64, query: Query) {
-        if self.reads.len() >= self.session.service.limits.lane_reads_max {
+        if self.reads.len() >= self.session.all.limits.lane_reads_max {
             self.waiting_reads.push_back((id, query));
             return;
         }
         let session = Arc::clone(&self.session);
         self.reads.spawn(async move {
-            let (service, user) = (&session.service, session.caller.actor.user);
-            let read = service.read(&service.request_reads, move |service| service.query(user, &query)).await;
-            (id, read.unwrap_or_else(Response::Refused))
+            (id, session.all.requests.queries.answer(session.caller.actor.user, query).await)
         });
     }
 
@@ -222,8 +225,8 @@ impl Lane {
             Ok((id, response)) => self.answer(id, response),
             Err(error) => {
                 // Its request id is lost with it, so the client can only be told to start afresh.
-                tracing::error!(code = "read-failed", session = %self.session.id, %error, "a read failed");
-                self.session.ending.end(Refusal::internal());
+                tracing::error!(code = "read-failed", session = %self.session.present.id, %error, "a read failed");
+                self.session.present.ending.end(Refusal::internal());
             }
         }
         if let Some((id, query)) = self.waiting_reads.pop_front() {
@@ -233,7 +236,7 @@ impl Lane {
 
     fn answer(&mut self, id: u64, response: Response) {
         if let Response::Refused(refusal) = &response {
-            self.session.service.metrics.refused(refusal.code);
+            self.session.all.metrics.refused(refusal.code);
         }
         wire::answer(id, response, &mut self.out);
     }
@@ -246,8 +249,8 @@ impl Lane {
             self.reader.stop(refusal.code);
         } else {
             let refusal_code = refusal.code.label();
-            tracing::info!(code = "protocol-violated", session = %self.session.id, refusal_code, "protocol violated");
-            self.session.ending.end(refusal);
+            tracing::info!(code = "protocol-violated", session = %self.session.present.id, refusal_code, "protocol violated");
+            self.session.present.ending.end(refusal);
         }
         self.close();
     }
@@ -263,15 +266,14 @@ impl Lane {
         if self.out.is_empty() {
             return true;
         }
-        let written =
-            timeout(self.session.service.limits.write_timeout, self.stream.write_all(&self.out)).await;
+        let written = timeout(self.session.all.limits.write_timeout, self.stream.write_all(&self.out)).await;
         self.out.clear();
         if self.out.capacity() > IDLE_BUFFER_BYTES && self.commands == 0 && self.reads.is_empty() {
             self.out = BytesMut::new();
         }
         if written.is_err() {
             let text = "answers were left unread for too long";
-            self.session.ending.end(Refusal::new(Code::SlowReader, text));
+            self.session.present.ending.end(Refusal::new(Code::SlowReader, text));
         }
         matches!(written, Ok(Ok(())))
     }

@@ -1,0 +1,110 @@
+//! Who asks: from a token to a caller.
+//!
+//! Tokens are checked by the keys that are in force at that moment, names become ids under the
+//! store's secret. What a refusal says tells nothing of the token.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::RwLock;
+use wardline_storage::command::Actor;
+use wardline_storage::id::{DeviceId, TenantId, UserId};
+use wardline_storage::model::Text;
+
+use super::auth::{Identity, TokenError, Verifier};
+use super::ids::Ids;
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+use crate::refusal::{Code, Refusal};
+
+/// Who asks.
+pub(crate) struct Caller {
+    pub(crate) actor: Arc<Actor>,
+    pub(crate) tenant_name: String,
+    broadcaster: AtomicBool,
+}
+
+impl Caller {
+    /// Whether they may create broadcasts, as their latest token says.
+    pub(crate) fn is_broadcaster(&self) -> bool {
+        self.broadcaster.load(Ordering::Relaxed)
+    }
+
+    /// Takes over what a renewed token says.
+    ///
+    /// # Errors
+    /// A refusal if it is somebody else's.
+    pub(crate) fn renew(&self, identity: &Identity) -> Result<(), Refusal> {
+        if identity.tenant != self.tenant_name || identity.user != self.actor.name.as_str() {
+            return Err(Refusal::new(
+                Code::Unauthenticated,
+                "token: of another user or tenant than the session's",
+            ));
+        }
+        self.broadcaster.store(identity.broadcaster, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// Tells callers by their tokens.
+pub(crate) struct Callers {
+    ids: Arc<Ids>,
+    /// Replaced when keys are reloaded.
+    verifier: RwLock<Arc<Verifier>>,
+    clock: Arc<Clock>,
+    metrics: Arc<Metrics>,
+}
+
+impl Callers {
+    /// Whose tokens `verifier` finds good.
+    pub(crate) fn new(
+        verifier: Arc<Verifier>,
+        ids: Arc<Ids>,
+        clock: Arc<Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { ids, verifier: RwLock::new(verifier), clock, metrics }
+    }
+
+    /// Checks tokens by other keys from now on.
+    pub(crate) fn replace(&self, verifier: Verifier) {
+        *self.verifier.write() = Arc::new(verifier);
+    }
+
+    /// Checks a token.
+    ///
+    /// # Errors
+    /// A refusal that says nothing of the token.
+    pub(crate) fn authenticate(&self, token: &str) -> Result<Identity, Refusal> {
+        // Not held while a signature is computed.
+        let verifier = Arc::clone(&self.verifier.read());
+        let now = self.clock.now();
+        let identity = verifier.verify(token, now).map_err(|error| match error {
+            TokenError::Expired => Refusal::new(Code::TokenExpired, "the token has expired"),
+            error => Refusal::new(Code::Unauthenticated, error.to_string()),
+        })?;
+        self.metrics.token_ahead.set(identity.not_before.since(now).as_secs_f64());
+        Ok(identity)
+    }
+
+    /// Who somebody with this identity is, on this device.
+    pub(crate) fn caller(&self, identity: &Identity, device: DeviceId) -> Caller {
+        let tenant = self.ids.tenant(&identity.tenant);
+        let user = self.ids.user(tenant, &identity.user);
+        Caller {
+            actor: Arc::new(Actor { tenant, user, name: Text::new(identity.user.as_str()), device }),
+            tenant_name: identity.tenant.clone(),
+            broadcaster: AtomicBool::new(identity.broadcaster),
+        }
+    }
+}
+
+/// The broker itself, for commands that need no membership.
+pub(crate) fn nobody() -> Arc<Actor> {
+    Arc::new(Actor {
+        tenant: TenantId::new([0; 16]),
+        user: UserId::new([0; 16]),
+        name: Text::new(""),
+        device: DeviceId::new([0; 16]),
+    })
+}

@@ -1,0 +1,84 @@
+//! Jobs: the reads of the store that a delivery has under way, one at a time.
+//!
+//! A new membership, a page of the beginning, or a chunk of a backlog. Each runs on a blocking
+//! thread, within the bound on such reads.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use wardline_storage::id::{ConversationId, Seq, UserId};
+use wardline_storage::view::Summary;
+
+use super::deliveries::Deliveries;
+use super::follow::{self, Batch, Chunk, Followed, Follower, Gap};
+use crate::presence::bell::Slot;
+use crate::refusal::Refusal;
+use crate::requests::reads::Reads;
+
+/// A read of the store that is under way.
+pub(super) type Job = Pin<Box<dyn Future<Output = Result<Done, Refusal>> + Send>>;
+
+/// What such a read brought.
+pub(super) enum Done {
+    Page(Batch),
+    Joined(Option<Followed>, Option<Box<Summary>>),
+    Chunk(Chunk),
+}
+
+/// Reads a conversation that the user joined, and follows it under `slot` if there is one.
+pub(super) fn join(
+    all: Arc<Deliveries>,
+    follower: Follower,
+    conversation: ConversationId,
+    slot: Option<Slot>,
+    resume: Option<Seq>,
+) -> Job {
+    Box::pin(async move {
+        let topics = Arc::clone(&all.topics);
+        let read = move |reads: &Reads| {
+            let followed = match slot {
+                Some(slot) => follow::follow(reads, &topics, &follower, conversation, slot, resume)?,
+                None => None,
+            };
+            let summary = follow::summary(reads, follower.user, conversation)?;
+            Ok(Done::Joined(followed, summary.map(Box::new)))
+        };
+        all.reads.to_catch_up(read).await
+    })
+}
+
+/// Follows the conversations after `after`; slots are numbered from `first`.
+pub(super) fn page(
+    all: Arc<Deliveries>,
+    follower: Follower,
+    after: Option<ConversationId>,
+    first: Slot,
+    resume: HashMap<ConversationId, Seq>,
+) -> Job {
+    Box::pin(async move {
+        let topics = Arc::clone(&all.topics);
+        let read = move |reads: &Reads| {
+            follow::follow_page(reads, &topics, &follower, after, first, &resume).map(Done::Page)
+        };
+        all.reads.to_catch_up(read).await
+    })
+}
+
+/// Reads what lies in a gap, as far as one chunk holds.
+pub(super) fn chunk(all: Arc<Deliveries>, user: UserId, gap: Gap) -> Job {
+    let bytes_max = all.limits.write_bytes;
+    Box::pin(async move {
+        let read = move |reads: &Reads| follow::read_chunk(reads, user, gap, bytes_max).map(Done::Chunk);
+        all.reads.to_catch_up(read).await
+    })
+}
+
+/// Waits for the job that is under way; for ever if there is none.
+pub(super) async fn finished(job: &mut Option<Job>) -> Result<Done, Refusal> {
+    match job {
+        Some(job) => job.await,
+        None => std::future::pending().await,
+    }
+}

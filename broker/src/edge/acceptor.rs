@@ -1,0 +1,140 @@
+//! Takes connections in.
+//!
+//! Validates addresses by Retry when handshakes pile up, refuses what is beyond the bounds, and
+//! gives each connection to a session of its own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use quinn::ConnectionError;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::limits::Limits;
+use crate::metrics::{Held, Metrics};
+use crate::session::{self, Sessions};
+use crate::turns::{Task, Turns};
+
+/// Takes connections in until stopped.
+pub(crate) struct Acceptor {
+    endpoint: quinn::Endpoint,
+    turns: Arc<Turns>,
+    sessions: Arc<Sessions>,
+    connections: TaskTracker,
+    counts: Arc<Counts>,
+    stop: CancellationToken,
+}
+
+#[derive(Default)]
+struct Counts {
+    handshakes: AtomicUsize,
+    connections: AtomicUsize,
+}
+
+/// Counts one as long as it lives.
+struct Counted<F: Fn(&Counts) -> &AtomicUsize>(Arc<Counts>, F);
+
+impl<F: Fn(&Counts) -> &AtomicUsize> Counted<F> {
+    fn new(counts: &Arc<Counts>, which: F) -> Self {
+        which(counts).fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(counts), which)
+    }
+}
+
+impl<F: Fn(&Counts) -> &AtomicUsize> Drop for Counted<F> {
+    fn drop(&mut self) {
+        (self.1)(&self.0).fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Acceptor {
+    /// Gives each connection of `endpoint` to a task on `connections`. `stop` ends all of it.
+    pub(crate) fn new(
+        endpoint: quinn::Endpoint,
+        turns: Arc<Turns>,
+        sessions: Arc<Sessions>,
+        connections: TaskTracker,
+        stop: CancellationToken,
+    ) -> Self {
+        Self { endpoint, turns, sessions, connections, counts: Arc::default(), stop }
+    }
+
+    /// Runs until stopped.
+    pub(crate) async fn run(self) {
+        while let Some(Some(incoming)) = self.stop.run_until_cancelled(self.endpoint.accept()).await {
+            self.take(incoming);
+        }
+    }
+
+    fn take(&self, incoming: quinn::Incoming) {
+        let (limits, metrics) = (&self.sessions.limits, &self.sessions.metrics);
+        let handshakes = self.counts.handshakes.load(Ordering::Relaxed);
+        let connections = self.counts.connections.load(Ordering::Relaxed);
+        if handshakes >= limits.handshakes_max {
+            metrics.handshakes_crowded.increment(1);
+            return incoming.refuse();
+        }
+        if connections >= limits.connections_max {
+            metrics.handshakes_full.increment(1);
+            return incoming.refuse();
+        }
+        if handshakes >= limits.handshakes_before_retry && incoming.may_retry() {
+            metrics.handshakes_retried.increment(1);
+            if let Err(error) = incoming.retry() {
+                error.into_incoming().refuse();
+            }
+            return;
+        }
+        let handshake = Counted::new(&self.counts, |counts| &counts.handshakes);
+        let connection = Counted::new(&self.counts, |counts| &counts.connections);
+        let (sessions, turns) = (Arc::clone(&self.sessions), Arc::clone(&self.turns));
+        let stop = self.stop.clone();
+        self.connections.spawn(async move {
+            let _open = Held::new(&sessions.metrics.connections);
+            let connected = shake_hands(incoming, &turns, &sessions.limits, &sessions.metrics, &stop).await;
+            if let Some((connection, driver)) = connected {
+                drop(handshake);
+                session::serve(Arc::clone(&sessions), connection, driver, stop).await;
+            }
+            drop(connection);
+        });
+    }
+}
+
+async fn shake_hands(
+    incoming: quinn::Incoming,
+    turns: &Turns,
+    limits: &Limits,
+    metrics: &Metrics,
+    stop: &CancellationToken,
+) -> Option<(quinn::Connection, Arc<Task>)> {
+    let began = Instant::now();
+    let (connecting, driver) = turns.accept(incoming).ok()?;
+    let connected = stop.run_until_cancelled(timeout(limits.hello_timeout, connecting)).await;
+    match connected {
+        Some(Ok(Ok(connection))) => {
+            metrics.handshakes_accepted.increment(1);
+            metrics.handshake_seconds.record(began.elapsed().as_secs_f64());
+            Some((connection, driver))
+        }
+        Some(Ok(Err(error))) => {
+            metrics.handshakes_failed.increment(1);
+            tracing::debug!(code = "handshake-failed", %error, "handshake failed");
+            if matches!(error, ConnectionError::ConnectionClosed(_) | ConnectionError::ApplicationClosed(_)) {
+                // There is nothing more to be said. quinn (0.11.12) would keep a connection that
+                // its first packet closes until it is idle for long, or for ever if another packet
+                // comes; and a stop would wait for it.
+                driver.end();
+            }
+            None
+        }
+        Some(Err(_)) => {
+            metrics.handshakes_timed_out.increment(1);
+            tracing::debug!(code = "handshake-timed-out", "handshake took too long");
+            None
+        }
+        None => None,
+    }
+}
