@@ -9,6 +9,7 @@ mod backup;
 mod conversation;
 mod doctor;
 mod engines;
+mod failure;
 mod generate;
 mod message;
 mod open_files;
@@ -18,9 +19,11 @@ mod show;
 mod tail;
 mod token;
 
-use clap::{Parser, Subcommand};
-use thiserror::Error;
-use wardline_broker::operator::text_log::{self, Format};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use wardline_broker::operator::text_log;
+
+pub(crate) use engines::Engines;
+pub(crate) use failure::Failure;
 
 /// The messaging backbone of a hospital network.
 #[derive(Debug, Parser)]
@@ -64,22 +67,6 @@ enum Command {
     Generate(generate::Arguments),
 }
 
-/// Failures that have an exit code of their own.
-#[derive(Debug, Error)]
-pub(crate) enum Failure {
-    /// The store failed while serving.
-    #[error(
-        "the store failed: {0}; nothing acknowledged is lost; see to the disk, or to what else this names, then start the \
-         broker again"
-    )]
-    Storage(String),
-    /// What was typed makes no sense.
-    #[error("{0}")]
-    Usage(&'static str),
-}
-
-pub(crate) use engines::Engines;
-
 impl Arguments {
     /// Carries out what was typed.
     pub(crate) fn run(self, engines: Engines) -> anyhow::Result<()> {
@@ -93,7 +80,7 @@ impl Arguments {
             Command::Verify(arguments) => backup::verify(&arguments),
             Command::Restore(arguments) => backup::restore(&arguments, engines),
             Command::Doctor(arguments) => doctor::run(&arguments, engines),
-            Command::Generate(arguments) => generate::run(&arguments),
+            Command::Generate(arguments) => generate::run(&arguments, Self::command()),
             Command::Token(arguments) => token::print(&arguments),
             Command::Conversation(command) => client(command.run()),
             Command::Send(send) => client(send.run()),
@@ -108,14 +95,7 @@ impl Arguments {
 /// Runs a client command to its end.
 fn client(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     // People read what the command says; the SDK's log is for those who ask for it.
-    start_log("off")?;
+    text_log::start_for_people("off")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(command)
-}
-
-/// Starts logging for people. `WARDLINE_LOG` overrides the filter.
-fn start_log(filter: &str) -> anyhow::Result<()> {
-    let filter = std::env::var(text_log::VARIABLE).unwrap_or_else(|_| filter.into());
-    text_log::start(Format::Human, &filter)?;
-    Ok(())
 }

@@ -13,6 +13,7 @@ use clap::Args;
 use wardline_broker::config::Config;
 use wardline_broker::operator::admin::Checkpoint;
 use wardline_broker::operator::backup::{self, Manifest};
+use wardline_broker::operator::text_log;
 use wardline_storage::{applier, format};
 
 use super::engines::{Chosen, Engines};
@@ -51,7 +52,7 @@ pub(super) struct Restore {
 
 /// Backs up the store, whether a broker runs or not.
 pub(super) fn backup(arguments: &Backup, engines: Engines) -> anyhow::Result<()> {
-    super::start_log("warn")?;
+    text_log::start_for_people("warn")?;
     let config = arguments.configuration.layered()?;
     let chosen = engines.choose(&config.storage_engine)?;
     if !chosen.keeps_files() {
@@ -136,7 +137,7 @@ pub(super) fn verify(arguments: &Verify) -> anyhow::Result<()> {
 
 /// Makes a data folder out of a backup.
 pub(super) fn restore(arguments: &Restore, engines: Engines) -> anyhow::Result<()> {
-    super::start_log("warn")?;
+    text_log::start_for_people("warn")?;
     let backup = find(&arguments.backup)?.pop().context("there is no backup")?;
     let manifest = Manifest::read(&backup)?;
     // A backup is opened by the engine that made it, whatever is configured.

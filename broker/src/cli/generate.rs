@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use clap::{Args, CommandFactory as _};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
 #[derive(Debug, Args)]
@@ -17,9 +17,9 @@ pub(super) struct Arguments {
     to: PathBuf,
 }
 
-/// Writes them.
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let mut command = super::Arguments::command().name("wardline");
+/// Writes them for a command line.
+pub(super) fn run(arguments: &Arguments, command: Command) -> anyhow::Result<()> {
+    let mut command = command.name("wardline");
     clap_mangen::generate_to(command.clone(), folder(&arguments.to, "man")?)?;
     let completions = folder(&arguments.to, "completions")?;
     for shell in [Shell::Bash, Shell::Fish, Shell::Zsh] {

@@ -30,7 +30,8 @@ use wardline_storage::format;
 use wardline_storage::id::Timestamp;
 
 use super::engines::{Chosen, Engines};
-use super::{Failure, open_files};
+use super::failure::Failure;
+use super::open_files;
 
 /// A certificate that ends sooner than this is worth a warning.
 const CERTIFICATE_WARNING: Duration = Duration::from_secs(14 * 86_400);

@@ -20,8 +20,9 @@ use wardline_broker::config::Config;
 use wardline_broker::dev::{self, Bearer, Dev};
 use wardline_client::{Client, ConversationId, DeviceId, Inbox, Options, TokenSource, Trust};
 
+use super::failure::Failure;
 use super::serve::now;
-use super::{Failure, token};
+use super::token;
 
 /// Devices in the pool of one person for one purpose; whoever comes on top gets a random one.
 const POOL: usize = 8;

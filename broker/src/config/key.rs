@@ -6,7 +6,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::Config;
+use super::typed::Config;
 use super::value::{Given, show_bytes};
 
 /// A key of the configuration.

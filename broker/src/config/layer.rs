@@ -8,9 +8,10 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
+use super::error::ConfigError;
 use super::key::{KEYS, Key};
+use super::typed::Config;
 use super::value::Given;
-use super::{Config, ConfigError};
 
 /// The prefix of environment variables that configure.
 const PREFIX: &str = "WARDLINE_";

@@ -1,5 +1,5 @@
-//! The edge: the UDP socket, QUIC's settings, the certificate that clients see, and the taking in of
-//! connections.
+//! The edge: the UDP socket, QUIC's settings, the certificate that clients see, and the taking in
+//! of connections.
 //!
 //! Starts in three steps, so that what can be told wrong is told before the store is touched: the
 //! socket, then the certificate, then everything else.

@@ -102,6 +102,15 @@ pub fn start(format: Format, filter: &str) -> Result<Levels, LogError> {
     Ok(Levels { filter: handle, troubles })
 }
 
+/// Starts logging for people, as a command line does. The variable goes before the filter.
+///
+/// # Errors
+/// [`LogError`] if the filter is none, or somebody logs already.
+pub fn start_for_people(filter: &str) -> Result<(), LogError> {
+    let filter = std::env::var(VARIABLE).unwrap_or_else(|_| filter.into());
+    start(Format::Human, &filter).map(|_levels| ())
+}
+
 /// Levels, and modules with their own: `info,wardline_broker::session=debug`. Of the rest errors
 /// are logged.
 fn parse(filter: &str) -> Result<Targets, LogError> {

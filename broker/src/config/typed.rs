@@ -1,0 +1,88 @@
+//! The configuration, typed: every key with its default.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use wardline_storage::command::Policy;
+
+use crate::limits::Limits;
+
+/// Where clients expect the broker, unless told otherwise.
+pub const PORT: u16 = 4433;
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Everything that can be configured, typed and within its range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// `listen.address` (UDP).
+    pub listen: SocketAddr,
+    /// `tls.certificate`: PEM, leaf first. Empty: not set.
+    pub tls_certificate: PathBuf,
+    /// `tls.key`: PEM. Empty: not set.
+    pub tls_key: PathBuf,
+    /// `auth.jwks`. Empty: not set.
+    pub auth_jwks: PathBuf,
+    /// `auth.issuer`. Empty: not set.
+    pub auth_issuer: String,
+    /// `auth.audience`.
+    pub auth_audience: String,
+    /// `auth.leeway`.
+    pub auth_leeway: Duration,
+    /// `storage.path`.
+    pub storage_path: PathBuf,
+    /// `storage.engine`: a name, whether or not there is such an engine. Empty: the program's
+    /// first that keeps files.
+    pub storage_engine: String,
+    /// `storage.memory`, in bytes: what the engine may hold of its data.
+    pub storage_memory_bytes: usize,
+    /// `storage.reserve`, in bytes; 0: the disk is not watched.
+    pub storage_reserve_bytes: u64,
+    /// `retention.max`, `retention.dedupe_window`, `limits.members` and `limits.devices`.
+    pub policy: Policy,
+    /// `retention.reclaim_every`.
+    pub reclaim_every: Duration,
+    /// `stop.notice`.
+    pub stop_notice: Duration,
+    /// `stop.deadline`.
+    pub stop_deadline: Duration,
+    /// `http.listen` (TCP); `None`: off.
+    pub http_listen: Option<SocketAddr>,
+    /// `http.remote`.
+    pub http_remote: bool,
+    /// `log.filter`; [`crate::operator::text_log`] reads it.
+    pub log_filter: String,
+    /// The rest of `limits.*`.
+    pub limits: Limits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT)),
+            tls_certificate: PathBuf::new(),
+            tls_key: PathBuf::new(),
+            auth_jwks: PathBuf::new(),
+            auth_issuer: String::new(),
+            auth_audience: "wardline".into(),
+            auth_leeway: Duration::from_secs(30),
+            storage_path: "data".into(),
+            storage_engine: String::new(),
+            storage_memory_bytes: 256 * 1024 * 1024,
+            storage_reserve_bytes: 512 * 1024 * 1024,
+            policy: Policy {
+                retention_max: 30 * 24 * HOUR,
+                dedupe_window: 24 * HOUR,
+                members_max: 10_000,
+                devices_max: 16,
+            },
+            reclaim_every: HOUR,
+            stop_notice: Duration::from_millis(200),
+            stop_deadline: Duration::from_secs(10),
+            http_listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9433))),
+            http_remote: false,
+            log_filter: "info".into(),
+            limits: Limits::default(),
+        }
+    }
+}
