@@ -36,8 +36,6 @@ const NOT_YET: &[(&str, &[&str])] = &[
         "in a circle",
         &[
             "benches/",
-            "broker/src/cli",
-            "broker/src/config",
             "loadgen/",
             "storage/redb/",
             "storage/rocksdb/",
