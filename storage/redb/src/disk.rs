@@ -6,7 +6,7 @@
 //! - redb writes while it opens, before it knows whether the file is whole. So its writes are held
 //!   in memory until whoever opens has looked at all of it, and then written in the same order with
 //!   the same syncs; or dropped, and the file is as it was found.
-//! - A file that was replaced is abandoned: nothing more is written to it.
+//! - A file that was replaced is abandoned: redb cannot write to it when it closes.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -39,6 +39,8 @@ pub(crate) struct Counts {
     pub(crate) read_bytes: AtomicU64,
     pub(crate) written_bytes: AtomicU64,
     pub(crate) syncs: AtomicU64,
+    /// For so long commits waited for a copy to take the store's place, in microseconds.
+    pub(crate) stall: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -75,6 +77,16 @@ enum Step {
     Sync,
 }
 
+impl Step {
+    fn take(self, file: &FileBackend) -> io::Result<()> {
+        match self {
+            Self::Write(at, bytes) => file.write(at, &bytes),
+            Self::Resize(bytes) => file.set_len(bytes),
+            Self::Sync => file.sync_data(),
+        }
+    }
+}
+
 impl Disk {
     /// A file that is written at once.
     pub(crate) fn new(file: FileBackend, counts: Arc<Counts>) -> Self {
@@ -97,20 +109,20 @@ impl Disk {
         Ok(())
     }
 
-    /// Writes what was held back; from now on it is written at once.
+    /// Writes what was held back; from now on it is written at once. If that fails, nothing more
+    /// is written.
     pub(crate) fn release(&self) -> io::Result<()> {
         let mut held = self.shared.held.write();
-        for step in held.take().into_iter().flat_map(|held| held.steps) {
-            match step {
-                Step::Write(at, bytes) => self.shared.file.write(at, &bytes)?,
-                Step::Resize(bytes) => self.shared.file.set_len(bytes)?,
-                Step::Sync => self.shared.file.sync_data()?,
-            }
+        let mut steps = held.take().into_iter().flat_map(|held| held.steps);
+        let written = steps.try_for_each(|step| step.take(&self.shared.file));
+        if written.is_err() {
+            self.abandon();
         }
-        Ok(())
+        written
     }
 
-    /// From now on nothing is written: the file is no longer the store.
+    /// From now on nothing is written: redb commits when it closes, and the file is no longer the
+    /// store, or nobody knows what is in it.
     pub(crate) fn abandon(&self) {
         self.shared.is_abandoned.store(true, Ordering::Release);
     }
@@ -132,6 +144,13 @@ impl Disk {
 }
 
 impl Shared {
+    fn refuse_if_abandoned(&self) -> io::Result<()> {
+        match self.is_abandoned.load(Ordering::Acquire) {
+            false => Ok(()),
+            true => Err(io::Error::other("the file was abandoned")),
+        }
+    }
+
     /// Whether these bytes are what was last seen there.
     fn check(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
         let known = |page: u64, checksum: u32| self.checksums.lock().is_known(page, checksum);
@@ -266,9 +285,7 @@ impl StorageBackend for Disk {
     }
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {
-        if self.shared.is_abandoned.load(Ordering::Acquire) {
-            return Ok(());
-        }
+        self.shared.refuse_if_abandoned()?;
         self.shared.checksums.lock().cut(bytes);
         match &mut *self.shared.held.write() {
             Some(held) => {
@@ -283,9 +300,7 @@ impl StorageBackend for Disk {
         if self.shared.is_to_crash.load(Ordering::Acquire) {
             fail_point::crash();
         }
-        if self.shared.is_abandoned.load(Ordering::Acquire) {
-            return Ok(());
-        }
+        self.shared.refuse_if_abandoned()?;
         if let Some(held) = &mut *self.shared.held.write() {
             held.steps.push(Step::Sync);
             return Ok(());
@@ -295,9 +310,7 @@ impl StorageBackend for Disk {
     }
 
     fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        if self.shared.is_abandoned.load(Ordering::Acquire) {
-            return Ok(());
-        }
+        self.shared.refuse_if_abandoned()?;
         self.shared.note(at, bytes);
         if let Some(held) = &mut *self.shared.held.write() {
             return held.write(&self.shared.file, at, bytes);
@@ -332,5 +345,96 @@ impl StorageBackend for Disk {
 
     fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
         self.shared.file.query_lock_range(start, end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    const AS_FOUND: [u8; 3 * PAGE] = [7; 3 * PAGE];
+
+    fn disk(root: &Path) -> (Disk, PathBuf) {
+        let path = root.join("file");
+        fs::write(&path, AS_FOUND).expect("writes");
+        let file = File::options().read(true).write(true).open(&path).expect("opens");
+        (Disk::new(FileBackend::new(file).expect("a file"), Arc::default()), path)
+    }
+
+    fn read(disk: &Disk, at: usize, bytes: usize) -> io::Result<Vec<u8>> {
+        let mut into = vec![0; bytes];
+        disk.read(at as u64, &mut into).map(|()| into)
+    }
+
+    #[test]
+    fn what_is_held_is_read_and_not_written() {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        let (disk, path) = disk(root.path());
+        disk.hold().expect("holds");
+        disk.write(10, &[1; 20]).expect("writes");
+        disk.write(2 * PAGE as u64, &[2; 2 * PAGE]).expect("writes beyond the end");
+        disk.sync_data().expect("syncs");
+        disk.set_len(6 * PAGE as u64).expect("resizes");
+        let expected = [&[7; 10][..], &[1; 20], &[7; 2 * PAGE - 30], &[2; 2 * PAGE], &[0; 2 * PAGE]].concat();
+        assert_eq!(disk.len().expect("a length"), expected.len() as u64);
+        assert!(read(&disk, 0, expected.len()).expect("reads") == expected);
+        assert!(read(&disk, 15, PAGE).expect("reads") == expected[15..][..PAGE]);
+        assert!(read(&disk, 1, expected.len()).is_err(), "beyond the end");
+        assert!(fs::read(&path).expect("reads") == AS_FOUND, "the file is as it was found");
+
+        disk.release().expect("writes");
+        assert!(fs::read(&path).expect("reads") == expected);
+        disk.write(0, &[9]).expect("writes");
+        assert_eq!(fs::read(&path).expect("reads")[0], 9, "from now on at once");
+    }
+
+    #[test]
+    fn what_is_held_beyond_a_cut_is_gone() {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        let (disk, path) = disk(root.path());
+        disk.hold().expect("holds");
+        disk.write(2 * PAGE as u64, &[2; PAGE]).expect("writes");
+        disk.set_len(PAGE as u64).expect("cuts");
+        assert!(read(&disk, 2 * PAGE, PAGE).is_err());
+        disk.release().expect("writes");
+        assert!(fs::read(&path).expect("reads") == AS_FOUND[..PAGE]);
+    }
+
+    #[test]
+    fn a_page_that_is_another_one_than_before_is_an_error() {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        let (disk, path) = disk(root.path());
+        disk.write(PAGE as u64, &[1; PAGE]).expect("writes");
+        read(&disk, 0, 3 * PAGE).expect("the other ones are seen for the first time");
+        for damaged in [PAGE, 2 * PAGE + 4_000] {
+            let mut content = fs::read(&path).expect("reads");
+            content[damaged] ^= 1;
+            fs::write(&path, &content).expect("writes");
+            let page = damaged / PAGE * PAGE;
+            assert_eq!(read(&disk, page, PAGE).expect_err("damage").kind(), io::ErrorKind::InvalidData);
+            assert_eq!(disk.damaged_at(), Some(page as u64));
+            content[damaged] ^= 1;
+            fs::write(&path, &content).expect("writes");
+            read(&disk, 0, 3 * PAGE).expect("it is what it was");
+        }
+        // What was cut off may be anything when it comes again.
+        disk.set_len(PAGE as u64).expect("cuts");
+        disk.set_len(2 * PAGE as u64).expect("grows");
+        assert!(read(&disk, PAGE, PAGE).expect("reads") == [0; PAGE]);
+    }
+
+    #[test]
+    fn nothing_is_written_to_a_file_that_was_abandoned() {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        let (disk, path) = disk(root.path());
+        disk.abandon();
+        assert!(disk.write(0, &[1; PAGE]).is_err());
+        assert!(disk.set_len(1).is_err());
+        assert!(disk.sync_data().is_err());
+        assert!(read(&disk, 0, PAGE).is_ok(), "who reads it may go on");
+        assert!(fs::read(&path).expect("reads") == AS_FOUND);
     }
 }

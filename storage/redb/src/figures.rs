@@ -40,6 +40,11 @@ pub(crate) fn read(engine: &RedbEngine) -> Vec<Figure> {
             "Bytes written to store files, copies included.",
             &counts.written_bytes,
         ),
+        counter(
+            "stall_microseconds_total",
+            "Time that commits waited for a copy to take the store's place, in microseconds.",
+            &counts.stall,
+        ),
         counter("page_reads_total", "Reads of store files: pages that were not in memory.", &counts.reads),
         counter("read_bytes_total", "Bytes that these reads took.", &counts.read_bytes),
     ]

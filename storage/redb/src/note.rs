@@ -39,7 +39,7 @@ impl Note {
         }
     }
 
-    /// The same, and waits for the disk: of a copy nobody commits to, for a start.
+    /// The same, and waits for the disk: of a store that is new here.
     pub(crate) fn write_synced(&self, commits: u64) -> io::Result<()> {
         self.put(commits)?;
         self.file.sync_all()

@@ -70,11 +70,15 @@ pub(crate) fn open(
         .map_err(|error| damaged(path, format!("{error}, in the file {STORE}")))?;
     file.disk.release().map_err(folder)?;
     if !has_all_tables {
+        // One that an older version did not have.
         file.make_tables(commits).map_err(|error| refused(path, error))?;
     }
     remove_unfinished(path).map_err(folder)?;
     let note = Note::open(path).map_err(folder)?;
-    note.write(commits);
+    match noted {
+        Some(_) => note.write(commits),
+        None => note.write_synced(commits).and_then(|()| sync_folder(path)).map_err(folder)?,
+    }
     Ok(Opened { file, note, commits, size, lock })
 }
 

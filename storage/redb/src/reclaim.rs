@@ -9,6 +9,7 @@
 use std::fs;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use wardline_storage::garbage::{Found, Heap};
 use wardline_storage::id::Timestamp;
 
 use crate::copy::{Copy, Following};
+use crate::disk::Counts;
 use crate::engine::{RedbEngine, unfinished};
 use crate::file::StoreFile;
 use crate::open::{self, STORE, UNFINISHED};
@@ -49,6 +51,18 @@ impl Drop for Pass<'_> {
         for (table, found) in Table::ALL.into_iter().zip(self.found.into_iter().flatten()) {
             self.garbage.of(table).restore(found);
         }
+    }
+}
+
+/// Counts how long commits wait.
+struct Stall<'a> {
+    began: Instant,
+    counts: &'a Counts,
+}
+
+impl Drop for Stall<'_> {
+    fn drop(&mut self) {
+        self.counts.stall.fetch_add(self.began.elapsed().as_micros() as u64, Ordering::Relaxed);
     }
 }
 
@@ -86,6 +100,7 @@ impl RedbEngine {
 
         // From here on commits wait.
         let writer = &mut *self.writer.lock();
+        let _stall = Stall { began: Instant::now(), counts: &self.counts };
         copy.step(self.look(DOING, writer)?)?;
         let (size, expired) = (copy.size, copy.expired);
         fs::rename(self.path.join(UNFINISHED), self.path.join(STORE)).map_err(unreadable)?;
@@ -101,11 +116,11 @@ impl RedbEngine {
 
     /// Closes a file that is the store no more, once nobody reads it.
     fn await_reads(&self, mut old: Arc<StoreFile>) -> Result<(), EngineError> {
-        old.disk.abandon();
         let deadline = Instant::now() + READS_WAIT;
         loop {
             match Arc::try_unwrap(old) {
                 Ok(file) => {
+                    file.disk.abandon();
                     drop(file);
                     return Ok(());
                 }
