@@ -8,11 +8,12 @@
 //! conformance::run(&mut || Box::new(MemoryEngine::default()));
 //! ```
 //!
-//! An engine whose state outlives it also passes [`run_durable`]. Random checks take their seed
-//! from `WARDLINE_SEED` and name it when they fail.
+//! An engine whose state outlives it also passes [`run_durable`], and one that keeps files
+//! [`run_on_disk`]. Random checks take their seed from `WARDLINE_SEED` and name it when they fail.
 
 mod bytes_and_order;
 mod expiry;
+mod on_disk;
 mod random;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,8 @@ use bytes::Bytes;
 
 use crate::engine::{Direction, Durability, Engine, KeyRange, Mutation, Row, Table};
 use crate::id::Timestamp;
+
+pub use on_disk::{OnDisk, RULES_ON_DISK, RuleOnDisk, run_on_disk};
 
 /// Before everything that a check lets expire.
 const EARLY: Timestamp = Timestamp(1_000);

@@ -1,7 +1,9 @@
 //! RocksDB passes the suite that every engine must pass.
 
-use wardline_rocksdb::{Options, RocksEngine};
-use wardline_storage::conformance;
+use std::path::Path;
+
+use wardline_rocksdb::{Options, Rocks, RocksEngine};
+use wardline_storage::conformance::{self, OnDisk};
 
 #[test]
 fn rocksdb_conforms() {
@@ -21,4 +23,22 @@ fn rocksdb_conforms_across_reopening() {
     conformance::run_durable(&mut || {
         Box::new(RocksEngine::open(&folder, Options::default()).expect("opens"))
     });
+}
+
+#[test]
+fn rocksdb_conforms_on_disk() {
+    conformance::run_on_disk(&OnDisk {
+        engine: &Rocks,
+        test: "rocksdb_conforms_on_disk",
+        variables: &[],
+        make_newer: &with_another_table,
+    });
+}
+
+/// What a later version adds.
+fn with_another_table(store: &Path) {
+    let options = rocksdb::Options::default();
+    let names = rocksdb::DB::list_cf(&options, store).expect("lists");
+    let mut newer = rocksdb::DB::open_cf(&options, store, names).expect("opens");
+    newer.create_cf("attachment", &options).expect("makes a table");
 }

@@ -4,6 +4,7 @@
 //! operations meet. A failure names the operation and the seed.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -49,13 +50,13 @@ impl Model {
 }
 
 fn random_operations_agree_with_a_model(engine: &dyn Engine) {
-    let seed = std::env::var("WARDLINE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0x5eed_0001);
-    let mut random = Random(seed);
+    let mut random = Random::new();
+    let seed = random.seed();
     let mut model = Model::default();
     let mut now = Timestamp(1_000);
     for step in 0..OPERATIONS {
         // The place of a failure, and how to come back to it.
-        let at = format!("operation {step}, WARDLINE_SEED={seed}");
+        let at = format!("operation {step}, {seed}");
         match random.below(100) {
             0..50 => {
                 let batch: Vec<Mutation> = (0..=random.below(8)).map(|_| random.mutation(now)).collect();
@@ -87,9 +88,20 @@ fn random_operations_agree_with_a_model(engine: &dyn Engine) {
 
 /// SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): a few lines, so that the suite needs no further
 /// crate.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
+    /// From a seed that can be given.
+    pub(super) fn new() -> Self {
+        let given = std::env::var("WARDLINE_SEED").ok().and_then(|seed| seed.parse().ok());
+        Self(given.unwrap_or(0x5eed_0001))
+    }
+
+    /// Before anything was drawn: how to come back to it.
+    pub(super) fn seed(&self) -> String {
+        format!("WARDLINE_SEED={}", self.0)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -99,8 +111,20 @@ impl Random {
     }
 
     /// Evenly enough for small bounds.
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
+    }
+
+    /// The same, for places in memory.
+    pub(super) fn below_usize(&mut self, bound: usize) -> usize {
+        usize::try_from(self.below(bound as u64)).expect("below a bound of that type")
+    }
+
+    /// So many bytes that occur nowhere else.
+    pub(super) fn bytes(&mut self, lengths: Range<usize>) -> Bytes {
+        let length = lengths.start + self.below_usize(lengths.end - lengths.start);
+        let words = (0..length.div_ceil(8)).flat_map(|_| self.next().to_le_bytes());
+        words.take(length).collect()
     }
 
     fn table(&mut self) -> Table {

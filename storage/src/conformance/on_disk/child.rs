@@ -1,0 +1,121 @@
+//! A process of its own for the part of a rule that must be killed, or that meets a full disk.
+//!
+//! The child is the same test, run again with a task in its environment. It speaks to the rule in
+//! lines on stdout, and is killed when the rule has heard enough. A shell starts it that lets writes
+//! fail beyond the limit of a file's size, instead of ending the process.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+
+use super::story::PATIENCE;
+use super::{OnDisk, failed, kill, refusal};
+
+const TASK: &str = "CONFORMANCE_TASK";
+const FOLDER: &str = "CONFORMANCE_FOLDER";
+/// What lines for the rule begin with: the test runner writes lines too.
+const MARK: &str = "conformance: ";
+
+/// What a child does in a folder.
+type Task = fn(&OnDisk<'_>, &Path);
+
+/// What a child can do.
+const TASKS: &[(&str, Task)] = &[
+    ("commit", kill::commit_for_ever),
+    ("commit and wait", kill::commit_and_wait),
+    ("hold", refusal::hold),
+    ("fail", failed::fail),
+];
+
+/// Does what a child is there for, and ends the process, if this is one.
+pub(super) fn be_one_if_asked(on_disk: &OnDisk<'_>) {
+    let Ok(wanted) = std::env::var(TASK) else { return };
+    let folder = PathBuf::from(std::env::var_os(FOLDER).expect("a child has a folder"));
+    let (_, task) = TASKS.iter().find(|(name, _)| *name == wanted).expect("a task that there is");
+    say("began");
+    task(on_disk, &folder);
+    std::process::exit(0);
+}
+
+/// Tells the rule something.
+pub(super) fn say(what: &str) {
+    let mut out = std::io::stdout().lock();
+    // The rule has ended if nobody hears it.
+    let _ = writeln!(out, "{MARK}{what}").and_then(|()| out.flush());
+}
+
+/// A child, which ends with this.
+pub(super) struct Child {
+    process: std::process::Child,
+    lines: Receiver<String>,
+    said: Vec<String>,
+}
+
+impl Child {
+    pub(super) fn start(on_disk: &OnDisk<'_>, task: &str, folder: &Path) -> Self {
+        let program = std::env::current_exe().expect("the test knows its program");
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(program);
+        command.args([on_disk.test, "--exact", "--nocapture", "--include-ignored", "--test-threads=1"]);
+        command.env(TASK, task).env(FOLDER, folder).envs(on_disk.variables.iter().copied());
+        let mut process =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the test runs again");
+        let out = BufReader::new(process.stdout.take().expect("it is piped"));
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                let Some((_, said)) = line.split_once(MARK) else { continue };
+                if sender.send(said.to_owned()).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut child = Self { process, lines, said: Vec::new() };
+        child.wait_for("began");
+        child
+    }
+
+    /// Waits until it says this.
+    pub(super) fn wait_for(&mut self, what: &str) {
+        while self.said.last().is_none_or(|said| said != what) {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(said) => self.said.push(said),
+                Err(why) => panic!(
+                    "a child does not say {what:?} ({why}), but {:?}; is `test` the name of the test that calls this?",
+                    self.said
+                ),
+            }
+        }
+    }
+
+    /// Kills it; gives all that it said.
+    pub(super) fn kill(mut self) -> Vec<String> {
+        self.end();
+        self.said.extend(self.lines.iter());
+        std::mem::take(&mut self.said)
+    }
+
+    /// Waits until it ends by itself; gives all that it said.
+    pub(super) fn finish(mut self) -> Vec<String> {
+        while let Ok(said) = self.lines.recv_timeout(PATIENCE) {
+            self.said.push(said);
+        }
+        let ended = self.process.try_wait().expect("it can be waited for");
+        let said = std::mem::take(&mut self.said);
+        assert!(ended.is_none_or(|status| status.success()), "a child failed, and said {said:?}");
+        said
+    }
+
+    fn end(&mut self) {
+        self.process.kill().expect("it can be killed");
+        self.process.wait().expect("it can be waited for");
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
