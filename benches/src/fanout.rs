@@ -21,7 +21,7 @@ use crate::bare_quinn::Flood;
 use crate::cpu;
 use crate::endpoint::{self, BARE_ALPN, Dialler};
 use crate::message::{PAYLOAD_BYTES, entry_frame, publish_into};
-use crate::site::{self, Lane, Session, Site};
+use crate::site::{self, RequestLane, Session, Site};
 use crate::tally::Tally;
 
 /// Messages published ahead of what all readers have: well below what a tail holds, as the readers
@@ -225,7 +225,7 @@ async fn follow(
         sessions.push(session);
     }
     let publisher = sessions.first().context("a conversation needs a reader")?;
-    let (mut up, down) = Lane::open(&publisher.connection).await?.split();
+    let (mut up, down) = RequestLane::open(&publisher.connection).await?.split();
     tasks.spawn(watch_answers(down));
     let mut published = 0;
     jobs.work(async |messages| {

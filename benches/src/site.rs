@@ -126,11 +126,11 @@ fn settings(dev: &Dev) -> Result<Settings> {
 pub struct Session {
     /// Its connection, for further lanes.
     pub connection: Connection,
-    control: Lane,
+    control: RequestLane,
 }
 
 /// A request lane.
-pub struct Lane {
+pub struct RequestLane {
     up: SendStream,
     down: RecvStream,
     buffer: BytesMut,
@@ -142,7 +142,7 @@ impl Session {
     /// # Errors
     /// If the broker refuses.
     pub async fn open(connection: Connection, token: String, device: u64) -> Result<Self> {
-        let mut control = Lane::open(&connection).await?;
+        let mut control = RequestLane::open(&connection).await?;
         let hello = Request::Hello(v1::Hello {
             protocol_version: PROTOCOL_VERSION,
             token,
@@ -198,7 +198,7 @@ impl Session {
     }
 }
 
-impl Lane {
+impl RequestLane {
     /// Opens a lane of its own.
     ///
     /// # Errors

@@ -4,11 +4,11 @@ use wardline_loadgen::measure::ledger::{Delivery, Ledger};
 use wardline_loadgen::measure::stamp::{STAMP_BYTES, Stamp};
 use wardline_loadgen::plan::{Plan, Room, Target};
 use wardline_loadgen::result::Integrity;
-use wardline_loadgen::workload::{Lane, Workload};
+use wardline_loadgen::workload::{Priority, Workload};
 
 const RUN: u64 = 77;
 const ROOM: Room = Room(0);
-const TARGET: Target = Target { room: ROOM, publisher: 0, lane: Lane::Routine };
+const TARGET: Target = Target { room: ROOM, publisher: 0, priority: Priority::Routine };
 
 const WORKLOAD: &str = r#"about = "a"
 source = "b"
@@ -155,7 +155,7 @@ fn what_was_never_acknowledged_may_be_missing() {
 #[test]
 fn urgent_messages_may_overtake() {
     let mut ledger = ledger();
-    let urgent = Target { lane: Lane::Urgent, ..TARGET };
+    let urgent = Target { priority: Priority::Urgent, ..TARGET };
     let stamps = [ledger.publish(TARGET, 0, 0), ledger.publish(urgent, 1, 1), ledger.publish(urgent, 2, 2)];
     for (stamp, sequence) in stamps.iter().zip(1..) {
         ledger.acked(stamp, sequence);
@@ -173,7 +173,7 @@ fn urgent_messages_may_overtake() {
 #[test]
 fn an_urgent_message_that_was_overtaken_may_still_come() {
     let mut ledger = ledger();
-    let urgent = Target { lane: Lane::Urgent, ..TARGET };
+    let urgent = Target { priority: Priority::Urgent, ..TARGET };
     let stamps = [ledger.publish(urgent, 0, 0), ledger.publish(urgent, 1, 1)];
     for (stamp, sequence) in stamps.iter().zip(1..) {
         ledger.acked(stamp, sequence);

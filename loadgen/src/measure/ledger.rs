@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use super::stamp::{Stamp, fold};
 use crate::plan::{Plan, Room, Target};
 use crate::result::Integrity;
-use crate::workload::Lane;
+use crate::workload::Priority;
 
 /// Most skipped counters that are remembered for one recipient and publisher; those beyond are lost
 /// for good.
@@ -22,9 +22,9 @@ const SKIPPED_MAX: usize = 65_536;
 pub struct Ledger {
     run: u64,
     rooms: Vec<RoomBooks>,
-    /// By conversation, publisher and lane.
+    /// By conversation, publisher and priority.
     streams: Vec<Stream>,
-    /// By conversation, member, publisher and lane.
+    /// By conversation, member, publisher and priority.
     tracks: Vec<Track>,
     /// By conversation and member.
     seats: Vec<SeatBooks>,
@@ -43,10 +43,10 @@ struct RoomBooks {
     seats: usize,
     members: u32,
     publishers: u32,
-    lanes: u32,
+    priorities: u32,
 }
 
-/// What one publisher did in one conversation and lane.
+/// What one publisher did in one conversation and priority.
 #[derive(Debug, Default)]
 struct Stream {
     sent: u64,
@@ -99,10 +99,11 @@ impl Ledger {
         let (mut streams, mut tracks, mut seats) = (0, 0, 0);
         let rooms = plan.rooms.iter().map(|room| {
             let members = room.members.len() as u32;
-            let lanes = if room.has_urgent { 2 } else { 1 };
-            let books = RoomBooks { streams, tracks, seats, members, publishers: room.publishers, lanes };
-            streams += (room.publishers * lanes) as usize;
-            tracks += members as usize * (room.publishers * lanes) as usize;
+            let priorities = if room.has_urgent { 2 } else { 1 };
+            let books =
+                RoomBooks { streams, tracks, seats, members, publishers: room.publishers, priorities };
+            streams += (room.publishers * priorities) as usize;
+            tracks += members as usize * (room.publishers * priorities) as usize;
             seats += members as usize;
             books
         });
@@ -123,7 +124,7 @@ impl Ledger {
     /// Publishes the next message of a target: gives what it carries.
     pub fn publish(&mut self, target: Target, intended_ns: u64, sent_ns: u64) -> Stamp {
         let room = self.rooms[target.room.0 as usize];
-        let stream = (target.publisher << 1) | u32::from(target.lane == Lane::Urgent);
+        let stream = (target.publisher << 1) | u32::from(target.priority == Priority::Urgent);
         let books = &mut self.streams[room.stream(stream).expect("the plan's targets are within its rooms")];
         let counter = books.sent;
         books.sent += 1;
@@ -163,7 +164,7 @@ impl Ledger {
             return Delivery::Foreign;
         };
         let track = books.tracks
-            + (member * books.publishers * books.lanes) as usize
+            + (member * books.publishers * books.priorities) as usize
             + (books.stream(stamp.stream).expect("checked with the books") - books.streams);
         let seen = self.tracks[track].see(stamp.counter);
         if seen == Seen::Again {
@@ -206,7 +207,7 @@ impl Ledger {
     pub fn finish(&self, is_over: bool) -> Integrity {
         let mut found = self.found;
         for (room, expected) in self.rooms.iter().zip(&self.sums) {
-            let streams = (room.publishers * room.lanes) as usize;
+            let streams = (room.publishers * room.priorities) as usize;
             let mut is_settled = true;
             for stream in &self.streams[room.streams..room.streams + streams] {
                 is_settled &= stream.sent == stream.acked_count && stream.failed == 0;
@@ -215,7 +216,7 @@ impl Ledger {
                 let tracks = &self.tracks[room.tracks + member * streams..][..streams];
                 let (mut skipped, mut rest) = (0, 0);
                 for (place, (track, stream)) in tracks.iter().zip(&self.streams[room.streams..]).enumerate() {
-                    let is_urgent = place % room.lanes as usize == 1;
+                    let is_urgent = place % room.priorities as usize == 1;
                     let passed_over = track.skipped_of(&stream.acked);
                     skipped += if is_urgent { 0 } else { passed_over };
                     rest += track.rest_of(&stream.acked) + if is_urgent { passed_over } else { 0 };
@@ -240,9 +241,9 @@ impl Ledger {
 
 impl RoomBooks {
     fn stream(&self, stream: u32) -> Option<usize> {
-        let (publisher, lane) = (stream >> 1, stream & 1);
-        let is_there = publisher < self.publishers && lane < self.lanes;
-        is_there.then(|| self.streams + (publisher * self.lanes + lane) as usize)
+        let (publisher, priority) = (stream >> 1, stream & 1);
+        let is_there = publisher < self.publishers && priority < self.priorities;
+        is_there.then(|| self.streams + (publisher * self.priorities + priority) as usize)
     }
 }
 

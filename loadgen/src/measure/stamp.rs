@@ -20,7 +20,7 @@ pub struct Stamp {
     pub room: u32,
     /// Which of its publishers, and in the lowest bit whether it is urgent.
     pub stream: u32,
-    /// Which of that publisher's messages in that conversation and lane, from 0.
+    /// Which of that publisher's messages in that conversation and priority, from 0.
     pub counter: u64,
     /// When it was due, from the run's origin.
     pub intended_ns: u64,

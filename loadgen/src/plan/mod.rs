@@ -14,7 +14,7 @@ use rand::seq::index;
 use rand::{RngExt as _, SeedableRng as _};
 
 use crate::seed::{Purpose, mix};
-use crate::workload::{Assignment, Audience, AudienceKind, Lane, Publishers, Traffic, Workload};
+use crate::workload::{Assignment, Audience, AudienceKind, Priority, Publishers, Traffic, Workload};
 
 /// A person, by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,7 +60,7 @@ pub struct Targets {
     /// First room, how many rooms, and the sum of weights up to and including them.
     audiences: Vec<(u32, u32, f64)>,
     publishers: Publishers,
-    lane: Lane,
+    priority: Priority,
 }
 
 /// Where one message goes.
@@ -70,8 +70,8 @@ pub struct Target {
     pub room: Room,
     /// Which of its publishers.
     pub publisher: u32,
-    /// Which lane.
-    pub lane: Lane,
+    /// Which priority.
+    pub priority: Priority,
 }
 
 impl Plan {
@@ -149,7 +149,7 @@ impl Plan {
             1 => 0,
             many => rng.random_range(0..many),
         };
-        Target { room, publisher, lane: targets.lane }
+        Target { room, publisher, priority: targets.priority }
     }
 
     fn choose_away(&mut self, workload: &Workload, first_rooms: &[u32]) {
@@ -225,7 +225,7 @@ fn room(audience: &Audience, members: Vec<Person>, workload: &Workload) -> RoomP
     let traffics = workload.traffics.iter().filter(|traffic| traffic.to.contains_key(&audience.name));
     let count = members.len() as u32;
     let publishers = traffics.clone().map(|traffic| traffic.publishers.among(count)).max().unwrap_or(1);
-    let has_urgent = traffics.clone().any(|traffic| traffic.priority == Lane::Urgent);
+    let has_urgent = traffics.clone().any(|traffic| traffic.priority == Priority::Urgent);
     RoomPlan { kind: audience.kind, members, publishers, has_urgent }
 }
 
@@ -238,5 +238,5 @@ fn targets(traffic: &Traffic, workload: &Workload, first_rooms: &[u32]) -> Targe
             audiences.push((*first, audience.conversations, up_to));
         }
     }
-    Targets { audiences, publishers: traffic.publishers, lane: traffic.priority }
+    Targets { audiences, publishers: traffic.publishers, priority: traffic.priority }
 }

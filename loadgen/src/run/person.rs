@@ -17,7 +17,7 @@ use crate::measure::ledger::Delivery;
 use crate::measure::recorder::Name;
 use crate::measure::stamp::Stamp;
 use crate::plan::{Person, Room};
-use crate::workload::{Lane, Reads};
+use crate::workload::{self, Reads};
 
 const CONTENT_TYPE: &str = "application/octet-stream";
 
@@ -195,9 +195,9 @@ fn record_send(stage: &Stage, due: &Due, sent_ns: u64) {
 fn outgoing(stage: &Stage, due: &Due, stamp: &Stamp) -> Outgoing {
     let room = stage.conversations[due.target.room.0 as usize];
     let mut outgoing = Outgoing::new(room, CONTENT_TYPE, stamp.payload(due.payload_bytes));
-    outgoing.priority = match due.target.lane {
-        Lane::Routine => Priority::Routine,
-        Lane::Urgent => Priority::Urgent,
+    outgoing.priority = match due.target.priority {
+        workload::Priority::Routine => Priority::Routine,
+        workload::Priority::Urgent => Priority::Urgent,
     };
     outgoing
 }

@@ -16,7 +16,7 @@ use crate::dialler::Dialler;
 use crate::measure::recorder::Name;
 use crate::plan::Target;
 use crate::progress::Progress;
-use crate::workload::{Lane, Reconnect};
+use crate::workload::{Priority, Reconnect};
 
 /// Longest goodbye.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
@@ -50,7 +50,7 @@ pub(crate) async fn leave(
     }
     for _ in 0..reconnect.backlog {
         for room in &stage.plan.away_rooms {
-            let target = Target { room: *room, publisher: 0, lane: Lane::Routine };
+            let target = Target { room: *room, publisher: 0, priority: Priority::Routine };
             stage.fall_due(target, reconnect.payload_bytes as usize, stage.clock.now_ns());
         }
     }

@@ -203,9 +203,9 @@ pub struct Traffic {
     pub arrivals: ArrivalKind,
     /// Length of its payloads.
     pub payload_bytes: u32,
-    /// Which lane.
+    /// Which priority.
     #[serde(default)]
-    pub priority: Lane,
+    pub priority: Priority,
     /// How many of a conversation's members publish: its first so many, or all.
     #[serde(default)]
     pub publishers: Publishers,
@@ -222,10 +222,10 @@ pub enum ArrivalKind {
     Constant,
 }
 
-/// Which lane a message takes.
+/// How soon a message is to be there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Lane {
+pub enum Priority {
     /// In order.
     #[default]
     Routine,
