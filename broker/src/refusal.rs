@@ -65,7 +65,7 @@ impl Code {
         self as u32
     }
 
-    /// Its place in [`Code::ALL`], for tables of metric handles.
+    /// Its index in [`Code::ALL`], for tables of metric handles.
     pub(crate) fn index(self) -> usize {
         Self::ALL.iter().position(|code| *code == self).expect("every code is in ALL")
     }

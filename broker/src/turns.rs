@@ -62,7 +62,7 @@ pub(crate) struct Turns {
 
 #[derive(Default)]
 struct Queue {
-    waiting: BTreeMap<Place, Arc<Task>>,
+    waiting: BTreeMap<Rank, Arc<Task>>,
     /// Numbers given to tasks so far.
     numbers: u64,
 }
@@ -76,7 +76,7 @@ enum Accepted {
 
 /// Where a task stands: the least is next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+struct Rank {
     /// Not in a hurry.
     is_patient: bool,
     /// What its connection had used.
@@ -101,13 +101,13 @@ pub(crate) struct Task {
     number: u64,
     account: Arc<Account>,
     turns: Weak<Turns>,
-    state: Mutex<State>,
+    standing: Mutex<Standing>,
     /// Gone when it has ended.
     work: Mutex<Option<Work>>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Standing {
     stage: Stage,
     is_hurried: bool,
 }
@@ -116,7 +116,7 @@ struct State {
 enum Stage {
     #[default]
     Idle,
-    Waits(Place),
+    Waits(Rank),
     /// Has its turn; `again`: and was woken since it began.
     Runs {
         again: bool,
@@ -202,7 +202,7 @@ impl Turns {
             number: queue.numbers,
             account,
             turns: Weak::clone(&self.me),
-            state: Mutex::default(),
+            standing: Mutex::default(),
             work: Mutex::new(Some(work)),
         });
         drop(queue);
@@ -213,13 +213,13 @@ impl Turns {
     /// Lets a task wait, unless it does, or has its turn.
     fn enter(&self, task: &Arc<Task>) {
         let mut queue = self.queue.lock();
-        let mut state = task.state.lock();
-        match state.stage {
-            Stage::Idle => queue.insert(task, &mut state),
-            Stage::Runs { .. } => return state.stage = Stage::Runs { again: true },
+        let mut standing = task.standing.lock();
+        match standing.stage {
+            Stage::Idle => queue.insert(task, &mut standing),
+            Stage::Runs { .. } => return standing.stage = Stage::Runs { again: true },
             Stage::Waits(_) => return,
         }
-        drop(state);
+        drop(standing);
         drop(queue);
         self.entered.notify_one();
     }
@@ -227,30 +227,30 @@ impl Turns {
     fn next(&self) -> Option<Arc<Task>> {
         let mut queue = self.queue.lock();
         let (_, task) = queue.waiting.pop_first()?;
-        task.state.lock().stage = Stage::Runs { again: false };
+        task.standing.lock().stage = Stage::Runs { again: false };
         Some(task)
     }
 
     /// A task had a turn.
     fn leave(&self, task: &Arc<Task>, begun: Instant, ended: Instant) {
         let mut queue = self.queue.lock();
-        let mut state = task.state.lock();
+        let mut standing = task.standing.lock();
         let mut account = task.account.lock();
         *account = account.and(ended - begun, ended - self.begun);
         drop(account);
-        match state.stage {
-            Stage::Runs { again: true } => queue.insert(task, &mut state),
-            _ => state.stage = Stage::Idle,
+        match standing.stage {
+            Stage::Runs { again: true } => queue.insert(task, &mut standing),
+            _ => standing.stage = Stage::Idle,
         }
     }
 }
 
 impl Queue {
-    fn insert(&mut self, task: &Arc<Task>, state: &mut State) {
-        let is_patient = !std::mem::take(&mut state.is_hurried);
-        let place = Place { is_patient, used: *task.account.lock(), number: task.number };
-        state.stage = Stage::Waits(place);
-        self.waiting.insert(place, Arc::clone(task));
+    fn insert(&mut self, task: &Arc<Task>, standing: &mut Standing) {
+        let is_patient = !std::mem::take(&mut standing.is_hurried);
+        let rank = Rank { is_patient, used: *task.account.lock(), number: task.number };
+        standing.stage = Stage::Waits(rank);
+        self.waiting.insert(rank, Arc::clone(task));
     }
 }
 
@@ -292,11 +292,11 @@ impl Task {
     pub(crate) fn hurry(self: &Arc<Self>) {
         let Some(turns) = self.turns.upgrade() else { return };
         let mut queue = turns.queue.lock();
-        let mut state = self.state.lock();
-        state.is_hurried = true;
-        if let Stage::Waits(place) = state.stage {
-            queue.waiting.remove(&place);
-            queue.insert(self, &mut state);
+        let mut standing = self.standing.lock();
+        standing.is_hurried = true;
+        if let Stage::Waits(rank) = standing.stage {
+            queue.waiting.remove(&rank);
+            queue.insert(self, &mut standing);
         }
     }
 

@@ -16,7 +16,7 @@ use wardline_storage::engine::{Engine, EngineError, Reclaimed};
 use wardline_storage::id::ConversationId;
 
 use crate::access::caller::nobody;
-use crate::delivery::topic::Topics;
+use crate::delivery::topics::Topics;
 use crate::metrics::Metrics;
 use crate::refusal::Code;
 use crate::requests::intake::Intake;

@@ -1,4 +1,4 @@
-//! The table of all keys: name, type, range, place.
+//! The table of all keys: name, type, range, and where each goes.
 //!
 //! A key that is not here does not exist. Ranges keep out what cannot work by itself; what cannot
 //! work together is [`Limits::check`](crate::limits::Limits::check)'s business.

@@ -94,7 +94,7 @@ pub(super) fn from_file(path: &Path) -> Result<Vec<Assignment>, ConfigError> {
     Ok(found.into_iter().map(assignment).collect())
 }
 
-/// Lists the values of a table and of the tables in it, each with its place in the file.
+/// Lists the values of a table and of the tables in it, each with its offset in the file.
 fn collect(prefix: &str, table: &DeTable<'_>, out: &mut Vec<(usize, String, Given)>) {
     for (name, value) in table {
         let key = format!("{prefix}{}", name.get_ref());

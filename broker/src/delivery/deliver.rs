@@ -12,14 +12,17 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use wardline_storage::id::{ConversationId, Seq};
 
+use super::catch_up::{self, Follower};
+use super::chunk::Chunk;
 use super::deliveries::Deliveries;
-use super::follow::{self, Chunk, Followed, Follower, Tie};
 use super::job::{self, Done, Job};
-use super::progress::{Found, Next, State};
-use super::topic::{ChunkCopy, Tail};
-use super::writer::{Gone, Writer};
+use super::lane::{DeliveryLane, Gone};
+use super::progress::{Extent, Next, Progress};
+use super::subscription::News;
+use super::topic::{ChunkCopy, TailCopy};
+use super::topics::Follow;
 use crate::metrics::Held;
-use crate::presence::bell::{Change, News, Slot};
+use crate::presence::bell::{Change, Slot};
 use crate::presence::registry::{Present, SessionId};
 use crate::refusal::{Code, Refusal};
 use crate::turns::Task;
@@ -58,8 +61,8 @@ struct Delivery {
     session: SessionId,
     driver: Arc<Task>,
     follower: Follower,
-    state: State,
-    ties: HashMap<Slot, Tie>,
+    progress: Progress,
+    follows: HashMap<Slot, Follow>,
     slots: HashMap<ConversationId, Slot>,
     next_slot: Slot,
     /// Where the device says that it stands; used up as its conversations are followed.
@@ -72,8 +75,8 @@ struct Delivery {
     receipts_due: Option<Instant>,
     job: Option<Job>,
     chunk: Option<Chunk>,
-    ordered: Writer,
-    urgent: Writer,
+    ordered: DeliveryLane,
+    urgent: DeliveryLane,
     /// The client takes nothing.
     stalled: Option<Held>,
     /// There is something to be read from the store.
@@ -90,11 +93,11 @@ impl Delivery {
         let Present { id, actor, bell, .. } = to;
         Self {
             follower: Follower { user: actor.user, device: actor.device, bell },
-            state: State::new(all.limits.write_bytes),
+            progress: Progress::new(all.limits.write_bytes),
             all,
             session: id,
             driver,
-            ties: HashMap::new(),
+            follows: HashMap::new(),
             slots: HashMap::new(),
             next_slot: Slot(0),
             resume,
@@ -105,8 +108,8 @@ impl Delivery {
             receipts_due: None,
             job: None,
             chunk: None,
-            ordered: Writer::new(wire::ordered_header, ORDERED_PRIORITY),
-            urgent: Writer::new(wire::urgent_header, URGENT_PRIORITY),
+            ordered: DeliveryLane::new(wire::ordered_header, ORDERED_PRIORITY),
+            urgent: DeliveryLane::new(wire::urgent_header, URGENT_PRIORITY),
             stalled: None,
             behind: None,
         }
@@ -167,7 +170,7 @@ impl Delivery {
     /// Since when the client has been taking nothing of what waits for it. One that takes something
     /// again is not stalled.
     fn waiting_since(&mut self) -> Option<Instant> {
-        let since = [&self.urgent, &self.ordered].into_iter().filter_map(Writer::waiting_since).min();
+        let since = [&self.urgent, &self.ordered].into_iter().filter_map(DeliveryLane::waiting_since).min();
         if self.stalled.is_some() && since.is_none_or(|since| since.elapsed() < STALLED_AFTER) {
             self.stalled = None;
         }
@@ -175,7 +178,7 @@ impl Delivery {
     }
 
     fn note_behind(&mut self) {
-        let is_behind = self.state.is_behind();
+        let is_behind = self.progress.is_behind();
         if is_behind != self.behind.is_some() {
             self.behind = is_behind.then(|| Held::new(&self.all.metrics.sessions_behind));
         }
@@ -211,10 +214,10 @@ impl Delivery {
     /// Takes what there is news of in a conversation. One that is not followed yet keeps it until
     /// it is.
     fn hear(&mut self, slot: Slot) {
-        let Some(tie) = self.ties.get(&slot) else { return };
-        let news = tie.attachment.subscription().take();
+        let Some(follow) = self.follows.get(&slot) else { return };
+        let news = follow.news();
         if news.has(News::ENTRIES) {
-            self.state.news(slot);
+            self.progress.news(slot);
         }
         if news.has(News::URGENT) {
             self.urgent_news.insert(slot);
@@ -228,8 +231,8 @@ impl Delivery {
 
     fn unfollow(&mut self, conversation: ConversationId) -> bool {
         let Some(slot) = self.slots.remove(&conversation) else { return false };
-        self.ties.remove(&slot);
-        self.state.unfollow(slot);
+        self.follows.remove(&slot);
+        self.progress.unfollow(slot);
         self.urgent_news.remove(&slot);
         self.receipt_news.remove(&slot);
         if self.chunk.as_ref().is_some_and(|chunk| chunk.slot == slot) {
@@ -238,18 +241,17 @@ impl Delivery {
         true
     }
 
-    fn follow(&mut self, followed: Followed) {
-        let conversation = followed.attachment.conversation();
-        let known = self.slots.contains_key(&conversation);
-        let full = self.ties.len() >= self.all.limits.conversations_max;
-        if known || full || !followed.attachment.subscription().is_active() {
+    fn follow(&mut self, follow: Follow) {
+        let known = self.slots.contains_key(&follow.conversation());
+        let full = self.follows.len() >= self.all.limits.conversations_max;
+        if known || full || !follow.is_active() {
             return;
         }
-        let slot = followed.slot;
-        self.slots.insert(conversation, slot);
-        self.state.follow(slot, followed.cursor, followed.head);
-        self.ties.insert(slot, Tie::from(followed));
-        // The bell may have been rung for it, and not heard, between its attaching and now.
+        let slot = follow.slot();
+        self.slots.insert(follow.conversation(), slot);
+        self.progress.follow(slot, follow.cursor(), follow.head());
+        self.follows.insert(slot, follow);
+        // The bell may have been rung for it, and not heard, between its being followed and now.
         self.hear(slot);
     }
 
@@ -268,8 +270,7 @@ impl Delivery {
     }
 
     fn join_job(&mut self, conversation: ConversationId) -> Job {
-        let active = |slot: &Slot| self.ties[slot].attachment.subscription().is_active();
-        let follows = self.slots.get(&conversation).is_some_and(active);
+        let follows = self.slots.get(&conversation).is_some_and(|slot| self.follows[slot].is_active());
         if !follows {
             self.unfollow(conversation);
         }
@@ -279,19 +280,19 @@ impl Delivery {
     }
 
     fn page_job(&mut self, after: Option<ConversationId>) -> Job {
-        let first = self.reserve_slots(follow::PAGE_CONVERSATIONS as u64);
+        let first = self.reserve_slots(catch_up::PAGE_CONVERSATIONS as u64);
         job::page(Arc::clone(&self.all), self.follower.clone(), after, first, self.resume.clone())
     }
 
     fn chunk_job(&mut self) -> Option<Job> {
         loop {
-            let (slot, after) = self.state.next_read()?;
-            if let Some(gap) = self.ties.get(&slot).and_then(|tie| tie.gap(slot, after)) {
+            let (slot, after) = self.progress.next_read()?;
+            if let Some(gap) = self.follows.get(&slot).and_then(|follow| follow.gap(after)) {
                 self.all.metrics.lag_entries.record((gap.up_to.0 - after.0) as f64);
                 return Some(job::chunk(Arc::clone(&self.all), self.follower.user, gap));
             }
             // The user left, or there is nothing beyond: the tail says the rest.
-            self.state.chunk_sent(slot, after, 0, false);
+            self.progress.chunk_sent(slot, after, 0, false);
         }
     }
 
@@ -304,32 +305,32 @@ impl Delivery {
     fn done(&mut self, done: Done) {
         match done {
             Done::Chunk(chunk) => {
-                if self.ties.contains_key(&chunk.slot) {
+                if self.follows.contains_key(&chunk.slot) {
                     self.chunk = Some(chunk);
                 }
             }
-            Done::Joined(followed, summary) => {
+            Done::Joined(follow, summary) => {
                 if let Some(summary) = summary {
                     let retention_max = self.all.retention_max;
                     wire::joined(*summary, retention_max, self.ordered.buffer());
                 }
-                if let Some(followed) = followed {
-                    self.follow(followed);
+                if let Some(follow) = follow {
+                    self.follow(follow);
                 }
             }
-            Done::Page(batch) => {
-                for followed in batch.followed {
-                    self.follow(followed);
+            Done::Page(page) => {
+                for follow in page.follows {
+                    self.follow(follow);
                 }
-                let full = self.ties.len() >= self.all.limits.conversations_max;
-                match batch.next {
+                let full = self.follows.len() >= self.all.limits.conversations_max;
+                match page.next {
                     Some(next) if !full => self.loading = Some(Some(next)),
                     next => {
                         if next.is_some() {
                             tracing::warn!(code = "follows-too-many", session = %self.session, "follows as many conversations as it may");
                         }
                         self.resume = HashMap::new();
-                        self.state.loaded();
+                        self.progress.loaded();
                     }
                 }
             }
@@ -345,7 +346,7 @@ impl Delivery {
             self.fill_ordered();
         }
         self.fill_receipts();
-        if let Some(entries) = self.state.caught_up() {
+        if let Some(entries) = self.progress.caught_up() {
             wire::caught_up(entries, self.ordered.buffer());
         }
         self.urgent.shrink();
@@ -357,12 +358,12 @@ impl Delivery {
         let out = self.urgent.buffer();
         while out.len() < fill {
             let Some(slot) = self.urgent_news.pop_first() else { break };
-            let (Some(tie), Some(after)) = (self.ties.get(&slot), self.state.urgent_after(slot)) else {
+            let (Some(follow), Some(after)) = (self.follows.get(&slot), self.progress.urgent_after(slot))
+            else {
                 continue;
             };
-            let (topic, subscription) = (tie.attachment.topic(), tie.attachment.subscription());
-            let copied = topic.copy_urgent(subscription, after, all.reads.now(), fill, out);
-            self.state.urgent_sent(slot, copied.through);
+            let copied = follow.copy_urgent(after, all.reads.now(), fill, out);
+            self.progress.urgent_sent(slot, copied.through);
             all.metrics.deliveries_urgent.increment(copied.frames);
             if out.len() >= fill {
                 self.urgent_news.insert(slot);
@@ -376,7 +377,7 @@ impl Delivery {
     fn fill_ordered(&mut self) {
         let fill = self.all.limits.write_bytes;
         loop {
-            match self.state.next(self.chunk.is_some()) {
+            match self.progress.next(self.chunk.is_some()) {
                 Next::Nothing => break,
                 Next::Chunk => self.put_chunk(),
                 Next::Tail(slot, after) => self.put_tail(slot, after, fill),
@@ -388,39 +389,33 @@ impl Delivery {
     }
 
     fn put_tail(&mut self, slot: Slot, after: Seq, fill: usize) {
-        let Some(tie) = self.ties.get(&slot) else { return };
+        let Some(follow) = self.follows.get(&slot) else { return };
         let (all, out) = (&self.all, self.ordered.buffer());
         let before = out.len();
         let fill = fill.min(before + TURN_BYTES);
-        let (topic, subscription) = (tie.attachment.topic(), tie.attachment.subscription());
-        match topic.copy(subscription, after, all.reads.now(), fill, out) {
+        match follow.copy(after, all.reads.now(), fill, out) {
             // The bell tells of it as well.
-            Tail::Detached => {}
-            Tail::Behind => self.state.copied(slot, after, 0, 0, Found::Behind),
-            Tail::Copied { copied, more } => {
+            TailCopy::Left => {}
+            TailCopy::Behind => self.progress.copied(slot, after, 0, 0, Extent::Behind),
+            TailCopy::Copied { copied, more } => {
                 all.metrics.deliveries_tail.increment(copied.frames);
-                let found = if more { Found::More } else { Found::All };
-                self.state.copied(slot, copied.through, copied.frames, out.len() - before, found);
+                let extent = if more { Extent::More } else { Extent::All };
+                self.progress.copied(slot, copied.through, copied.frames, out.len() - before, extent);
             }
         }
     }
 
     fn put_chunk(&mut self) {
         let Some(chunk) = self.chunk.take() else { return };
-        let Some(tie) = self.ties.get(&chunk.slot) else { return };
+        let Some(follow) = self.follows.get(&chunk.slot) else { return };
         let all = &self.all;
-        let (topic, subscription) = (tie.attachment.topic(), tie.attachment.subscription());
-        let copy = match chunk.expires <= all.reads.now() {
-            true => ChunkCopy::Stale,
-            false => topic.copy_chunk(subscription, &chunk.bytes, chunk.withdrawals, self.ordered.buffer()),
-        };
-        match copy {
+        match follow.copy_chunk(&chunk, all.reads.now(), self.ordered.buffer()) {
             ChunkCopy::Copied => {
                 all.metrics.deliveries_engine.increment(chunk.frames);
-                self.state.chunk_sent(chunk.slot, chunk.through, chunk.frames, chunk.more);
+                self.progress.chunk_sent(chunk.slot, chunk.through, chunk.frames, chunk.more);
             }
-            ChunkCopy::Stale => self.state.read_again(chunk.slot),
-            ChunkCopy::Detached => {}
+            ChunkCopy::Stale => self.progress.read_again(chunk.slot),
+            ChunkCopy::Left => {}
         }
     }
 
@@ -434,10 +429,8 @@ impl Delivery {
         let out = self.ordered.buffer();
         while out.len() < fill {
             let Some(slot) = self.receipt_news.pop_first() else { break };
-            let Some(tie) = self.ties.get_mut(&slot) else { continue };
-            let (topic, subscription) = (tie.attachment.topic(), tie.attachment.subscription());
-            let (version, copied) = topic.copy_receipts(subscription, tie.receipts, fill, out);
-            tie.receipts = version;
+            let Some(follow) = self.follows.get_mut(&slot) else { continue };
+            let copied = follow.copy_receipts(fill, out);
             self.all.metrics.receipts_pushed.increment(copied);
             if out.len() >= fill {
                 self.receipt_news.insert(slot);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::topic::Topics;
+use super::topics::Topics;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::requests::reads::Reads;

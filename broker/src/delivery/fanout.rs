@@ -16,7 +16,7 @@ use wardline_storage::log::{GroupStats, Observer};
 use wardline_storage::model::{Body, Entry, Notice, Priority, ReceiptKind, Text};
 
 use super::tail::Frame;
-use super::topic::Topics;
+use super::topics::Topics;
 use crate::metrics::Metrics;
 use crate::presence::bell::Change;
 use crate::presence::registry::Registry;

@@ -11,8 +11,10 @@ use std::sync::Arc;
 use wardline_storage::id::{ConversationId, Seq, UserId};
 use wardline_storage::view::Summary;
 
+use super::catch_up::{self, Beginning, Follower};
+use super::chunk::{Chunk, Gap};
 use super::deliveries::Deliveries;
-use super::follow::{self, Batch, Chunk, Followed, Follower, Gap};
+use super::topics::Follow;
 use crate::presence::bell::Slot;
 use crate::refusal::Refusal;
 use crate::requests::reads::Reads;
@@ -22,8 +24,8 @@ pub(super) type Job = Pin<Box<dyn Future<Output = Result<Done, Refusal>> + Send>
 
 /// What such a read brought.
 pub(super) enum Done {
-    Page(Batch),
-    Joined(Option<Followed>, Option<Box<Summary>>),
+    Page(Beginning),
+    Joined(Option<Follow>, Option<Box<Summary>>),
     Chunk(Chunk),
 }
 
@@ -38,12 +40,12 @@ pub(super) fn join(
     Box::pin(async move {
         let topics = Arc::clone(&all.topics);
         let read = move |reads: &Reads| {
-            let followed = match slot {
-                Some(slot) => follow::follow(reads, &topics, &follower, conversation, slot, resume)?,
+            let follow = match slot {
+                Some(slot) => catch_up::follow(reads, &topics, &follower, conversation, slot, resume)?,
                 None => None,
             };
-            let summary = follow::summary(reads, follower.user, conversation)?;
-            Ok(Done::Joined(followed, summary.map(Box::new)))
+            let summary = catch_up::summary(reads, follower.user, conversation)?;
+            Ok(Done::Joined(follow, summary.map(Box::new)))
         };
         all.reads.to_catch_up(read).await
     })
@@ -60,7 +62,7 @@ pub(super) fn page(
     Box::pin(async move {
         let topics = Arc::clone(&all.topics);
         let read = move |reads: &Reads| {
-            follow::follow_page(reads, &topics, &follower, after, first, &resume).map(Done::Page)
+            catch_up::follow_page(reads, &topics, &follower, after, first, &resume).map(Done::Page)
         };
         all.reads.to_catch_up(read).await
     })
@@ -70,7 +72,7 @@ pub(super) fn page(
 pub(super) fn chunk(all: Arc<Deliveries>, user: UserId, gap: Gap) -> Job {
     let bytes_max = all.limits.write_bytes;
     Box::pin(async move {
-        let read = move |reads: &Reads| follow::read_chunk(reads, user, gap, bytes_max).map(Done::Chunk);
+        let read = move |reads: &Reads| catch_up::read_chunk(reads, user, gap, bytes_max).map(Done::Chunk);
         all.reads.to_catch_up(read).await
     })
 }

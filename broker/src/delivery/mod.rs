@@ -3,16 +3,19 @@
 //! The fan-out encodes each entry once and puts it into the conversation's topic; each session then
 //! has a task that copies from there, or from the store, after its own cursors.
 
+mod catch_up;
+mod chunk;
 pub(crate) mod deliver;
 pub(crate) mod deliveries;
 pub(crate) mod fanout;
-mod follow;
 mod job;
+mod lane;
 mod progress;
 mod receipts;
+mod subscription;
 pub(crate) mod tail;
-pub(crate) mod topic;
-mod writer;
+mod topic;
+pub(crate) mod topics;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +29,7 @@ use crate::presence::registry::Registry;
 use crate::requests::reads::Reads;
 use deliveries::Deliveries;
 use fanout::Fanout;
-use topic::Topics;
+use topics::Topics;
 
 /// Conversations whose expiry is to be rewritten that may wait; the store remembers them too.
 const REEXPIRE_MAX: usize = 1024;

@@ -17,17 +17,17 @@ use crate::presence::bell::Slot;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// Copy from the tail of this conversation what lies after the sequence; then call
-    /// [`State::copied`].
+    /// [`Progress::copied`].
     Tail(Slot, Seq),
-    /// The chunk that was read; then call [`State::chunk_sent`].
+    /// The chunk that was read; then call [`Progress::chunk_sent`].
     Chunk,
     /// Nothing is left.
     Nothing,
 }
 
-/// What a tail had.
+/// How much of what comes next a tail had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum Extent {
     /// Everything up to its end.
     All,
     /// More than there was room for.
@@ -47,7 +47,7 @@ enum Queued {
 }
 
 #[derive(Debug)]
-struct Place {
+struct Reach {
     /// Everything up to here was sent on the ordered lane, or is not for this device.
     cursor: Seq,
     /// Everything up to here was looked at for the urgent lane.
@@ -59,8 +59,8 @@ struct Place {
 
 /// Where one device is in all its conversations.
 #[derive(Debug)]
-pub(super) struct State {
-    places: HashMap<Slot, Place>,
+pub(super) struct Progress {
+    reaches: HashMap<Slot, Reach>,
     live: VecDeque<Slot>,
     behind: VecDeque<Slot>,
     reading: Option<Slot>,
@@ -73,11 +73,11 @@ pub(super) struct State {
     told_caught_up: bool,
 }
 
-impl State {
+impl Progress {
     /// Follows nothing yet. At most `share_bytes` of live frames go before a chunk that is ready.
     pub(super) fn new(share_bytes: usize) -> Self {
         Self {
-            places: HashMap::new(),
+            reaches: HashMap::new(),
             live: VecDeque::new(),
             behind: VecDeque::new(),
             reading: None,
@@ -90,28 +90,28 @@ impl State {
         }
     }
 
-    /// Follows a conversation from after `cursor`; it had got to `head` when the session attached.
+    /// Follows a conversation from after `cursor`; it had got to `head` then.
     pub(super) fn follow(&mut self, slot: Slot, cursor: Seq, head: Seq) {
         let waiting = cursor < head;
         let of_beginning = waiting && !self.loaded;
         let backlog = if of_beginning { head } else { Seq::ZERO };
-        let place = Place { cursor, urgent: cursor.max(head), backlog, queued: Queued::No };
-        let before = self.places.insert(slot, place);
+        let reach = Reach { cursor, urgent: cursor.max(head), backlog, queued: Queued::No };
+        let before = self.reaches.insert(slot, reach);
         debug_assert!(before.is_none(), "a slot is used once");
         self.in_backlog += usize::from(of_beginning);
         if waiting {
             self.queue(slot, Queued::Behind);
         } else {
-            // What was committed since it attached may have rung already.
+            // What was committed since it is followed may have rung already.
             self.queue(slot, Queued::Live);
         }
     }
 
     /// Lets go of a conversation.
     pub(super) fn unfollow(&mut self, slot: Slot) {
-        if let Some(place) = self.places.remove(&slot) {
-            self.in_backlog -= usize::from(place.backlog > Seq::ZERO);
-            match place.queued {
+        if let Some(reach) = self.reaches.remove(&slot) {
+            self.in_backlog -= usize::from(reach.backlog > Seq::ZERO);
+            match reach.queued {
                 Queued::No | Queued::Reading => {}
                 Queued::Live => self.live.retain(|other| *other != slot),
                 Queued::Behind => self.behind.retain(|other| *other != slot),
@@ -129,7 +129,7 @@ impl State {
 
     /// There are new entries in a conversation.
     pub(super) fn news(&mut self, slot: Slot) {
-        if self.places.get(&slot).is_some_and(|place| place.queued == Queued::No) {
+        if self.reaches.get(&slot).is_some_and(|reach| reach.queued == Queued::No) {
             self.queue(slot, Queued::Live);
         }
     }
@@ -142,22 +142,22 @@ impl State {
         }
         match self.live.pop_front() {
             Some(slot) => {
-                let place = self.places.get_mut(&slot).expect("what is queued is followed");
-                place.queued = Queued::No;
-                Next::Tail(slot, place.cursor)
+                let reach = self.reaches.get_mut(&slot).expect("what is queued is followed");
+                reach.queued = Queued::No;
+                Next::Tail(slot, reach.cursor)
             }
             None => Next::Nothing,
         }
     }
 
     /// Frames were copied from a tail up to `through`: so many, with so many bytes.
-    pub(super) fn copied(&mut self, slot: Slot, through: Seq, frames: u64, bytes: usize, found: Found) {
+    pub(super) fn copied(&mut self, slot: Slot, through: Seq, frames: u64, bytes: usize, extent: Extent) {
         self.live_bytes = self.live_bytes.saturating_add(bytes);
         self.advance(slot, through, frames);
-        match found {
-            Found::All => {}
-            Found::More => self.queue(slot, Queued::Live),
-            Found::Behind => self.queue(slot, Queued::Behind),
+        match extent {
+            Extent::All => {}
+            Extent::More => self.queue(slot, Queued::Live),
+            Extent::Behind => self.queue(slot, Queued::Behind),
         }
     }
 
@@ -168,10 +168,10 @@ impl State {
             return None;
         }
         let slot = self.behind.pop_front()?;
-        let place = self.places.get_mut(&slot).expect("what is queued is followed");
-        place.queued = Queued::Reading;
+        let reach = self.reaches.get_mut(&slot).expect("what is queued is followed");
+        reach.queued = Queued::Reading;
         self.reading = Some(slot);
-        Some((slot, place.cursor))
+        Some((slot, reach.cursor))
     }
 
     /// The chunk of `slot` is on its way, up to `through`. `more`: the engine has more for it.
@@ -179,8 +179,8 @@ impl State {
         if self.reading == Some(slot) {
             self.reading = None;
         }
-        let Some(place) = self.places.get_mut(&slot) else { return };
-        place.queued = Queued::No;
+        let Some(reach) = self.reaches.get_mut(&slot) else { return };
+        reach.queued = Queued::No;
         self.advance(slot, through, frames);
         // If the engine had no more, the tail has the rest, or tells that there is a gap still.
         self.queue(slot, if more { Queued::Behind } else { Queued::Live });
@@ -188,19 +188,19 @@ impl State {
 
     /// The chunk of `slot` could not be used: it is read again.
     pub(super) fn read_again(&mut self, slot: Slot) {
-        let cursor = self.places.get(&slot).map_or(Seq::ZERO, |place| place.cursor);
+        let cursor = self.reaches.get(&slot).map_or(Seq::ZERO, |reach| reach.cursor);
         self.chunk_sent(slot, cursor, 0, true);
     }
 
     /// From where on to look for urgent entries.
     pub(super) fn urgent_after(&self, slot: Slot) -> Option<Seq> {
-        self.places.get(&slot).map(|place| place.urgent.max(place.cursor))
+        self.reaches.get(&slot).map(|reach| reach.urgent.max(reach.cursor))
     }
 
     /// Looked for urgent entries up to `through`.
     pub(super) fn urgent_sent(&mut self, slot: Slot, through: Seq) {
-        if let Some(place) = self.places.get_mut(&slot) {
-            place.urgent = place.urgent.max(through);
+        if let Some(reach) = self.reaches.get_mut(&slot) {
+            reach.urgent = reach.urgent.max(through);
         }
     }
 
@@ -217,20 +217,20 @@ impl State {
     }
 
     fn advance(&mut self, slot: Slot, through: Seq, frames: u64) {
-        let Some(place) = self.places.get_mut(&slot) else { return };
-        place.cursor = place.cursor.max(through);
-        if place.backlog > Seq::ZERO {
+        let Some(reach) = self.reaches.get_mut(&slot) else { return };
+        reach.cursor = reach.cursor.max(through);
+        if reach.backlog > Seq::ZERO {
             self.backlog_entries += frames;
-            if place.cursor >= place.backlog {
-                place.backlog = Seq::ZERO;
+            if reach.cursor >= reach.backlog {
+                reach.backlog = Seq::ZERO;
                 self.in_backlog -= 1;
             }
         }
     }
 
     fn queue(&mut self, slot: Slot, queued: Queued) {
-        let Some(place) = self.places.get_mut(&slot) else { return };
-        place.queued = queued;
+        let Some(reach) = self.reaches.get_mut(&slot) else { return };
+        reach.queued = queued;
         match queued {
             Queued::Live => self.live.push_back(slot),
             Queued::Behind => self.behind.push_back(slot),
@@ -252,10 +252,10 @@ mod tests {
         sent: u64,
     }
 
-    /// Drives a state against sources, one frame a byte; a chunk has up to 3 entries, a turn of the
-    /// tail up to 2.
+    /// Drives a progress against sources, one frame a byte; a chunk has up to 3 entries, a turn of
+    /// the tail up to 2.
     struct Harness {
-        state: State,
+        progress: Progress,
         sources: Vec<Source>,
         chunk: Option<(Slot, u64, u64)>,
         live_since_chunk: usize,
@@ -263,15 +263,15 @@ mod tests {
 
     impl Harness {
         fn new(positions: &[(u64, u64)]) -> Self {
-            let mut state = State::new(4);
+            let mut progress = Progress::new(4);
             let mut sources = Vec::new();
             for (index, (cursor, head)) in positions.iter().enumerate() {
                 let cursor = (*cursor).min(*head);
-                state.follow(Slot(index as u64), Seq(cursor), Seq(*head));
+                progress.follow(Slot(index as u64), Seq(cursor), Seq(*head));
                 sources.push(Source { head: *head, tail_from: head + 1, sent: cursor });
             }
-            state.loaded();
-            Self { state, sources, chunk: None, live_since_chunk: 0 }
+            progress.loaded();
+            Self { progress, sources, chunk: None, live_since_chunk: 0 }
         }
 
         fn publish(&mut self, index: usize, forget: bool) {
@@ -280,12 +280,12 @@ mod tests {
             if forget {
                 source.tail_from = source.head + 1;
             }
-            self.state.news(Slot(index as u64));
+            self.progress.news(Slot(index as u64));
         }
 
         fn read(&mut self) {
             if self.chunk.is_none()
-                && let Some((slot, after)) = self.state.next_read()
+                && let Some((slot, after)) = self.progress.next_read()
             {
                 let source = &self.sources[slot.0 as usize];
                 assert_eq!(after.0, source.sent, "reads go on where sending stopped");
@@ -295,7 +295,7 @@ mod tests {
 
         /// One step; false when nothing is left to send.
         fn send(&mut self) -> bool {
-            match self.state.next(self.chunk.is_some()) {
+            match self.progress.next(self.chunk.is_some()) {
                 Next::Nothing => false,
                 Next::Chunk => {
                     let (slot, after, through) = self.chunk.take().expect("only when ready");
@@ -304,14 +304,14 @@ mod tests {
                     source.sent = through;
                     self.live_since_chunk = 0;
                     let more = through < source.head;
-                    self.state.chunk_sent(slot, Seq(through), through - after, more);
+                    self.progress.chunk_sent(slot, Seq(through), through - after, more);
                     true
                 }
                 Next::Tail(slot, after) => {
                     let source = &mut self.sources[slot.0 as usize];
                     assert_eq!(source.sent, after.0, "in order, without holes or repetition");
                     if after.0 < source.head && after.0 + 1 < source.tail_from {
-                        self.state.copied(slot, after, 0, 0, Found::Behind);
+                        self.progress.copied(slot, after, 0, 0, Extent::Behind);
                         return true;
                     }
                     let through = (after.0 + 2).min(source.head);
@@ -321,8 +321,8 @@ mod tests {
                         self.live_since_chunk += bytes;
                         assert!(self.live_since_chunk <= 4 + 2, "a ready chunk waits for its share only");
                     }
-                    let found = if through < source.head { Found::More } else { Found::All };
-                    self.state.copied(slot, Seq(through), through - after.0, bytes, found);
+                    let extent = if through < source.head { Extent::More } else { Extent::All };
+                    self.progress.copied(slot, Seq(through), through - after.0, bytes, extent);
                     true
                 }
             }
@@ -344,14 +344,14 @@ mod tests {
                     2 => harness.read(),
                     _ => { harness.send(); }
                 }
-                caught_up.extend(harness.state.caught_up());
+                caught_up.extend(harness.progress.caught_up());
             }
             let mut rounds = 0;
             loop {
                 harness.read();
                 let sent = harness.send();
-                caught_up.extend(harness.state.caught_up());
-                if !sent && harness.chunk.is_none() && harness.state.behind.is_empty() {
+                caught_up.extend(harness.progress.caught_up());
+                if !sent && harness.chunk.is_none() && harness.progress.behind.is_empty() {
                     break;
                 }
                 rounds += 1;
@@ -381,16 +381,16 @@ mod tests {
 
     #[test]
     fn what_is_let_go_of_is_not_sent() {
-        let mut state = State::new(4);
-        state.follow(Slot(0), Seq(0), Seq(9));
-        state.follow(Slot(1), Seq(3), Seq(3));
-        state.loaded();
-        assert_eq!(state.next_read(), Some((Slot(0), Seq(0))));
-        state.unfollow(Slot(0));
-        state.unfollow(Slot(1));
-        state.chunk_sent(Slot(0), Seq(9), 9, true);
-        assert_eq!(state.next(false), Next::Nothing);
-        assert_eq!(state.next_read(), None);
-        assert_eq!(state.caught_up(), Some(0));
+        let mut progress = Progress::new(4);
+        progress.follow(Slot(0), Seq(0), Seq(9));
+        progress.follow(Slot(1), Seq(3), Seq(3));
+        progress.loaded();
+        assert_eq!(progress.next_read(), Some((Slot(0), Seq(0))));
+        progress.unfollow(Slot(0));
+        progress.unfollow(Slot(1));
+        progress.chunk_sent(Slot(0), Seq(9), 9, true);
+        assert_eq!(progress.next(false), Next::Nothing);
+        assert_eq!(progress.next_read(), None);
+        assert_eq!(progress.caught_up(), Some(0));
     }
 }

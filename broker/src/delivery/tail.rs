@@ -53,7 +53,7 @@ pub(crate) struct Stamp {
     pub(crate) urgent: bool,
 }
 
-/// What was copied out of a ring.
+/// What was copied out of a tail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Copied {
     /// Everything up to here has been looked at.
@@ -64,7 +64,7 @@ pub(crate) struct Copied {
 
 /// The most recent frames of one conversation.
 #[derive(Debug)]
-pub(crate) struct Ring {
+pub(crate) struct Tail {
     /// The sequence of the first frame, or of the next one if there is none.
     first: Seq,
     frames: VecDeque<Frame>,
@@ -73,7 +73,7 @@ pub(crate) struct Ring {
     budget: Arc<Budget>,
 }
 
-impl Ring {
+impl Tail {
     /// Empty. Covers nothing until the first push.
     pub(crate) fn new(bytes_max: usize, budget: Arc<Budget>) -> Self {
         Self { first: Seq::ZERO.next(), frames: VecDeque::new(), bytes: 0, bytes_max, budget }
@@ -166,7 +166,7 @@ impl Ring {
     }
 }
 
-impl Drop for Ring {
+impl Drop for Tail {
     fn drop(&mut self) {
         self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
     }
@@ -185,47 +185,47 @@ mod tests {
 
     #[test]
     fn copies_what_lies_after_and_is_not_expired() {
-        let mut ring = Ring::new(100, Arc::new(Budget::new(1000)));
-        ring.push(Seq(5), frame(5, 1, 10, false));
-        ring.push(Seq(6), frame(6, 1, 3, true));
-        ring.push(Seq(7), frame(7, 1, 10, true));
-        assert!(!ring.covers(Seq(3)));
-        assert!(ring.covers(Seq(4)));
+        let mut tail = Tail::new(100, Arc::new(Budget::new(1000)));
+        tail.push(Seq(5), frame(5, 1, 10, false));
+        tail.push(Seq(6), frame(6, 1, 3, true));
+        tail.push(Seq(7), frame(7, 1, 10, true));
+        assert!(!tail.covers(Seq(3)));
+        assert!(tail.covers(Seq(4)));
         let mut out = BytesMut::new();
-        let copied = ring.copy(Seq(4), Timestamp(3), false, 100, &mut out);
+        let copied = tail.copy(Seq(4), Timestamp(3), false, 100, &mut out);
         assert_eq!((copied, &out[..]), (Copied { through: Seq(7), frames: 2 }, &[5, 7][..]));
         out.clear();
-        let copied = ring.copy(Seq(1), Timestamp(0), true, 100, &mut out);
+        let copied = tail.copy(Seq(1), Timestamp(0), true, 100, &mut out);
         assert_eq!((copied, &out[..]), (Copied { through: Seq(7), frames: 2 }, &[6, 7][..]));
         out.clear();
-        let copied = ring.copy(Seq(7), Timestamp(0), false, 100, &mut out);
+        let copied = tail.copy(Seq(7), Timestamp(0), false, 100, &mut out);
         assert_eq!((copied, out.len()), (Copied { through: Seq(7), frames: 0 }, 0));
     }
 
     #[test]
     fn tells_when_an_entry_was_published_while_it_is_here() {
-        let mut ring = Ring::new(100, Arc::new(Budget::new(1000)));
-        ring.push(Seq(5), frame(50, 1, 99, false));
-        ring.push(Seq(6), frame(60, 1, 99, true));
-        assert_eq!(ring.stamp(Seq(5)), Some(Stamp { time: Timestamp(50), urgent: false }));
-        assert_eq!(ring.stamp(Seq(6)), Some(Stamp { time: Timestamp(60), urgent: true }));
-        assert_eq!((ring.stamp(Seq(4)), ring.stamp(Seq(7))), (None, None));
-        ring.forget_through(Seq(5));
-        assert_eq!(ring.stamp(Seq(5)), None);
+        let mut tail = Tail::new(100, Arc::new(Budget::new(1000)));
+        tail.push(Seq(5), frame(50, 1, 99, false));
+        tail.push(Seq(6), frame(60, 1, 99, true));
+        assert_eq!(tail.stamp(Seq(5)), Some(Stamp { time: Timestamp(50), urgent: false }));
+        assert_eq!(tail.stamp(Seq(6)), Some(Stamp { time: Timestamp(60), urgent: true }));
+        assert_eq!((tail.stamp(Seq(4)), tail.stamp(Seq(7))), (None, None));
+        tail.forget_through(Seq(5));
+        assert_eq!(tail.stamp(Seq(5)), None);
     }
 
     #[test]
     fn forgets_what_was_deleted() {
-        let mut ring = Ring::new(100, Arc::new(Budget::new(1000)));
+        let mut tail = Tail::new(100, Arc::new(Budget::new(1000)));
         for seq in 1..=4 {
-            ring.push(Seq(seq), frame(0, 10, 9, false));
+            tail.push(Seq(seq), frame(0, 10, 9, false));
         }
-        ring.forget_through(Seq(3));
-        assert!(!ring.covers(Seq(2)));
-        assert!(ring.covers(Seq(3)));
-        ring.forget_through(Seq(9));
-        assert!(!ring.covers(Seq(8)));
-        assert_eq!(ring.budget.used(), 0);
+        tail.forget_through(Seq(3));
+        assert!(!tail.covers(Seq(2)));
+        assert!(tail.covers(Seq(3)));
+        tail.forget_through(Seq(9));
+        assert!(!tail.covers(Seq(8)));
+        assert_eq!(tail.budget.used(), 0);
     }
 
     proptest! {
@@ -234,27 +234,27 @@ mod tests {
             operations in prop::collection::vec((0u8..10, 1usize..40, 0u64..20), 1..200),
         ) {
             let budget = Arc::new(Budget::new(150));
-            let mut other = Ring::new(100, budget.clone());
+            let mut other = Tail::new(100, budget.clone());
             other.push(Seq(1), frame(1, 60, 9, false));
-            let mut ring = Ring::new(100, budget.clone());
+            let mut tail = Tail::new(100, budget.clone());
             let mut head = Seq(0);
             for (what, length, value) in operations {
                 match what {
-                    0 => ring.forget_through(Seq(head.0.min(value))),
-                    1 => ring.sweep(Timestamp(value)),
+                    0 => tail.forget_through(Seq(head.0.min(value))),
+                    1 => tail.sweep(Timestamp(value)),
                     _ => {
                         head = head.next();
-                        ring.push(head, frame(2, length, value, false));
+                        tail.push(head, frame(2, length, value, false));
                     }
                 }
-                prop_assert!(ring.covers(head));
-                prop_assert!(ring.bytes <= 100);
+                prop_assert!(tail.covers(head));
+                prop_assert!(tail.bytes <= 100);
                 prop_assert!(budget.used() <= 150);
-                prop_assert_eq!(budget.used(), ring.bytes + other.bytes);
+                prop_assert_eq!(budget.used(), tail.bytes + other.bytes);
                 let mut out = BytesMut::new();
-                let after = ring.first.previous();
-                let copied = ring.copy(after, Timestamp(0), false, usize::MAX, &mut out);
-                prop_assert_eq!(copied.through, if ring.frames.is_empty() { after } else { head });
+                let after = tail.first.previous();
+                let copied = tail.copy(after, Timestamp(0), false, usize::MAX, &mut out);
+                prop_assert_eq!(copied.through, if tail.frames.is_empty() { after } else { head });
             }
         }
     }

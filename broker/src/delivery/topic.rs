@@ -1,146 +1,23 @@
-//! Topics: the conversations that some connected session follows.
+//! A topic: a conversation that some connected session follows.
 //!
-//! A topic has the conversation's tail, its recent receipts and the subscriptions of its sessions;
-//! it exists while there is one. All that it gives out is copied under its lock, where the
-//! subscription is checked: once a Left event was told, nothing leaves through that user's
-//! subscriptions.
-//!
-//! Whoever attaches does so *before* reading the conversation's head from the engine. Events are
-//! told after their commit, so what the attached session was not told of is in what it then reads.
+//! It has the conversation's tail, its recent receipts and the subscriptions of its sessions. All
+//! that it gives out is copied under its lock, where the subscription is checked: once a Left event
+//! was told, nothing leaves through that user's subscriptions.
 
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use parking_lot::{Mutex, RwLock};
-use wardline_storage::id::{ById, ConversationId, PARTITIONS, PartitionId, Seq, Timestamp, UserId};
+use parking_lot::RwLock;
+use wardline_storage::id::{Seq, Timestamp, UserId};
 use wardline_storage::model::ReceiptKind;
 
 use super::receipts::{Receipts, Version};
-use super::tail::{Budget, Copied, Frame, Ring, Stamp};
-use crate::presence::bell::{News, Subscription};
-
-/// The topics, by conversation.
-pub(crate) struct Topics {
-    shards: Vec<Mutex<ById<ConversationId, Arc<Topic>>>>,
-    budget: Arc<Budget>,
-    tail_bytes_max: usize,
-}
-
-impl Topics {
-    /// None yet, with the bounds of their tails.
-    pub(crate) fn new(tail_bytes_max: usize, tails_bytes_max: usize) -> Self {
-        let shards = (0..PARTITIONS).map(|_| Mutex::default()).collect();
-        Self { shards, budget: Arc::new(Budget::new(tails_bytes_max)), tail_bytes_max }
-    }
-
-    /// The topic of a conversation that some session follows.
-    pub(crate) fn find(&self, conversation: ConversationId) -> Option<Arc<Topic>> {
-        self.shard(conversation).lock().get(&conversation).cloned()
-    }
-
-    /// Attaches a session. To be done before it reads the head from the engine.
-    pub(crate) fn attach(
-        self: &Arc<Self>,
-        conversation: ConversationId,
-        subscription: Arc<Subscription>,
-    ) -> Attachment {
-        let mut shard = self.shard(conversation).lock();
-        let topic = shard.entry(conversation).or_insert_with(|| {
-            let ring = Ring::new(self.tail_bytes_max, Arc::clone(&self.budget));
-            Arc::new(Topic { state: RwLock::new(State::new(ring)) })
-        });
-        let mut state = topic.state.write();
-        state.subscriptions.push(Arc::clone(&subscription));
-        let attached_at = state.receipts.version();
-        drop(state);
-        let (topics, topic) = (Arc::clone(self), Arc::clone(topic));
-        Attachment { topics, conversation, topic, subscription, attached_at }
-    }
-
-    fn detach(&self, conversation: ConversationId, subscription: &Arc<Subscription>) {
-        subscription.deactivate();
-        let mut shard = self.shard(conversation).lock();
-        let Some(topic) = shard.get(&conversation) else { return };
-        let mut state = topic.state.write();
-        state.subscriptions.retain(|other| !Arc::ptr_eq(other, subscription));
-        state.publishers.retain(|other| !Arc::ptr_eq(other, subscription));
-        let empty = state.subscriptions.is_empty();
-        drop(state);
-        if empty {
-            shard.remove(&conversation);
-        }
-    }
-
-    /// Forgets expired frames at the old end of every tail.
-    pub(crate) fn sweep(&self, now: Timestamp) {
-        for shard in &self.shards {
-            let topics: Vec<_> = shard.lock().values().cloned().collect();
-            for topic in topics {
-                topic.state.write().ring.sweep(now);
-            }
-        }
-    }
-
-    /// How many conversations are followed.
-    pub(crate) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().len()).sum()
-    }
-
-    /// Bytes that all tails hold.
-    pub(crate) fn tail_bytes(&self) -> usize {
-        self.budget.used()
-    }
-
-    fn shard(&self, conversation: ConversationId) -> &Mutex<ById<ConversationId, Arc<Topic>>> {
-        &self.shards[usize::from(PartitionId::of(conversation.as_bytes()).index())]
-    }
-}
-
-/// A session's place in a topic; detaches when it is dropped.
-pub(crate) struct Attachment {
-    topics: Arc<Topics>,
-    conversation: ConversationId,
-    topic: Arc<Topic>,
-    subscription: Arc<Subscription>,
-    attached_at: Version,
-}
-
-impl Attachment {
-    /// The conversation.
-    pub(crate) fn conversation(&self) -> ConversationId {
-        self.conversation
-    }
-
-    /// Its topic.
-    pub(crate) fn topic(&self) -> &Topic {
-        &self.topic
-    }
-
-    /// The session's tie to it.
-    pub(crate) fn subscription(&self) -> &Subscription {
-        &self.subscription
-    }
-
-    /// Notes that the session's user has published here: it wants receipts.
-    pub(crate) fn set_publishes(&self) {
-        self.topic.state.write().note_publisher(&self.subscription);
-    }
-
-    /// The version of the receipts when it attached: only newer ones are pushed.
-    pub(crate) fn attached_at(&self) -> Version {
-        self.attached_at
-    }
-}
-
-impl Drop for Attachment {
-    fn drop(&mut self) {
-        self.topics.detach(self.conversation, &self.subscription);
-    }
-}
+use super::subscription::{News, Subscription};
+use super::tail::{Copied, Frame, Stamp, Tail};
 
 /// What a session got out of a topic's tail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Tail {
+pub(crate) enum TailCopy {
     /// Frames were copied, perhaps none; `more`: there are further ones.
     Copied {
         /// How far, and how many.
@@ -151,7 +28,7 @@ pub(crate) enum Tail {
     /// The tail does not reach back so far: read from the engine.
     Behind,
     /// The user is a member no longer.
-    Detached,
+    Left,
 }
 
 /// What became of a chunk that was read from the engine.
@@ -162,16 +39,17 @@ pub(crate) enum ChunkCopy {
     /// Entries were withdrawn since it was read, perhaps some of its own.
     Stale,
     /// The user is a member no longer.
-    Detached,
+    Left,
 }
 
 /// A conversation that some connected session follows.
 pub(crate) struct Topic {
-    state: RwLock<State>,
+    inside: RwLock<Inside>,
 }
 
-struct State {
-    ring: Ring,
+/// What a topic has.
+struct Inside {
+    tail: Tail,
     /// The latest entry that was told; zero before the first.
     head: Seq,
     /// How often something that was told before was taken back: deleted, or its time cut.
@@ -182,10 +60,10 @@ struct State {
     publishers: Vec<Arc<Subscription>>,
 }
 
-impl State {
-    fn new(ring: Ring) -> Self {
+impl Inside {
+    fn new(tail: Tail) -> Self {
         Self {
-            ring,
+            tail,
             head: Seq::ZERO,
             withdrawals: 0,
             receipts: Receipts::default(),
@@ -203,7 +81,7 @@ impl State {
 
     fn withdraw_through(&mut self, seq: Seq) {
         self.withdrawals += 1;
-        self.ring.forget_through(seq);
+        self.tail.forget_through(seq);
     }
 
     fn ring_all(&self, news: News) {
@@ -214,65 +92,95 @@ impl State {
 }
 
 impl Topic {
+    /// Nobody follows it yet.
+    pub(super) fn new(tail: Tail) -> Self {
+        Self { inside: RwLock::new(Inside::new(tail)) }
+    }
+
+    /// Adds a session; the version of the receipts then: only newer ones are for it.
+    pub(super) fn add(&self, subscription: &Arc<Subscription>) -> Version {
+        let mut inside = self.inside.write();
+        inside.subscriptions.push(Arc::clone(subscription));
+        inside.receipts.version()
+    }
+
+    /// Removes a session; whether it was the last.
+    pub(super) fn remove(&self, subscription: &Arc<Subscription>) -> bool {
+        let mut inside = self.inside.write();
+        inside.subscriptions.retain(|other| !Arc::ptr_eq(other, subscription));
+        inside.publishers.retain(|other| !Arc::ptr_eq(other, subscription));
+        inside.subscriptions.is_empty()
+    }
+
+    /// Notes that a session's user has published here: it wants receipts.
+    pub(super) fn note_publisher(&self, subscription: &Arc<Subscription>) {
+        self.inside.write().note_publisher(subscription);
+    }
+
+    /// Forgets expired frames at the old end of the tail.
+    pub(super) fn sweep(&self, now: Timestamp) {
+        self.inside.write().tail.sweep(now);
+    }
+
     /// Tells of a new entry. Without a frame it is read from the engine.
     pub(crate) fn append(&self, seq: Seq, frame: Option<Frame>) {
-        let mut state = self.state.write();
-        state.head = state.head.max(seq);
+        let mut inside = self.inside.write();
+        inside.head = inside.head.max(seq);
         let urgent = frame.as_ref().is_some_and(|frame| frame.urgent);
         match frame {
-            Some(frame) => state.ring.push(seq, frame),
-            None => state.ring.forget_through(seq),
+            Some(frame) => inside.tail.push(seq, frame),
+            None => inside.tail.forget_through(seq),
         }
-        state.ring_all(if urgent { News::ENTRIES.and(News::URGENT) } else { News::ENTRIES });
+        inside.ring_all(if urgent { News::ENTRIES.and(News::URGENT) } else { News::ENTRIES });
     }
 
     /// Forgets the frames up to a message that was deleted.
     pub(crate) fn erase(&self, seq: Seq) {
-        self.state.write().withdraw_through(seq);
+        self.inside.write().withdraw_through(seq);
     }
 
     /// Forgets all frames: they expire earlier than they say.
     pub(crate) fn clear(&self) {
-        let mut state = self.state.write();
-        let head = state.head;
-        state.withdraw_through(head);
+        let mut inside = self.inside.write();
+        let head = inside.head;
+        inside.withdraw_through(head);
     }
 
     /// How often entries were withdrawn. To be asked before they are read from the engine.
     pub(crate) fn withdrawals(&self) -> u64 {
-        self.state.read().withdrawals
+        self.inside.read().withdrawals
     }
 
     /// Cuts off every session of a user.
     pub(crate) fn cut(&self, user: UserId) {
-        let mut state = self.state.write();
-        state.subscriptions.retain(|subscription| {
+        let mut inside = self.inside.write();
+        inside.subscriptions.retain(|subscription| {
             if subscription.user() == user {
                 subscription.deactivate();
             }
             subscription.user() != user
         });
-        state.publishers.retain(|subscription| subscription.user() != user);
-        state.receipts.forget(user);
+        inside.publishers.retain(|subscription| subscription.user() != user);
+        inside.receipts.forget(user);
     }
 
     /// Notes that a user published here: their sessions want receipts from now on.
     pub(crate) fn published(&self, user: UserId) {
-        let mut state = self.state.write();
-        let theirs: Vec<_> = state.subscriptions.iter().filter(|one| one.user() == user).cloned().collect();
-        theirs.iter().for_each(|subscription| state.note_publisher(subscription));
+        let mut inside = self.inside.write();
+        let theirs: Vec<_> = inside.subscriptions.iter().filter(|one| one.user() == user).cloned().collect();
+        theirs.iter().for_each(|subscription| inside.note_publisher(subscription));
     }
 
     /// Whether any session would be told of a receipt of `user`.
     pub(crate) fn wants_receipts_of(&self, user: UserId) -> bool {
-        self.state.read().publishers.iter().any(|one| one.user() != user)
+        self.inside.read().publishers.iter().any(|one| one.user() != user)
     }
 
     /// Tells of a receipt.
     pub(crate) fn receipt(&self, user: UserId, kind: ReceiptKind, frame: Bytes) {
-        let mut state = self.state.write();
-        state.receipts.record(user, kind, frame);
-        for subscription in state.publishers.iter().filter(|one| one.user() != user) {
+        let mut inside = self.inside.write();
+        inside.receipts.record(user, kind, frame);
+        for subscription in inside.publishers.iter().filter(|one| one.user() != user) {
             subscription.ring(News::RECEIPTS);
         }
     }
@@ -280,13 +188,13 @@ impl Topic {
     /// The latest entry that was told, if the session may still see the conversation: it may then
     /// see all up to it.
     pub(crate) fn head(&self, subscription: &Subscription) -> Option<Seq> {
-        let state = self.state.read();
-        subscription.is_active().then_some(state.head)
+        let inside = self.inside.read();
+        subscription.is_active().then_some(inside.head)
     }
 
     /// When an entry was published, and whether it is urgent, if it is in the tail still.
     pub(crate) fn stamp(&self, seq: Seq) -> Option<Stamp> {
-        self.state.read().ring.stamp(seq)
+        self.inside.read().tail.stamp(seq)
     }
 
     /// Copies entries after `after` to `out` until that holds `fill` bytes.
@@ -297,16 +205,16 @@ impl Topic {
         now: Timestamp,
         fill: usize,
         out: &mut BytesMut,
-    ) -> Tail {
-        let state = self.state.read();
+    ) -> TailCopy {
+        let inside = self.inside.read();
         if !subscription.is_active() {
-            return Tail::Detached;
+            return TailCopy::Left;
         }
-        if after < state.head && !state.ring.covers(after) {
-            return Tail::Behind;
+        if after < inside.head && !inside.tail.covers(after) {
+            return TailCopy::Behind;
         }
-        let copied = state.ring.copy(after, now, false, fill, out);
-        Tail::Copied { copied, more: copied.through < state.head }
+        let copied = inside.tail.copy(after, now, false, fill, out);
+        TailCopy::Copied { copied, more: copied.through < inside.head }
     }
 
     /// Copies urgent entries after `after` that are in the tail, until `out` holds `fill` bytes.
@@ -319,11 +227,11 @@ impl Topic {
         fill: usize,
         out: &mut BytesMut,
     ) -> Copied {
-        let state = self.state.read();
+        let inside = self.inside.read();
         if !subscription.is_active() {
             return Copied { through: after, frames: 0 };
         }
-        state.ring.copy(after, now, true, fill, out)
+        inside.tail.copy(after, now, true, fill, out)
     }
 
     /// Copies a chunk that was read from the engine when so much had been withdrawn.
@@ -334,11 +242,11 @@ impl Topic {
         withdrawals: u64,
         out: &mut BytesMut,
     ) -> ChunkCopy {
-        let state = self.state.read();
+        let inside = self.inside.read();
         if !subscription.is_active() {
-            return ChunkCopy::Detached;
+            return ChunkCopy::Left;
         }
-        if state.withdrawals != withdrawals {
+        if inside.withdrawals != withdrawals {
             return ChunkCopy::Stale;
         }
         out.extend_from_slice(chunk);
@@ -354,29 +262,27 @@ impl Topic {
         fill: usize,
         out: &mut BytesMut,
     ) -> (Version, u64) {
-        let state = self.state.read();
+        let inside = self.inside.read();
         if !subscription.is_active() || !subscription.publishes() {
-            return (state.receipts.version(), 0);
+            return (inside.receipts.version(), 0);
         }
-        state.receipts.copy(subscription.user(), after, fill, out)
+        inside.receipts.copy(subscription.user(), after, fill, out)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use wardline_storage::id::UserId;
-
     use super::*;
+    use crate::delivery::tail::Budget;
     use crate::presence::bell::{Bell, Slot};
 
     /// A chunk may wait for a slow client when something in it is deleted, or its time is cut.
     #[test]
     fn a_chunk_that_was_read_before_a_withdrawal_is_stale() {
-        let topics = Arc::new(Topics::new(1024, 1024));
+        let topic = Topic::new(Tail::new(1024, Arc::new(Budget::new(1024))));
         let user = UserId::new([1; 16]);
-        let subscription = Arc::new(Subscription::new(user, Slot(0), Arc::new(Bell::new(1))));
-        let attachment = topics.attach(ConversationId::new([2; 16]), subscription);
-        let (topic, subscription) = (attachment.topic(), attachment.subscription());
+        let subscription = &Arc::new(Subscription::new(user, Slot(0), Arc::new(Bell::new(1))));
+        topic.add(subscription);
         let mut out = BytesMut::new();
         let withdrawals: [fn(&Topic); 2] = [|topic| topic.erase(Seq(3)), Topic::clear];
         for withdraw in withdrawals {
@@ -384,12 +290,12 @@ mod tests {
             topic.append(Seq(4), None);
             assert_eq!(topic.copy_chunk(subscription, b"chunk", before, &mut out), ChunkCopy::Copied);
             out.clear();
-            withdraw(topic);
+            withdraw(&topic);
             assert_eq!(topic.copy_chunk(subscription, b"chunk", before, &mut out), ChunkCopy::Stale);
             assert!(out.is_empty());
         }
         topic.cut(user);
         let now = topic.withdrawals();
-        assert_eq!(topic.copy_chunk(subscription, b"chunk", now, &mut out), ChunkCopy::Detached);
+        assert_eq!(topic.copy_chunk(subscription, b"chunk", now, &mut out), ChunkCopy::Left);
     }
 }

@@ -17,7 +17,7 @@ use super::figures::Figures;
 use super::socket;
 use super::table::Metrics;
 use crate::clock::Clock;
-use crate::delivery::topic::Topics;
+use crate::delivery::topics::Topics;
 use crate::limits::Limits;
 use crate::requests::reads::Reads;
 use crate::turns::Turns;

@@ -87,7 +87,7 @@ pub enum ReloadError {
 }
 
 /// What tells one state of a file from another. `None`: it cannot be looked at.
-type Stamp = Option<(SystemTime, u64, u64, u64)>;
+type FileMark = Option<(SystemTime, u64, u64, u64)>;
 
 impl Files {
     /// Reads them.
@@ -99,13 +99,13 @@ impl Files {
         Ok((tls, Verifier::from_file(&self.jwks, self.expected.clone())?))
     }
 
-    fn look(&self) -> [Stamp; 3] {
-        [&self.certificate, &self.key, &self.jwks].map(|path| stamp(path))
+    fn look(&self) -> [FileMark; 3] {
+        [&self.certificate, &self.key, &self.jwks].map(|path| mark(path))
     }
 }
 
 /// Follows symbolic links, which is how containers exchange a folder of secrets.
-fn stamp(path: &Path) -> Stamp {
+fn mark(path: &Path) -> FileMark {
     let metadata = fs::metadata(path).ok()?;
     Some((metadata.modified().ok()?, metadata.dev(), metadata.ino(), metadata.len()))
 }

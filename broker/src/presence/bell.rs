@@ -7,12 +7,11 @@
 //! Urgent news lets the session have its turn before all others ([`turns`](crate::turns)).
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use wardline_storage::id::{ConversationId, UserId};
+use wardline_storage::id::ConversationId;
 
 use crate::turns::Task;
 
@@ -32,7 +31,7 @@ pub(crate) enum Change {
 /// What a bell was rung for since the session last looked.
 #[derive(Debug, Default)]
 pub(crate) struct Rung {
-    /// Followed conversations with news; look at [`Subscription::take`].
+    /// Followed conversations with news; the subscription of each knows which.
     pub(crate) slots: Vec<Slot>,
     /// Conversations that the user joined or left.
     pub(crate) changes: HashMap<ConversationId, Change>,
@@ -87,105 +86,16 @@ impl Bell {
         std::mem::take(&mut *self.rung.lock())
     }
 
-    fn mark(&self, slot: Slot) {
+    /// Marks a conversation that has news.
+    pub(crate) fn mark(&self, slot: Slot) {
         self.rung.lock().slots.push(slot);
     }
 
-    fn wake(&self, is_urgent: bool) {
+    /// Wakes the session; before all others if it is urgent.
+    pub(crate) fn wake(&self, is_urgent: bool) {
         if is_urgent && let Some(task) = self.task.get() {
             task.hurry();
         }
         self.notify.notify_one();
-    }
-}
-
-/// What a followed conversation has to offer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct News(u8);
-
-impl News {
-    /// New entries.
-    pub(crate) const ENTRIES: Self = Self(1);
-    /// New urgent entries; comes with [`News::ENTRIES`].
-    pub(crate) const URGENT: Self = Self(2);
-    /// New receipts.
-    pub(crate) const RECEIPTS: Self = Self(4);
-
-    /// Both.
-    pub(crate) const fn and(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    /// Whether it includes `other`.
-    pub(crate) const fn has(self, other: Self) -> bool {
-        self.0 & other.0 != 0
-    }
-}
-
-/// A session's tie to a conversation that it follows.
-#[derive(Debug)]
-pub(crate) struct Subscription {
-    user: UserId,
-    slot: Slot,
-    bell: Arc<Bell>,
-    news: AtomicU8,
-    active: AtomicBool,
-    publishes: AtomicBool,
-}
-
-impl Subscription {
-    /// Ties a user's session to a conversation.
-    pub(crate) fn new(user: UserId, slot: Slot, bell: Arc<Bell>) -> Self {
-        Self {
-            user,
-            slot,
-            bell,
-            news: AtomicU8::new(0),
-            active: AtomicBool::new(true),
-            publishes: AtomicBool::new(false),
-        }
-    }
-
-    /// Whose session it is.
-    pub(crate) fn user(&self) -> UserId {
-        self.user
-    }
-
-    /// Rings for news. Cheap when the session has not looked since the last ring.
-    pub(crate) fn ring(&self, news: News) {
-        let before = News(self.news.fetch_or(news.0, Ordering::AcqRel));
-        let is_urgent = news.has(News::URGENT) && !before.has(News::URGENT);
-        if before.0 == 0 {
-            self.bell.mark(self.slot);
-        }
-        // Marked for routine news already, it need not wait for its turn any more.
-        if before.0 == 0 || is_urgent {
-            self.bell.wake(is_urgent);
-        }
-    }
-
-    /// Takes what there is news of.
-    pub(crate) fn take(&self) -> News {
-        News(self.news.swap(0, Ordering::AcqRel))
-    }
-
-    /// Whether the user is a member still, as far as committed events were told.
-    pub(crate) fn is_active(&self) -> bool {
-        self.active.load(Ordering::Acquire)
-    }
-
-    /// Cuts the tie: nothing of the conversation leaves through it any more.
-    pub(crate) fn deactivate(&self) {
-        self.active.store(false, Ordering::Release);
-    }
-
-    /// Whether the user ever published in the conversation, and so wants its receipts.
-    pub(crate) fn publishes(&self) -> bool {
-        self.publishes.load(Ordering::Acquire)
-    }
-
-    /// Notes that they did.
-    pub(crate) fn set_publishes(&self) {
-        self.publishes.store(true, Ordering::Release);
     }
 }

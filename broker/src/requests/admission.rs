@@ -34,7 +34,7 @@ impl Admission {
         Self { log, disk_full: AtomicBool::new(false), retry_after }
     }
 
-    /// Takes a submission in, or says why not; then the reply's place is free again.
+    /// Takes a submission in, or says why not; then the reply's seat is free again.
     pub(crate) fn submit(&self, submission: Submission, reply: Reply) -> Result<(), Refusal> {
         if self.disk_full.load(Ordering::Relaxed) {
             return Err(self.storage_full());

@@ -31,7 +31,7 @@ impl Intake {
         &self.admission
     }
 
-    /// Takes a command in, or says why not; then the reply's place is free again.
+    /// Takes a command in, or says why not; then the reply's seat is free again.
     ///
     /// # Errors
     /// A refusal, with the time to wait.
@@ -47,9 +47,9 @@ impl Intake {
     /// # Cancellation
     /// What was taken in is done all the same.
     pub(crate) async fn ask(&self, actor: &Arc<Actor>, command: Command) -> Result<Outcome, Refusal> {
-        let (places, mut completions) = mpsc::channel(1);
-        let place = places.try_reserve_owned().expect("a new channel has room for one");
-        self.submit(actor, command, Reply { ticket: 0, place })?;
+        let (seats, mut completions) = mpsc::channel(1);
+        let seat = seats.try_reserve_owned().expect("a new channel has room for one");
+        self.submit(actor, command, Reply { ticket: 0, place: seat })?;
         match completions.recv().await.map(|completion| completion.verdict) {
             Some(Ok(verdict)) => verdict.map_err(Refusal::from),
             Some(Err(_)) | None => Err(self.lost()),

@@ -12,8 +12,8 @@ use tokio::sync::watch;
 use wardline_storage::command::Command;
 use wardline_storage::id::{ConversationId, Seq};
 
-use super::lane::Lane;
 use super::reader::{self, FrameReader, Read};
+use super::request_lane::RequestLane;
 use super::sessions::{Session, Sessions};
 use crate::access::caller::Caller;
 use crate::limits::Limits;
@@ -26,7 +26,7 @@ use crate::wire::{self, Hello, Request, Response};
 /// A session that was welcomed.
 pub(super) struct Opened {
     pub(super) session: Arc<Session>,
-    pub(super) control: Lane,
+    pub(super) control: RequestLane,
     /// Where the device says that it stands; `None`: nothing is to be pushed to it.
     pub(super) resume: Option<HashMap<ConversationId, Seq>>,
 }
@@ -78,7 +78,7 @@ pub(super) async fn open(sessions: &Arc<Sessions>, connection: &quinn::Connectio
         return Err(Failed { refusal: None, request_id, stream: None });
     }
     reader.allow(limits.frame_bytes_max);
-    let control = Lane::new(Arc::clone(&session), reader, stream);
+    let control = RequestLane::new(Arc::clone(&session), reader, stream);
     Ok(Opened { session, control, resume })
 }
 

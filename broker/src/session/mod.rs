@@ -5,8 +5,8 @@
 //! [`requests`](crate::requests); here is the I/O.
 
 mod hello;
-mod lane;
 mod reader;
+mod request_lane;
 mod serve;
 mod sessions;
 mod timing;

@@ -12,8 +12,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::hello;
-use super::lane::Lane;
 use super::reader::FrameReader;
+use super::request_lane::RequestLane;
 use super::sessions::{Session, Sessions};
 use super::traffic::{self, Traffic};
 use crate::delivery::deliver;
@@ -124,7 +124,7 @@ async fn wait(
             Some(_) = lanes.join_next() => {}
             accepted = connection.accept_bi() => match accepted {
                 Ok((stream, incoming)) => {
-                    let lane = Lane::new(Arc::clone(session), reader(session, incoming), stream);
+                    let lane = RequestLane::new(Arc::clone(session), reader(session, incoming), stream);
                     lanes.spawn(async move {
                         if let Some(mut stream) = lane.run().await {
                             // An error only says that the client stopped it.
@@ -140,7 +140,7 @@ async fn wait(
 }
 
 /// Serves the control stream; when the session ends, says why as its last frame.
-async fn control_lane(control: Lane, session: Arc<Session>) {
+async fn control_lane(control: RequestLane, session: Arc<Session>) {
     let stream = control.run().await;
     session.present.ending.ended().await;
     if let (Some(stream), Some(reason)) = (stream, session.present.ending.reason()) {

@@ -1,8 +1,8 @@
 //! A request lane: requests up, answers down, on one bidirectional stream.
 //!
-//! Requests are taken in order. Commands go to the log at once, with a place in the lane's
+//! Requests are taken in order. Commands go to the log at once, with a seat in the lane's
 //! completion channel reserved, so at most `lane_requests_max` are under way; reads run beside, a
-//! few at a time. Nothing is read while there is no place, so a client that does not read its
+//! few at a time. Nothing is read while there is no seat, so a client that does not read its
 //! answers stops being read. Answers that are ready go out in one write.
 
 use std::collections::VecDeque;
@@ -27,13 +27,13 @@ use crate::requests::query::Query;
 use crate::wire::{self, Request, Response, Token};
 
 /// Completions taken from the channel at a time.
-const BATCH: usize = 256;
+const COMPLETIONS_MAX: usize = 256;
 /// A buffer with more room than this is given back when it is empty.
 const IDLE_BUFFER_BYTES: usize = 1024;
 
-/// Whether requests are still taken.
+/// Whether requests still come up.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Intake {
+enum Upward {
     Open,
     /// Finished; answers are still owed.
     Closed,
@@ -42,14 +42,14 @@ enum Intake {
 }
 
 /// One request lane.
-pub(super) struct Lane {
+pub(super) struct RequestLane {
     session: Arc<Session>,
     reader: FrameReader,
     stream: quinn::SendStream,
-    intake: Intake,
+    upward: Upward,
     gate: EpochGate,
     completions: mpsc::Receiver<Completion>,
-    places: mpsc::Sender<Completion>,
+    seats: mpsc::Sender<Completion>,
     /// Commands whose completion is still to come.
     commands: usize,
     reads: JoinSet<(u64, Response)>,
@@ -59,19 +59,19 @@ pub(super) struct Lane {
     out: BytesMut,
 }
 
-impl Lane {
+impl RequestLane {
     /// A lane on a stream that the client opened.
     pub(super) fn new(session: Arc<Session>, reader: FrameReader, stream: quinn::SendStream) -> Self {
-        let (places, completions) = mpsc::channel(session.all.limits.lane_requests_max);
+        let (seats, completions) = mpsc::channel(session.all.limits.lane_requests_max);
         let timing = Timing::new(session.opened);
         Self {
             session,
             reader,
             stream,
-            intake: Intake::Open,
+            upward: Upward::Open,
             gate: EpochGate::default(),
             completions,
-            places,
+            seats,
             commands: 0,
             reads: JoinSet::new(),
             waiting_reads: VecDeque::new(),
@@ -83,31 +83,31 @@ impl Lane {
     /// Serves the lane until it is finished or the session ends; answers are sent in either case.
     /// Returns the stream, if the client can still be told something on it.
     pub(super) async fn run(mut self) -> Option<quinn::SendStream> {
-        let mut batch = Vec::new();
+        let mut done = Vec::new();
         let session = Arc::clone(&self.session);
         loop {
             if !self.flush().await {
                 return None;
             }
             let idle = self.commands == 0 && self.reads.is_empty();
-            if self.intake != Intake::Open && idle {
+            if self.upward != Upward::Open && idle {
                 break;
             }
-            let open = self.intake == Intake::Open;
+            let open = self.upward == Upward::Open;
             tokio::select! {
                 () = session.present.ending.ended(), if open => self.close(),
-                taken = self.completions.recv_many(&mut batch, BATCH), if self.commands > 0 => {
+                taken = self.completions.recv_many(&mut done, COMPLETIONS_MAX), if self.commands > 0 => {
                     self.commands -= taken;
-                    batch.drain(..).for_each(|completion| self.complete(&completion));
+                    done.drain(..).for_each(|completion| self.complete(&completion));
                 }
                 Some(read) = self.reads.join_next(), if !self.reads.is_empty() => self.read_done(read),
                 read = self.reader.next(), if open && self.has_room() => self.take(read),
             }
-            if batch.capacity() > 0 && self.commands == 0 {
-                batch = Vec::new();
+            if done.capacity() > 0 && self.commands == 0 {
+                done = Vec::new();
             }
         }
-        (self.intake != Intake::Gone).then_some(self.stream)
+        (self.upward != Upward::Gone).then_some(self.stream)
     }
 
     fn has_room(&self) -> bool {
@@ -120,11 +120,11 @@ impl Lane {
         while let Some(read) = next {
             match read {
                 Read::Frame(content) => self.frame(content),
-                Read::End => self.intake = Intake::Closed,
-                Read::Gone => self.intake = Intake::Gone,
+                Read::End => self.upward = Upward::Closed,
+                Read::Gone => self.upward = Upward::Gone,
                 Read::Violation(refusal) => self.violated(refusal),
             }
-            let goes_on = self.intake == Intake::Open && self.has_room();
+            let goes_on = self.upward == Upward::Open && self.has_room();
             next = if goes_on { self.reader.buffered() } else { None };
         }
     }
@@ -161,10 +161,12 @@ impl Lane {
             Ok(Plan::Submit(command)) => {
                 fail_point::pass(Point::Validated);
                 self.time(&command);
-                match self.places.clone().try_reserve_owned() {
-                    Ok(place) => {
-                        requests.intake.submit(&session.caller.actor, command, Reply { ticket: id, place })
-                    }
+                match self.seats.clone().try_reserve_owned() {
+                    Ok(seat) => requests.intake.submit(
+                        &session.caller.actor,
+                        command,
+                        Reply { ticket: id, place: seat },
+                    ),
                     Err(_) => Err(requests.intake.admission().retry()),
                 }
             }
@@ -256,8 +258,8 @@ impl Lane {
     }
 
     fn close(&mut self) {
-        if self.intake == Intake::Open {
-            self.intake = Intake::Closed;
+        if self.upward == Upward::Open {
+            self.upward = Upward::Closed;
         }
     }
 

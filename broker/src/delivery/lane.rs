@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use wardline_storage::fail_point::{self, Point};
 
 /// A delivery lane.
-pub(super) struct Writer {
+pub(super) struct DeliveryLane {
     header: fn(&mut BytesMut),
     priority: i32,
     stream: Option<quinn::SendStream>,
@@ -23,7 +23,7 @@ pub(super) struct Writer {
 /// The lane is gone, and with it the session.
 pub(super) struct Gone;
 
-impl Writer {
+impl DeliveryLane {
     /// A lane that is not open yet. Higher priorities are sent first.
     pub(super) fn new(header: fn(&mut BytesMut), priority: i32) -> Self {
         Self {
