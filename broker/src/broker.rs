@@ -28,7 +28,7 @@ use crate::edge::secrets::Secrets;
 use crate::edge::{self, Edge};
 use crate::limits::{Contradiction, Limits};
 use crate::metrics::Metrics;
-use crate::metrics::gather::{self, Seen};
+use crate::operator::gather::{self, Seen};
 use crate::operator::readiness::Readiness;
 use crate::operator::reload::Reloader;
 use crate::presence::farewell::Farewell;

@@ -3,13 +3,10 @@
 //! `table` has them all: name, meaning, labels. Names are `wardline_<thing>_<unit>[_total]`; label
 //! values are from closed sets (codes, sources, results), never from a peer. What happens is
 //! counted where it happens; what merely stands (sizes, depths, the process, the store's own
-//! figures) is looked at every few seconds by [`gather`]. The recorder is installed by whoever
-//! starts the broker; without one, all this does nothing.
+//! figures) is looked at every few seconds by `operator::gather`. The recorder is installed by
+//! whoever starts the broker; without one, all this does nothing.
 
-mod figures;
-pub(crate) mod gather;
 mod kind;
-pub(crate) mod socket;
 mod table;
 
 use metrics::Gauge;

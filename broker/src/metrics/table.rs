@@ -2,7 +2,7 @@
 //!
 //! The one place where they are named. `docs/metrics.md` repeats it for readers, with the alerts
 //! that use each; a test holds the two, the dashboards and the alerts together. The store's figures
-//! come from the engine ([`super::figures`]), those of the process from `metrics-process`.
+//! come from the engine (`operator::gather`), those of the process from `metrics-process`.
 
 use metrics::{Counter, Gauge, Histogram};
 

@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod backup;
+pub(crate) mod gather;
 pub mod http;
 pub mod readiness;
 pub mod reload;

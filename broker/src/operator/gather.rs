@@ -4,6 +4,9 @@
 //! One task; reads of files and of the store are done on a blocking thread, so that no session
 //! waits for them.
 
+mod figures;
+mod socket;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -13,14 +16,13 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use wardline_storage::engine::Engine;
 
-use super::figures::Figures;
-use super::socket;
-use super::table::Metrics;
 use crate::clock::Clock;
 use crate::delivery::topics::Topics;
 use crate::limits::Limits;
+use crate::metrics::Metrics;
 use crate::requests::reads::Reads;
 use crate::turns::Turns;
+use figures::Figures;
 
 /// How often it is looked.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
