@@ -152,3 +152,58 @@ fn refuse_others(engines: &[&dyn Opener], chosen: &dyn Opener, folder: &Path) ->
 fn looked_into(engine: &dyn Opener, folder: &Path) -> Result<bool, OpenError> {
     engine.is_store(folder).map_err(|source| OpenError::Folder { path: folder.to_owned(), source })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Operators read these: what is wrong, where, and what to do.
+    #[test]
+    fn each_refusal_says_what_is_wrong_where_and_what_to_do() {
+        let path = || PathBuf::from("/srv/data");
+        let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
+        let damaged = |kept: Option<&str>| OpenError::Damaged {
+            path: path(),
+            detail: "the log is gone".to_owned(),
+            kept: kept.map(PathBuf::from),
+        };
+        let cases = [
+            (
+                OpenError::InUse { path: path() },
+                "the data folder /srv/data is in use: stop the other broker, or choose another folder",
+            ),
+            (
+                OpenError::Newer { path: path(), what: "it has the table \"audit\"".to_owned() },
+                "the data folder /srv/data was written by a newer version (it has the table \"audit\"): start that \
+                 version, or restore a backup made by this one",
+            ),
+            (
+                OpenError::OtherEngine { path: path(), found: "redb", wanted: "rocksdb" },
+                "the data folder /srv/data holds a store of the engine \"redb\", not \"rocksdb\": set storage.engine \
+                 to \"redb\", or choose another folder",
+            ),
+            (
+                OpenError::Folder { path: path(), source: denied() },
+                "the data folder /srv/data cannot be used: permission denied; check that its parent exists, and who \
+                 owns it",
+            ),
+            (
+                damaged(None),
+                "the data in /srv/data is damaged: the log is gone; restore a backup into an empty folder, nothing \
+                 was changed",
+            ),
+            (
+                damaged(Some("/srv/data/as-found")),
+                "the data in /srv/data is damaged: the log is gone; restore a backup into an empty folder; what was \
+                 found is kept in /srv/data/as-found",
+            ),
+            (
+                OpenError::Other { path: path(), detail: "no such thing".to_owned() },
+                "the data folder /srv/data could not be opened: no such thing",
+            ),
+        ];
+        for (error, text) in cases {
+            assert_eq!(error.to_string(), text);
+        }
+    }
+}

@@ -23,11 +23,10 @@ use wardline_storage::open::{OpenError, Opener};
 use wardline_storage::value;
 
 use crate::expiry_filter::{Expiry, Factory};
-use crate::figures::{self, WalTime};
-
 use crate::open;
 use crate::options::{self, Options};
 use crate::synced::Synced;
+use crate::wal_time::WalTime;
 
 const NAME: &str = "rocksdb";
 
@@ -44,7 +43,7 @@ pub struct RocksEngine {
     /// Shares the counters that the database keeps.
     pub(crate) statistics: rocksdb::Options,
     pub(crate) wal_time: WalTime,
-    cache: Cache,
+    pub(crate) cache: Cache,
 }
 
 /// What the one writer owns.
@@ -230,7 +229,7 @@ impl Engine for RocksEngine {
 
     fn health(&self, now: Timestamp) -> Health {
         self.garbage.hear(now);
-        Health { oldest_unreclaimed: self.garbage.oldest(now), figures: figures::read(self, &self.cache) }
+        Health { oldest_unreclaimed: self.garbage.oldest(now), figures: self.figures() }
     }
 
     fn name(&self) -> &'static str {

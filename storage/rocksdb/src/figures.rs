@@ -5,11 +5,8 @@
 //! Of its statistics only counters are kept (level `ExceptHistogramOrTimers`): its timers would
 //! read the clock for every look-up.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use rocksdb::perf::{PerfContext, PerfMetric, PerfStatsLevel, set_perf_stats};
+use rocksdb::properties;
 use rocksdb::statistics::Ticker;
-use rocksdb::{Cache, properties};
 use wardline_storage::engine::{Figure, Table, Value};
 
 use crate::engine::RocksEngine;
@@ -72,92 +69,73 @@ const COUNTED: [(&str, Ticker, &str); 8] = [
 /// RocksDB's levels.
 const LEVELS: [&str; 7] = ["0", "1", "2", "3", "4", "5", "6"];
 
-/// Level 4: times, but not of mutexes. RocksDB 11 put a level of its own for waits (`perf_level.h`)
-/// before it, which neither its C interface nor the crate (0.25) has, so they give this one the
-/// name of the next; under its own name nothing is timed.
-const TIMES: PerfStatsLevel = PerfStatsLevel::EnableTimeAndCPUTimeExceptForMutex;
-
-/// Time that commits spent writing and syncing the write-ahead log: what RocksDB does not count
-/// without timers.
-#[derive(Debug, Default)]
-pub(crate) struct WalTime {
-    microseconds: AtomicU64,
-}
-
-impl WalTime {
-    /// Runs a commit on this thread, and adds what of its time went to the log.
-    pub(crate) fn of<T>(&self, commit: impl FnOnce() -> T) -> T {
-        let mut perf = PerfContext::default();
-        perf.reset();
-        // For this thread and this call: elsewhere it would read the clock for every look-up.
-        set_perf_stats(TIMES);
-        let result = commit();
-        set_perf_stats(PerfStatsLevel::Disable);
-        self.microseconds.fetch_add(perf.metric(PerfMetric::WriteWalTime) / 1000, Ordering::Relaxed);
-        result
-    }
-}
-
-/// Reads them all. Cheap, but for the list of files: a microsecond or so a file.
-pub(crate) fn read(engine: &RocksEngine, cache: &Cache) -> Vec<Figure> {
-    let gauge =
-        |name, meaning, value: u64| Figure { name, meaning, label: None, value: Value::Gauge(value as f64) };
-    let counter = |name, meaning, value| Figure { name, meaning, label: None, value: Value::Counter(value) };
-    let mut figures = Vec::new();
-    for (name, property, meaning) in SUMMED {
-        let sum = Table::ALL.into_iter().map(|table| engine.property(table, property)).sum();
-        figures.push(gauge(name, meaning, sum));
-    }
-    for (name, property, meaning) in SINGLE {
-        figures.push(gauge(name, meaning, engine.database_property(property)));
-    }
-    for (name, ticker, meaning) in COUNTED {
-        figures.push(counter(name, meaning, engine.statistics.get_ticker_count(ticker)));
-    }
-    let wal_microseconds = engine.wal_time.microseconds.load(Ordering::Relaxed);
-    let errors = engine.database_property(properties::BACKGROUND_ERRORS);
-    figures.extend([
-        counter(
-            "wal_microseconds_total",
-            "Time that commits spent writing and syncing the write-ahead log, in microseconds.",
-            wal_microseconds,
-        ),
-        counter("background_errors_total", "Flushes and compactions that failed.", errors),
-        gauge("block_cache_bytes", "Bytes in the block cache.", cache.get_usage() as u64),
-        gauge(
-            "block_cache_pinned_bytes",
-            "Of those, bytes in use right now.",
-            cache.get_pinned_usage() as u64,
-        ),
-        gauge(
-            "block_cache_bytes_max",
-            "Most bytes in the block cache.",
-            engine.chosen.block_cache_bytes as u64,
-        ),
-        gauge("wal_bytes", "Bytes of write-ahead log.", engine.wal_bytes()),
-        gauge(
-            "wal_bytes_max",
-            "Bytes of write-ahead log from which on the tables that hold it up are flushed.",
-            engine.chosen.wal_bytes_max,
-        ),
-    ]);
-    figures.extend(levels(engine));
-    figures
-}
-
-/// Bytes of table files by level.
-fn levels(engine: &RocksEngine) -> impl Iterator<Item = Figure> {
-    let mut bytes = [0; LEVELS.len()];
-    // A list that cannot be read is told as background errors.
-    for file in engine.db.live_files().unwrap_or_default() {
-        if let Some(level) = usize::try_from(file.level).ok().and_then(|level| bytes.get_mut(level)) {
-            *level += file.size;
+impl RocksEngine {
+    /// Reads them all. Cheap, but for the list of files: a microsecond or so a file.
+    pub(crate) fn figures(&self) -> Vec<Figure> {
+        let gauge = |name, meaning, value: u64| Figure {
+            name,
+            meaning,
+            label: None,
+            value: Value::Gauge(value as f64),
+        };
+        let counter =
+            |name, meaning, value| Figure { name, meaning, label: None, value: Value::Counter(value) };
+        let mut figures = Vec::new();
+        for (name, property, meaning) in SUMMED {
+            let sum = Table::ALL.into_iter().map(|table| self.property(table, property)).sum();
+            figures.push(gauge(name, meaning, sum));
         }
+        for (name, property, meaning) in SINGLE {
+            figures.push(gauge(name, meaning, self.database_property(property)));
+        }
+        for (name, ticker, meaning) in COUNTED {
+            figures.push(counter(name, meaning, self.statistics.get_ticker_count(ticker)));
+        }
+        let wal_microseconds = self.wal_time.microseconds();
+        let errors = self.database_property(properties::BACKGROUND_ERRORS);
+        figures.extend([
+            counter(
+                "wal_microseconds_total",
+                "Time that commits spent writing and syncing the write-ahead log, in microseconds.",
+                wal_microseconds,
+            ),
+            counter("background_errors_total", "Flushes and compactions that failed.", errors),
+            gauge("block_cache_bytes", "Bytes in the block cache.", self.cache.get_usage() as u64),
+            gauge(
+                "block_cache_pinned_bytes",
+                "Of those, bytes in use right now.",
+                self.cache.get_pinned_usage() as u64,
+            ),
+            gauge(
+                "block_cache_bytes_max",
+                "Most bytes in the block cache.",
+                self.chosen.block_cache_bytes as u64,
+            ),
+            gauge("wal_bytes", "Bytes of write-ahead log.", self.wal_bytes()),
+            gauge(
+                "wal_bytes_max",
+                "Bytes of write-ahead log from which on the tables that hold it up are flushed.",
+                self.chosen.wal_bytes_max,
+            ),
+        ]);
+        figures.extend(self.levels());
+        figures
     }
-    LEVELS.into_iter().zip(bytes).map(|(level, bytes)| Figure {
-        name: "level_bytes",
-        meaning: "Bytes of live table files, by level.",
-        label: Some(("level", level)),
-        value: Value::Gauge(bytes as f64),
-    })
+
+    /// Bytes of table files by level.
+    fn levels(&self) -> impl Iterator<Item = Figure> + use<> {
+        let mut bytes = [0; LEVELS.len()];
+        // A list that cannot be read is told as background errors.
+        for file in self.db.live_files().unwrap_or_default() {
+            if let Some(level) = usize::try_from(file.level).ok().and_then(|level| bytes.get_mut(level)) {
+                *level += file.size;
+            }
+        }
+        LEVELS.into_iter().zip(bytes).map(|(level, bytes)| Figure {
+            name: "level_bytes",
+            meaning: "Bytes of live table files, by level.",
+            label: Some(("level", level)),
+            value: Value::Gauge(bytes as f64),
+        })
+    }
 }

@@ -20,6 +20,7 @@ mod room;
 mod synced;
 mod torn;
 mod unreadable;
+mod wal_time;
 
 pub use engine::{Rocks, RocksEngine};
 pub use options::Options;
