@@ -1,8 +1,8 @@
 //! A process of its own for the part of a rule that must be killed, or that meets a full disk.
 //!
 //! The child is the same test, run again with a task in its environment. It speaks to the rule in
-//! lines on stdout, and is killed when the rule has heard enough. A shell starts it that lets writes
-//! fail beyond the limit of a file's size, instead of ending the process.
+//! lines on stdout, and is killed when the rule has heard enough. A shell starts it that lets
+//! writes fail beyond the limit of a file's size, instead of ending the process.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -17,6 +17,8 @@ const TASK: &str = "CONFORMANCE_TASK";
 const FOLDER: &str = "CONFORMANCE_FOLDER";
 /// What lines for the rule begin with: the test runner writes lines too.
 const MARK: &str = "conformance: ";
+/// Lines that wait for the rule; a child that says more waits too.
+const LINES_MAX: usize = 1 << 16;
 
 /// What a child does in a folder.
 type Task = fn(&OnDisk<'_>, &Path);
@@ -63,7 +65,7 @@ impl Child {
         let mut process =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the test runs again");
         let out = BufReader::new(process.stdout.take().expect("it is piped"));
-        let (sender, lines) = mpsc::channel();
+        let (sender, lines) = mpsc::sync_channel(LINES_MAX);
         thread::spawn(move || {
             for line in out.lines().map_while(Result::ok) {
                 let Some((_, said)) = line.split_once(MARK) else { continue };

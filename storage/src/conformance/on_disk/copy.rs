@@ -1,4 +1,6 @@
 //! A checkpoint is a store of its own: all that was committed before it, batches whole.
+//!
+//! The copy and the store go apart from then on: each takes commits, and neither needs the other.
 
 use std::fs;
 use std::path::Path;

@@ -4,8 +4,8 @@
 //! Of each kind of file that a store has, closed or killed, some are taken: a bit is flipped, the
 //! end is cut off, a page becomes zeros, the file goes. Then the store is opened. If it is refused,
 //! putting the right bytes back must bring everything back. If it opens, each read must be right or
-//! fail, also after a commit, a reclaim, and another opening. Of what looks well only some is looked
-//! into so far: opening takes its time.
+//! fail, also after a commit, a reclaim, and another opening. Of what looks well only some is
+//! looked into so far: opening takes its time.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,4 +1,7 @@
 //! After a reclaim no file holds what is expired, replaced or deleted, and all else is there.
+//!
+//! Values are looked for by their first bytes, in every file of the folder; so an engine that seals
+//! or compresses cannot be judged by this, and is told so.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,7 @@
 //! A folder that cannot be opened is refused with the error that says why, and left alone.
+//!
+//! And whether a folder is a store is known without opening it, also of what is left of one: else
+//! another engine, or a new store, would take its place.
 
 use std::fs;
 use std::path::Path;
