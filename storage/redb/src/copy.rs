@@ -4,26 +4,27 @@
 //! first it catches up on what changed in the part that it has copied already, then it copies some
 //! more as it is now. So no step needs the state of an earlier one, nothing that redb would keep
 //! pages for is held longer than a step, and memory is bounded by a step and by what is committed
-//! within it. When all is copied it only catches up, until little changes between two looks.
+//! within it. When all is copied it only catches up, until a step takes little time.
 //! After each step the copy is durable, and is the store at that moment as far as it reaches.
 
 use std::ops::Bound;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use wardline_storage::engine::{Durability, EngineError, Reclaimed, Table};
 use wardline_storage::id::Timestamp;
 
-use crate::engine::{Moment, RedbEngine, unfinished};
+use crate::engine::{Moment, RedbEngine};
 use crate::file::{Batch, Growth, StoreFile};
 use crate::followed::Followed;
 use crate::row;
 
 /// About what one step copies, keys and values.
 const STEP_BYTES: usize = 4 << 20;
-/// So few rows are copied while commits wait.
-const FEW: usize = 2_000;
-/// If commits are faster for so many rounds, the copy is given up.
-const ROUNDS_MAX: usize = 100;
+/// Commits are to wait no longer than this for the last round, if they leave the choice.
+const ROUND: Duration = Duration::from_millis(20);
+/// After so many rounds that took longer, one may take twice as long.
+const PATIENCE: u32 = 4;
 
 /// A copy that is being made.
 pub(crate) struct Copy<'a> {
@@ -105,25 +106,32 @@ impl<'a> Copy<'a> {
         }
     }
 
-    /// Copies all, until little changes meanwhile.
+    /// Copies all: the copy is the store at the moment that the last step looked at.
     pub(crate) fn run(&mut self) -> Result<(), EngineError> {
         while !self.reached.is_end() {
             self.advance()?;
         }
-        for _ in 0..ROUNDS_MAX {
-            if self.advance()? <= FEW {
-                return Ok(());
-            }
-        }
-        Err(unfinished(self.doing, "more is committed all the while than can be copied"))
+        Ok(())
     }
 
-    /// One step; gives how many rows had changed.
-    fn advance(&mut self) -> Result<usize, EngineError> {
+    /// Catches up until that takes little time: what changes meanwhile is little, too.
+    pub(crate) fn settle(&mut self) -> Result<(), EngineError> {
+        let mut round = ROUND;
+        loop {
+            for _ in 0..PATIENCE {
+                let began = Instant::now();
+                self.advance()?;
+                if began.elapsed() <= round {
+                    return Ok(());
+                }
+            }
+            round *= 2;
+        }
+    }
+
+    fn advance(&mut self) -> Result<(), EngineError> {
         let moment = self.engine.look(self.doing, &mut self.engine.writer.lock())?;
-        let changed = moment.changed.len();
-        self.step(moment)?;
-        Ok(changed)
+        self.step(moment)
     }
 
     /// Catches up with a moment, and copies some more if there is more.

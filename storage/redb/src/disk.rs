@@ -67,7 +67,9 @@ struct Held {
     steps: Vec<Step>,
     /// Pages as they would be.
     pages: BTreeMap<u64, Vec<u8>>,
+    /// How long the file would be, and how long it is.
     bytes: u64,
+    found_bytes: u64,
 }
 
 #[derive(Debug)]
@@ -105,7 +107,8 @@ impl Disk {
     /// Holds back what is written from now on.
     pub(crate) fn hold(&self) -> io::Result<()> {
         let bytes = self.shared.file.len()?;
-        *self.shared.held.write() = Some(Held { steps: Vec::new(), pages: BTreeMap::new(), bytes });
+        *self.shared.held.write() =
+            Some(Held { steps: Vec::new(), pages: BTreeMap::new(), bytes, found_bytes: bytes });
         Ok(())
     }
 
@@ -220,7 +223,7 @@ impl Held {
                 Entry::Occupied(held) => held.into_mut(),
                 Entry::Vacant(free) => {
                     let mut found = vec![0; PAGE];
-                    read_as_found(file, page * PAGE as u64, &mut found)?;
+                    read_as_found(file, self.found_bytes, page * PAGE as u64, &mut found)?;
                     free.insert(found)
                 }
             };
@@ -236,7 +239,7 @@ impl Held {
         if at + into.len() as u64 > self.bytes {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        read_as_found(file, at, into)?;
+        read_as_found(file, self.found_bytes, at, into)?;
         let end = at + into.len() as u64;
         for (page, held) in self.pages.range(split(at).0..end.div_ceil(PAGE as u64)) {
             let begin = page * PAGE as u64;
@@ -259,9 +262,9 @@ fn split(at: u64) -> (u64, usize) {
     (at / PAGE as u64, (at % PAGE as u64) as usize)
 }
 
-/// Reads what the file has; zeros beyond its end.
-fn read_as_found(file: &FileBackend, at: u64, into: &mut [u8]) -> io::Result<()> {
-    let there = file.len()?.saturating_sub(at).min(into.len() as u64) as usize;
+/// Reads what a file of so many bytes has; zeros beyond its end.
+fn read_as_found(file: &FileBackend, bytes: u64, at: u64, into: &mut [u8]) -> io::Result<()> {
+    let there = bytes.saturating_sub(at).min(into.len() as u64) as usize;
     into[there..].fill(0);
     if there > 0 { file.read(at, &mut into[..there]) } else { Ok(()) }
 }

@@ -97,6 +97,7 @@ impl RedbEngine {
         let file = Arc::new(file.map_err(|error| unfinished(DOING, &error.to_string()))?);
         let mut copy = Copy::begin(self, &file, DOING, now);
         copy.run()?;
+        copy.settle()?;
 
         // From here on commits wait.
         let writer = &mut *self.writer.lock();
