@@ -35,8 +35,6 @@ const NOT_YET: &[(&str, &[&str])] = &[
     (
         "in a circle",
         &[
-            "benches/",
-            "loadgen/",
             "storage/redb/",
             "storage/rocksdb/",
             "storage/src/conformance",

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::Work;
+use super::arguments::Work;
 use super::contestant::{Contestant, Facts};
 use super::harness::Seen;
 use super::machine::{Machine, SyncTimes};

@@ -14,7 +14,7 @@ use serde::Serialize;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::Arguments;
+use super::arguments::Arguments;
 use super::contestant::Product;
 use super::harness::histogram;
 

@@ -7,6 +7,7 @@
 //! knows the broker's inside.
 
 mod acks;
+mod arguments;
 mod contestant;
 mod figures;
 mod harness;
@@ -16,6 +17,7 @@ mod ledger;
 mod machine;
 mod message;
 mod mosquitto;
+mod programs;
 mod rabbitmq;
 mod server;
 mod timer;
@@ -27,12 +29,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use clap::ValueEnum;
-use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::LocalSet;
 
+pub use arguments::{Arguments, Work};
 pub use contestant::Contestant;
+pub use programs::Programs;
 
 use crate::progress::say;
 use contestant::{Facts, Product};
@@ -48,90 +50,6 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 const RATE_MAX: f64 = 1_000_000.0;
 /// Longest measurement, and longest warm-up.
 const DURATION_MAX: Duration = Duration::from_secs(3600);
-
-/// What is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Work {
-    /// Durable publishes a second, many in flight.
-    Publish,
-    /// The time of one durable publish, one in flight, beside the disk's own sync.
-    PublishOne,
-    /// Deliveries a second from one publisher to many readers, all acknowledged.
-    FanOut,
-    /// The time from publish to delivery at a fixed rate, counted from when the message was due.
-    Latency,
-}
-
-/// What to compare, and how.
-#[derive(Clone, Debug, clap::Args)]
-pub struct Arguments {
-    /// Who takes part.
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Contestant::value_variants().to_vec())]
-    peers: Vec<Contestant>,
-    /// What is measured.
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Work::value_variants().to_vec())]
-    work: Vec<Work>,
-    /// How often each contestant has its turn; the figures are medians.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
-    rounds: u32,
-    /// How long is measured each time.
-    #[arg(long, default_value = "8s", value_parser = humantime::parse_duration)]
-    duration: Duration,
-    /// How long the work runs before it is measured.
-    #[arg(long, default_value = "3s", value_parser = humantime::parse_duration)]
-    warmup: Duration,
-    /// `publish`: messages without an acknowledgement, all publishers together.
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=30_000))]
-    in_flight: u64,
-    /// `publish`: connections that publish.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100))]
-    publishers: u64,
-    /// `fan-out`: messages that not every reader has.
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=10_000))]
-    fan_out_in_flight: u64,
-    /// `fan-out`, `latency`: readers.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=5_000))]
-    readers: u64,
-    /// `latency`: messages a second.
-    #[arg(long, default_value_t = 200.0)]
-    rate: f64,
-    /// Length of a message.
-    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u64).range(message::HEADER_BYTES as u64..=60_000))]
-    payload_bytes: u64,
-    /// Cores of the servers, as `taskset -c` takes them; `all`: not pinned.
-    #[arg(long, default_value = "0")]
-    server_cores: String,
-    /// Cores of this program, likewise.
-    #[arg(long, default_value = "1")]
-    generator_cores: String,
-    /// Where servers keep their data while they run; must be a real disk. Without it, the temporary
-    /// folder.
-    #[arg(long, value_name = "DIR")]
-    folder: Option<PathBuf>,
-    /// Where `peers.json` goes.
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    #[command(flatten)]
-    programs: Programs,
-}
-
-/// Where the servers' programs are.
-#[derive(Clone, Debug, Default, clap::Args)]
-pub struct Programs {
-    /// The broker. Without it, `wardline` beside this program.
-    #[arg(long, value_name = "PATH")]
-    pub(crate) wardline: Option<PathBuf>,
-    /// Without it, from the path.
-    #[arg(long, value_name = "PATH")]
-    pub(crate) nats_server: Option<PathBuf>,
-    /// Without it, from the path.
-    #[arg(long, value_name = "PATH")]
-    pub(crate) mosquitto: Option<PathBuf>,
-    /// The script of that name among the server's own. Without it, where Debian has it.
-    #[arg(long, value_name = "PATH")]
-    pub(crate) rabbitmq_server: Option<PathBuf>,
-}
 
 /// Compares, and prints the table. Gives whether Wardline did everything right. Ctrl-C ends it
 /// early with what there is.
@@ -277,11 +195,5 @@ fn task(arguments: &Arguments, work: Work) -> Task {
         duration: arguments.duration,
         drain: DRAIN_DEADLINE,
         payload_bytes: arguments.payload_bytes as usize,
-    }
-}
-
-impl Work {
-    fn name(self) -> String {
-        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 }

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use wardline_benches::bare_rocksdb::BareRocks;
 use wardline_benches::message::publishes;
 
-use super::Disk;
+use super::options::Disk;
 
 /// Batches written before the measurement.
 const WARM_UP_BATCHES: usize = 20;

@@ -7,14 +7,14 @@
 #![expect(clippy::print_stdout, reason = "the report is the output")]
 
 mod disk;
+mod options;
 mod quinn;
 
-use std::path::PathBuf;
-use std::time::Duration;
-
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use wardline_benches::message::PAYLOAD_BYTES;
+
+use options::Disk;
 
 /// Measures what the machine can do without Wardline. Prints one line of JSON.
 #[derive(Parser)]
@@ -56,30 +56,6 @@ enum Command {
     QuinnServer(quinn::Server),
     /// The readers alone.
     QuinnReader(quinn::Reader),
-}
-
-/// Where and for how long the disk is measured.
-#[derive(Args)]
-struct Disk {
-    /// A folder on the disk in question; a folder within it is made and removed.
-    #[arg(long, default_value = ".", value_name = "DIR")]
-    folder: PathBuf,
-    #[command(flatten)]
-    time: Time,
-}
-
-/// For how long something is measured.
-#[derive(Args, Clone, Copy)]
-struct Time {
-    /// Seconds to measure; the warm-up not counted.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
-    seconds: u64,
-}
-
-impl Time {
-    fn duration(self) -> Duration {
-        Duration::from_secs(self.seconds)
-    }
 }
 
 fn main() -> Result<()> {

@@ -26,7 +26,7 @@ use wardline_benches::endpoint::{self, BARE_ALPN, Dialler};
 use wardline_benches::message::{PAYLOAD_BYTES, entry_frame};
 use wardline_benches::tally::Tally;
 
-use super::Time;
+use super::options::Time;
 
 const WARM_UP: Duration = Duration::from_secs(1);
 /// Longest time for all readers to connect.
