@@ -34,13 +34,7 @@ use source::Source;
 const NOT_YET: &[(&str, &[&str])] = &[
     (
         "in a circle",
-        &[
-            "storage/redb/",
-            "storage/rocksdb/",
-            "storage/src/conformance",
-            "storage/src/local",
-            "torture/",
-        ],
+        &["storage/redb/", "storage/rocksdb/", "storage/src/conformance", "storage/src/local", "torture/"],
     ),
     ("take it apart", &["storage/tests/model"]),
 ];

@@ -7,8 +7,8 @@ mod parse;
 mod shipped;
 
 pub use model::{
-    ArrivalKind, Assignment, Audience, AudienceKind, Landing, Priority, Publishers, Rate, Reads, Reconnect, Slow,
-    Traffic, Window, Workload,
+    ArrivalKind, Assignment, Audience, AudienceKind, Landing, Priority, Publishers, Rate, Reads, Reconnect,
+    Slow, Traffic, Window, Workload,
 };
 pub use parse::WorkloadError;
 pub use shipped::{SHIPPED, Shipped};

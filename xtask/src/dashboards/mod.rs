@@ -8,6 +8,7 @@
 
 mod clients;
 mod delivery;
+pub mod engines;
 mod load;
 mod overview;
 pub mod panel;
@@ -27,6 +28,8 @@ pub fn all() -> Vec<Dashboard> {
         overview::dashboard(),
         delivery::dashboard(),
         storage::dashboard(),
+        engines::rocksdb(),
+        engines::redb(),
         clients::dashboard(),
         load::dashboard(),
     ]

@@ -93,7 +93,7 @@ pub fn run(workspace: &Workspace, options: &Options, children: &Children) -> any
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         return cost::run(&programs, &folder, children);
     }
-    let pages = pages(&workspace.root.join("grafana/dashboards"))?;
+    let pages = pages(&workspace.root.join("grafana/dashboards"), options.engine)?;
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let flags: &[&str] = if options.pictures { &SHOWING } else { &[] };
     let (began, broker) = (Instant::now(), start_broker(&programs, &folder, any, flags, children)?);
@@ -141,7 +141,8 @@ fn series(workspace: &Workspace, engine: Engine) -> anyhow::Result<bool> {
     Ok(false)
 }
 
-fn pages(folder: &Path) -> anyhow::Result<Vec<Page>> {
+/// The dashboards, but for those about another engine's own figures.
+fn pages(folder: &Path, engine: Engine) -> anyhow::Result<Vec<Page>> {
     let mut pages = Vec::new();
     for file in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
         let path = file?.path();
@@ -150,6 +151,9 @@ fn pages(folder: &Path) -> anyhow::Result<Vec<Page>> {
             serde_json::from_str(&text).with_context(|| format!("{}: not JSON", path.display()))?;
         let title = json["title"].as_str().unwrap_or_default().to_owned();
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if name.strip_prefix(dashboards::engines::PREFIX).is_some_and(|of| of != engine.name()) {
+            continue;
+        }
         pages.push(Page { name, title, queries: dashboards::queries(&json), json });
     }
     ensure!(!pages.is_empty(), "{} has no dashboards", folder.display());
