@@ -7,14 +7,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::event::{Event, Index, Reading, Recipient, User};
 use thiserror::Error;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use wardline_client::{Client, Conversation, ConversationId, DeviceId, Direction, Refusal, RequestError};
-use wardline_torture::event::{Event, Index, Reading, Recipient, User};
 
 use crate::journal::Journal;
-use crate::people::{Dial, Kind, MEMBERS, PATIENCE, Room, dial, found};
+use crate::people::{Dial, MEMBERS, PATIENCE, Room, dial, found};
 
 /// Entries asked for at a time; the broker may give less.
 const PAGE: u32 = 1_000;
@@ -23,7 +23,7 @@ const PAUSE: std::time::Duration = std::time::Duration::from_millis(5);
 
 /// Why not everything could be read.
 #[derive(Debug, Error)]
-pub(crate) enum Unreadable {
+pub enum Unreadable {
     /// The broker refuses.
     #[error("the broker refuses to answer: {0}")]
     Refused(#[from] Refusal),
@@ -34,14 +34,14 @@ pub(crate) enum Unreadable {
 
 /// A member who reads and nothing else.
 #[derive(Clone)]
-pub(crate) struct Auditor {
+pub struct Auditor {
     user: User,
     client: Client,
     journal: Arc<Journal>,
 }
 
 /// One auditor for each member.
-pub(crate) async fn auditors(to: &Dial, journal: &Arc<Journal>) -> anyhow::Result<Vec<Auditor>> {
+pub async fn auditors(to: &Dial, journal: &Arc<Journal>) -> anyhow::Result<Vec<Auditor>> {
     let mut auditors = Vec::new();
     for user in MEMBERS {
         let mut options = to.options(user, DeviceId::random())?;
@@ -53,7 +53,7 @@ pub(crate) async fn auditors(to: &Dial, journal: &Arc<Journal>) -> anyhow::Resul
 }
 
 /// Lets all of these read these conversations.
-pub(crate) async fn audit(auditors: &[Auditor], rooms: &[Room]) -> Result<(), Unreadable> {
+pub async fn audit(auditors: &[Auditor], rooms: &[Room]) -> Result<(), Unreadable> {
     let mut readers = JoinSet::new();
     for auditor in auditors {
         let (auditor, rooms) = (auditor.clone(), rooms.to_vec());
@@ -66,7 +66,8 @@ pub(crate) async fn audit(auditors: &[Auditor], rooms: &[Room]) -> Result<(), Un
 }
 
 impl Auditor {
-    pub(crate) fn client(&self) -> &Client {
+    /// Their client.
+    pub fn client(&self) -> &Client {
         &self.client
     }
 
@@ -83,8 +84,13 @@ impl Auditor {
                     delivered: conversation.delivered_up_to,
                     read: conversation.read_up_to,
                 });
-                if room.kind == Kind::Steady && conversation.read_up_to > 0 {
-                    self.recipients(room.id, conversation.read_up_to).await?;
+                if room.kind.stays() {
+                    // The first, one in the middle, and the last that this member has read.
+                    let head = conversation.head;
+                    let some = [head.min(1), head.div_ceil(2), conversation.read_up_to];
+                    for sequence in some.into_iter().filter(|sequence| *sequence > 0) {
+                        self.recipients(room.id, sequence).await?;
+                    }
                 }
             }
             // A conversation that is not listed is one without messages, and the oracle knows
@@ -115,7 +121,7 @@ impl Auditor {
         Ok(())
     }
 
-    /// Who received and read one message, the last one that this member has read.
+    /// Who received and read one message.
     async fn recipients(&self, room: ConversationId, sequence: u64) -> Result<(), Unreadable> {
         let since = self.journal.heard();
         let page = ask(|| self.client.receipts(room, sequence, 0, None)).await?;

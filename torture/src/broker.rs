@@ -30,32 +30,32 @@ const STOP_DEADLINE: Duration = Duration::from_secs(30);
 
 /// How to start a broker.
 #[derive(Clone)]
-pub(crate) struct Site {
+pub struct Site {
     /// The `wardline` program.
-    pub(crate) program: PathBuf,
+    pub program: PathBuf,
     /// Its data folder; made by the broker.
-    pub(crate) data: PathBuf,
+    pub data: PathBuf,
     /// Certificates and keys, as a development broker makes them.
-    pub(crate) keys: Keys,
+    pub keys: Keys,
     /// Where its log goes, added to what is there.
-    pub(crate) log: PathBuf,
+    pub log: PathBuf,
     /// Port 0 until the first one has started; then all have the same.
-    pub(crate) listen: SocketAddr,
+    pub listen: SocketAddr,
     /// `section.key=value`, beside those that every trial has.
-    pub(crate) settings: Vec<String>,
+    pub settings: Vec<String>,
     /// Variables of its process.
-    pub(crate) variables: Vec<(String, String)>,
+    pub variables: Vec<(String, String)>,
 }
 
 /// Certificates and keys.
 #[derive(Clone)]
-pub(crate) struct Keys {
+pub struct Keys {
     /// A data folder of a development broker.
     folder: PathBuf,
 }
 
 /// A broker's process that may not be ready yet.
-pub(crate) struct Starting {
+pub struct Starting {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
     began: Instant,
@@ -64,19 +64,21 @@ pub(crate) struct Starting {
 }
 
 /// A running broker.
-pub(crate) struct Broker {
+pub struct Broker {
     child: Child,
     /// Kept, so that it can go on writing.
     _lines: Lines<BufReader<ChildStdout>>,
-    pub(crate) address: SocketAddr,
+    /// Where clients connect.
+    pub address: SocketAddr,
     /// Where it shows pages to operators, if it was set to.
     pages: Option<SocketAddr>,
-    pub(crate) ready_after: Duration,
+    /// How long its start took.
+    pub ready_after: Duration,
 }
 
 /// How a process is stopped in its tracks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Freeze {
+pub enum Freeze {
     /// At once: a thread may be within a write or a sync, and will not hear how that went.
     AtOnce,
     /// Between two calls of the kernel: nothing is under way.
@@ -97,15 +99,16 @@ impl Freeze {
 
 /// A broker that ended instead of becoming ready.
 #[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) status: ExitStatus,
+pub struct Ended {
+    /// How.
+    pub status: ExitStatus,
     /// What it said.
-    pub(crate) log: String,
+    pub log: String,
 }
 
 impl Keys {
     /// Lets a development broker (in memory) make them.
-    pub(crate) async fn make(program: &Path, folder: &Path) -> anyhow::Result<Self> {
+    pub async fn make(program: &Path, folder: &Path) -> anyhow::Result<Self> {
         let mut command = wardline(program);
         command.args([
             "serve",
@@ -127,13 +130,13 @@ impl Keys {
     }
 
     /// The certificate authority, in PEM.
-    pub(crate) fn authority(&self) -> anyhow::Result<Vec<u8>> {
+    pub fn authority(&self) -> anyhow::Result<Vec<u8>> {
         let path = self.folder.join("dev").join("ca.pem");
         std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
     }
 
     /// A token for somebody, signed at the time that the variables make the program believe.
-    pub(crate) async fn token(
+    pub async fn token(
         &self,
         program: &Path,
         user: &str,
@@ -160,7 +163,7 @@ impl Keys {
 
 impl Site {
     /// Starts a broker's process and does not wait.
-    pub(crate) fn spawn(&self) -> anyhow::Result<Starting> {
+    pub fn spawn(&self) -> anyhow::Result<Starting> {
         let log = File::options().create(true).append(true).open(&self.log);
         let log = log.with_context(|| format!("cannot write {}", self.log.display()))?;
         let log_from = self.log_len();
@@ -179,7 +182,7 @@ impl Site {
     }
 
     /// Starts a broker and waits until it is ready.
-    pub(crate) async fn start(&mut self) -> anyhow::Result<Broker> {
+    pub async fn start(&mut self) -> anyhow::Result<Broker> {
         match self.try_start().await? {
             Ok(broker) => Ok(broker),
             Err(ended) => {
@@ -189,7 +192,7 @@ impl Site {
     }
 
     /// Starts a broker; it may refuse.
-    pub(crate) async fn try_start(&mut self) -> anyhow::Result<Result<Broker, Ended>> {
+    pub async fn try_start(&mut self) -> anyhow::Result<Result<Broker, Ended>> {
         let mut starting = self.spawn()?;
         let mut pages = None;
         let line = loop {
@@ -212,12 +215,12 @@ impl Site {
     }
 
     /// How long the log is.
-    pub(crate) fn log_len(&self) -> u64 {
+    pub fn log_len(&self) -> u64 {
         std::fs::metadata(&self.log).map_or(0, |metadata| metadata.len())
     }
 
     /// What was logged after its first so many bytes.
-    pub(crate) fn log_since(&self, from: u64) -> String {
+    pub fn log_since(&self, from: u64) -> String {
         let log = std::fs::read(&self.log).unwrap_or_default();
         String::from_utf8_lossy(log.get(from as usize..).unwrap_or_default()).into_owned()
     }
@@ -225,17 +228,17 @@ impl Site {
 
 impl Starting {
     /// Its process; an error once it has ended.
-    pub(crate) fn process(&self) -> anyhow::Result<Pid> {
+    pub fn process(&self) -> anyhow::Result<Pid> {
         process(&self.child)
     }
 
     /// Stops it in its tracks, if it has not ended by itself.
-    pub(crate) async fn freeze(&self, how: Freeze) -> anyhow::Result<()> {
+    pub async fn freeze(&self, how: Freeze) -> anyhow::Result<()> {
         freeze(&self.child, how).await
     }
 
     /// `kill -9`, and waits until it is gone. It may have ended by itself.
-    pub(crate) async fn kill(mut self) -> anyhow::Result<()> {
+    pub async fn kill(mut self) -> anyhow::Result<()> {
         // Fails only if it has ended before.
         let _ = self.child.start_kill();
         self.child.wait().await.context("cannot wait for the broker")?;
@@ -245,12 +248,12 @@ impl Starting {
 
 impl Broker {
     /// Its process; an error once its end was waited for.
-    pub(crate) fn process(&self) -> anyhow::Result<Pid> {
+    pub fn process(&self) -> anyhow::Result<Pid> {
         process(&self.child)
     }
 
     /// `kill -9`, and waits until it is gone. It may have ended by itself.
-    pub(crate) async fn kill(&mut self) -> anyhow::Result<()> {
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
         // Fails only if it has ended before.
         let _ = self.child.start_kill();
         self.child.wait().await.context("cannot wait for the broker")?;
@@ -258,7 +261,7 @@ impl Broker {
     }
 
     /// Asks for a page, which is not bound to the broker's handle; gives it with its headers.
-    pub(crate) fn page(&self, path: &str) -> impl Future<Output = anyhow::Result<String>> + Send + use<> {
+    pub fn page(&self, path: &str) -> impl Future<Output = anyhow::Result<String>> + Send + use<> {
         let (pages, request) = (self.pages, format!("GET {path} HTTP/1.0\r\n\r\n"));
         let asked = async move {
             let mut stream = TcpStream::connect(pages.context("it shows no pages")?).await?;
@@ -271,7 +274,7 @@ impl Broker {
     }
 
     /// Waits until it ends by itself.
-    pub(crate) async fn ended(&mut self, deadline: Duration) -> anyhow::Result<ExitStatus> {
+    pub async fn ended(&mut self, deadline: Duration) -> anyhow::Result<ExitStatus> {
         timeout(deadline, self.child.wait())
             .await
             .context("the broker does not end")?
@@ -279,22 +282,22 @@ impl Broker {
     }
 
     /// Whether it runs.
-    pub(crate) fn is_alive(&mut self) -> bool {
+    pub fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Stops it in its tracks.
-    pub(crate) async fn freeze(&self, how: Freeze) -> anyhow::Result<()> {
+    pub async fn freeze(&self, how: Freeze) -> anyhow::Result<()> {
         freeze(&self.child, how).await
     }
 
     /// Lets it go on.
-    pub(crate) fn thaw(&self) -> anyhow::Result<()> {
+    pub fn thaw(&self) -> anyhow::Result<()> {
         signal(&self.child, Signal::CONT)
     }
 
     /// Asks it to stop (SIGTERM) and waits.
-    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+    pub async fn stop(&mut self) -> anyhow::Result<()> {
         signal(&self.child, Signal::TERM)?;
         let status = self.ended(STOP_DEADLINE).await?;
         ensure!(status.success(), "the broker was asked to stop and ended with {status}");

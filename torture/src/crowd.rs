@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use crate::event::{Life, User};
 use anyhow::Context as _;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -13,7 +14,6 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use wardline_client::{Client, Inbox, Options};
-use wardline_torture::event::{Life, User};
 
 use crate::people::{PATIENCE, Room, Who, World, dial, flood};
 

@@ -10,17 +10,17 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::event::{Event, Index};
+use crate::oracle::{Objection, Oracle, Tally};
 use anyhow::Context;
 use parking_lot::Mutex;
 use wardline_client::TimeMs;
-use wardline_torture::event::{Event, Index};
-use wardline_torture::oracle::{Objection, Oracle, Tally};
 
 /// Objections and troubles kept; a broken broker breaks every promise at every reading.
 const KEPT_MAX: usize = 50;
 
 /// What the clients share.
-pub(crate) struct Journal {
+pub struct Journal {
     inner: Mutex<Inner>,
 }
 
@@ -31,14 +31,15 @@ struct Inner {
 }
 
 impl Journal {
-    pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
+    /// Begins one in a file.
+    pub fn create(path: &Path) -> anyhow::Result<Self> {
         let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
         let inner = Inner { oracle: Oracle::default(), file: BufWriter::new(file), troubles: Vec::new() };
         Ok(Self { inner: Mutex::new(inner) })
     }
 
     /// Writes an event down and tells the oracle; gives how many it has heard by then.
-    pub(crate) fn note(&self, event: Event) -> Index {
+    pub fn note(&self, event: Event) -> Index {
         let at_ms = self.now_ms();
         let inner = &mut *self.inner.lock();
         inner.oracle.hear(&event);
@@ -63,7 +64,7 @@ impl Journal {
     }
 
     /// Notes what went wrong beside the promises.
-    pub(crate) fn trouble(&self, text: String) {
+    pub fn trouble(&self, text: String) {
         let inner = &mut *self.inner.lock();
         if inner.troubles.len() < KEPT_MAX {
             inner.troubles.push(text);
@@ -71,29 +72,30 @@ impl Journal {
     }
 
     /// Asks the oracle.
-    pub(crate) fn oracle<T>(&self, ask: impl FnOnce(&Oracle) -> T) -> T {
+    pub fn oracle<T>(&self, ask: impl FnOnce(&Oracle) -> T) -> T {
         ask(&self.inner.lock().oracle)
     }
 
-    pub(crate) fn heard(&self) -> Index {
+    /// How many events the oracle has heard.
+    pub fn heard(&self) -> Index {
         self.oracle(Oracle::heard)
     }
 
     /// The time; the broker runs on the same machine.
-    pub(crate) fn now_ms(&self) -> TimeMs {
+    pub fn now_ms(&self) -> TimeMs {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         since.as_millis() as u64
     }
 
     /// Whether nothing was wrong so far.
-    pub(crate) fn is_clean(&self) -> bool {
+    pub fn is_clean(&self) -> bool {
         let inner = self.inner.lock();
         inner.troubles.is_empty() && inner.oracle.objections().is_empty()
     }
 
     /// What was heard and what was wrong: the numbers, objections, troubles. Writes out what is
     /// buffered.
-    pub(crate) fn verdict(&self) -> (Tally, Vec<Objection>, Vec<String>) {
+    pub fn verdict(&self) -> (Tally, Vec<Objection>, Vec<String>) {
         let inner = &mut *self.inner.lock();
         if let Err(error) = inner.file.flush() {
             inner.troubles.push(format!("the journal cannot be written: {error}"));

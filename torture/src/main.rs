@@ -6,18 +6,6 @@
 //! with `--expect-objections`, one was seen to be broken); 1: not so; 2: wrong usage. However it
 //! ends, brokers are killed and file systems unmounted.
 
-mod audit;
-mod broker;
-mod crowd;
-mod fault;
-mod journal;
-mod people;
-mod proxy;
-mod report;
-mod trial;
-mod volume;
-mod ward;
-
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -28,7 +16,10 @@ use clap::Parser;
 use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::trial::{Context, Impossible, Outcome};
+use wardline_torture::fault;
+use wardline_torture::programme::{Context, Impossible, Outcome};
+use wardline_torture::report::{self, say};
+use wardline_torture::trial;
 
 /// Makes faults under a broker, and says whether its promises held.
 #[derive(Parser)]
@@ -267,10 +258,4 @@ fn keep(journals: &TempDir, folder: &Path) -> anyhow::Result<PathBuf> {
         }
     }
     Ok(kept)
-}
-
-/// Prints a line for people.
-#[allow(clippy::print_stderr)] // the one place where this program talks to people
-pub(crate) fn say(line: &str) {
-    eprintln!("{line}");
 }

@@ -9,26 +9,26 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use crate::event::{Event, Found, Life, User};
+use anyhow::{Context, ensure};
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use wardline_client::{
-    Body, Client, ConnectError, ConversationId, DeviceId, Entry, Inbox, Incoming, Options, Outgoing,
-    Priority, RequestError, Trust, connect,
+    Ack, Body, Client, ConnectError, ConversationId, DeviceId, Entry, Inbox, Incoming, MessageId, Options,
+    Outgoing, Priority, RequestError, Trust, connect,
 };
-use wardline_torture::event::{Event, Found, Life, User};
 
 use crate::journal::Journal;
 
 /// How long anything may take before a trial gives up.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 /// The members of all conversations.
-pub(crate) const MEMBERS: [User; 4] = [User("ann"), User("bob"), User("cy"), User("dee")];
+pub const MEMBERS: [User; 4] = [User("ann"), User("bob"), User("cy"), User("dee")];
 /// No member of any.
 pub(crate) const OUTSIDER: User = User("eve");
 
@@ -50,14 +50,16 @@ const BULKY_BYTES: std::ops::RangeInclusive<usize> = 32 << 10..=64 << 10;
 
 /// A conversation, and what is published into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Room {
-    pub(crate) id: ConversationId,
-    pub(crate) kind: Kind,
+pub struct Room {
+    /// Which.
+    pub id: ConversationId,
+    /// What.
+    pub kind: Kind,
 }
 
 /// What is published into a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// Messages that stay.
     Steady,
     /// Half of them expire soon, or in an hour.
@@ -70,18 +72,27 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// What members talk about.
-    pub(crate) const ALL: [Self; 3] = [Self::Steady, Self::Fleeting, Self::Urgent];
+    pub const ALL: [Self; 3] = [Self::Steady, Self::Fleeting, Self::Urgent];
+
+    /// Whether all that is published into it is there at the end of a trial.
+    pub fn stays(self) -> bool {
+        matches!(self, Self::Steady | Self::Urgent)
+    }
 }
 
 /// How people reach the broker.
-pub(crate) struct Dial {
-    pub(crate) address: SocketAddr,
-    pub(crate) authority: Vec<u8>,
-    pub(crate) tokens: HashMap<User, String>,
+pub struct Dial {
+    /// Where it is.
+    pub address: SocketAddr,
+    /// Who vouches for it, in PEM.
+    pub authority: Vec<u8>,
+    /// Everybody's.
+    pub tokens: HashMap<User, String>,
 }
 
 impl Dial {
-    pub(crate) fn options(&self, user: User, device: DeviceId) -> anyhow::Result<Options> {
+    /// Somebody's, who does not wait long for a broker that was killed.
+    pub fn options(&self, user: User, device: DeviceId) -> anyhow::Result<Options> {
         let token = self.tokens.get(&user).with_context(|| format!("no token for {user:?}"))?.clone();
         let trust = Trust::Pem(self.authority.clone());
         let mut options = Options::new(self.address, "localhost", trust, token, device);
@@ -96,7 +107,7 @@ impl Dial {
 }
 
 /// Connects; tries again as long as the broker cannot be reached.
-pub(crate) async fn dial(options: Options) -> anyhow::Result<(Client, Inbox)> {
+pub async fn dial(options: Options) -> anyhow::Result<(Client, Inbox)> {
     let attempts = async {
         loop {
             match connect(options.clone()).await {
@@ -207,7 +218,7 @@ pub(crate) async fn flood(who: Who, life: Life, room: Room, messages: usize, mut
 
 /// Whether the client took it; its answer will be noted.
 async fn publish(who: &Who, life: Life, message: Outgoing, acks: &mut JoinSet<()>) -> bool {
-    note_invoked(who, life, &message);
+    note_invoked(&who.world.journal, who.user, life, &message);
     let id = message.id;
     let Ok(pending) = who.client.enqueue(message).await else {
         who.world.journal.note(Event::Unknown { id });
@@ -218,12 +229,12 @@ async fn publish(who: &Who, life: Life, message: Outgoing, acks: &mut JoinSet<()
     true
 }
 
-fn note_invoked(who: &Who, life: Life, message: &Outgoing) {
-    let journal = &who.world.journal;
+/// Notes a message that is about to be published for the first time.
+pub fn note_invoked(journal: &Journal, sender: User, life: Life, message: &Outgoing) {
     journal.note(Event::Invoked {
         id: message.id,
         room: message.conversation,
-        sender: who.user,
+        sender,
         life,
         digest: digest(&message.payload),
         urgent: message.priority == Priority::Urgent,
@@ -232,11 +243,8 @@ fn note_invoked(who: &Who, life: Life, message: &Outgoing) {
     });
 }
 
-fn note_answer(
-    journal: &Journal,
-    id: wardline_client::MessageId,
-    answer: Result<wardline_client::Ack, RequestError>,
-) {
+/// Notes what came of it.
+pub fn note_answer(journal: &Journal, id: MessageId, answer: Result<Ack, RequestError>) {
     journal.note(match answer {
         Ok(ack) => Event::Acked { id, sequence: ack.sequence, time_ms: ack.time_ms },
         Err(RequestError::Refused(_)) => Event::Refused { id },
@@ -297,7 +305,7 @@ async fn read(who: Who) {
             behind += 1;
             let stale = (behind.is_multiple_of(STALE_ONE_IN) && *said > 1).then_some(*said / 2);
             for up_to in stale.into_iter().chain([has]) {
-                match say_read(&who, room.id, up_to).await {
+                match say_read(journal, &who.client, who.user, room.id, up_to).await {
                     Ok(()) => *said = (*said).max(up_to),
                     // Whether it is on record will be seen.
                     Err(RequestError::Unknown(_)) => {}
@@ -313,10 +321,16 @@ async fn read(who: Who) {
     }
 }
 
-async fn say_read(who: &Who, room: ConversationId, up_to: u64) -> Result<(), RequestError> {
-    let (journal, user) = (&who.world.journal, who.user);
+/// Says how far somebody has read, and notes what came of it.
+pub async fn say_read(
+    journal: &Journal,
+    client: &Client,
+    user: User,
+    room: ConversationId,
+    up_to: u64,
+) -> Result<(), RequestError> {
     let since = journal.note(Event::MarkAsked { user, room, read: up_to });
-    let marks = who.client.acknowledge(room, None, Some(up_to)).await?;
+    let marks = client.acknowledge(room, None, Some(up_to)).await?;
     let (delivered, read) = (marks.delivered_up_to, marks.read_up_to);
     journal.note(Event::MarkAcked { user, room, since, asked: up_to, delivered, read });
     Ok(())
@@ -340,7 +354,7 @@ pub(crate) async fn intrude(world: World, client: Client, life: Life, mut random
             draw(rooms[random.random_range(0..rooms.len())], &mut random)
         };
         let (id, room) = (message.id, message.conversation);
-        note_invoked(&who, life, &message);
+        note_invoked(&who.world.journal, who.user, life, &message);
         note_answer(&who.world.journal, id, who.client.publish(message).await);
         let page = who.client.history(room, 0, wardline_client::Direction::Forward, 1).await;
         match page {
@@ -354,7 +368,7 @@ pub(crate) async fn intrude(world: World, client: Client, life: Life, mut random
 }
 
 /// An entry as the oracle knows it; `None`: it is not a message.
-pub(crate) fn found(entry: &Entry) -> Option<Found> {
+pub fn found(entry: &Entry) -> Option<Found> {
     let Body::Message { id, payload, priority, .. } = &entry.body else { return None };
     let sender = MEMBERS.into_iter().chain([OUTSIDER]).find(|user| user.0 == &*entry.sender);
     Some(Found {
@@ -374,4 +388,14 @@ fn digest(payload: &[u8]) -> u64 {
     let mut hasher = std::hash::DefaultHasher::new();
     hasher.write(payload);
     hasher.finish()
+}
+
+/// Waits until something holds.
+pub async fn until(what: &str, holds: impl Fn() -> bool) -> anyhow::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        ensure!(Instant::now() < deadline, "waited too long for {what}");
+        sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
 }

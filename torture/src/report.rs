@@ -1,17 +1,18 @@
-//! What came of the programmes: a table for people, and `report.json` with everything that was
-//! wrong.
+//! What came of the programmes: lines and a table for people, and `report.json` with everything
+//! that was wrong.
+//!
+//! Owns the words; what is wrong is decided elsewhere.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
+use crate::oracle::Law;
+use crate::programme::Outcome;
 use anyhow::Context as _;
 use serde_json::{Value, json};
-use wardline_torture::oracle::Law;
-
-use crate::trial::Outcome;
 
 /// One line for each programme, and one for each thing that was wrong.
-pub(crate) fn table(outcomes: &[Outcome]) -> String {
+pub fn table(outcomes: &[Outcome]) -> String {
     let mut table = format!(
         "  {:<10}{:>7}{:>8}{:>9}{:>9}{:>9}{:>10}{:>11}",
         "", "cycles", "s", "acked", "refused", "unknown", "(found)", "read back"
@@ -52,7 +53,7 @@ pub(crate) fn table(outcomes: &[Outcome]) -> String {
 }
 
 /// Writes everything to a file.
-pub(crate) fn write(path: &Path, seed: u64, journals: &str, outcomes: &[Outcome]) -> anyhow::Result<()> {
+pub fn write(path: &Path, seed: u64, journals: &str, outcomes: &[Outcome]) -> anyhow::Result<()> {
     let programmes: Vec<Value> = outcomes.iter().map(programme).collect();
     let report = json!({
         "seed": seed,
@@ -93,4 +94,10 @@ fn programme(outcome: &Outcome) -> Value {
 
 fn broken(outcome: &Outcome, law: Law) -> usize {
     outcome.objections.iter().filter(|objection| objection.law == law).count()
+}
+
+/// Prints a line for people.
+#[allow(clippy::print_stderr)] // the one place where this program talks to people
+pub fn say(line: &str) {
+    eprintln!("{line}");
 }

@@ -4,7 +4,7 @@
 //! what happens, and when; each of its cycles ends with the broker running, everything read back,
 //! and the oracle asked. Ends at the first objection.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,13 +12,14 @@ use anyhow::Context as _;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::sleep;
-use wardline_torture::event::Event;
-use wardline_torture::oracle::{Objection, Tally};
 
 use crate::broker::{Broker, Freeze, Keys, Site};
+use crate::event::Event;
 use crate::journal::Journal;
 use crate::people::{Dial, MEMBERS, OUTSIDER, Room};
+use crate::programme::{Context, Outcome};
 use crate::proxy::Proxy;
+use crate::report::say;
 use crate::volume::Volume;
 use crate::ward::Ward;
 
@@ -34,58 +35,17 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 /// Longest end of a trial: all clients' goodbyes, and the broker's stop.
 const END_PATIENCE: Duration = Duration::from_secs(60);
 
-/// What all programmes share.
-pub(crate) struct Context {
-    pub(crate) program: PathBuf,
-    /// What its store lies in, unless it is to choose.
-    pub(crate) engine: Option<String>,
-    /// One that can crash at a chosen step.
-    pub(crate) fail_points_program: Option<PathBuf>,
-    /// Where data lies, and the report.
-    pub(crate) folder: PathBuf,
-    /// Where journals, keys and logs lie: another file system.
-    pub(crate) journals: PathBuf,
-    pub(crate) seed: u64,
-    /// When it is enough.
-    pub(crate) deadline: Option<Instant>,
-}
-
-impl Context {
-    /// Whether the time is over.
-    pub(crate) fn is_over(&self) -> bool {
-        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
-    }
-}
-
-/// What came of a programme.
-pub(crate) struct Outcome {
-    pub(crate) name: String,
-    pub(crate) cycles: u64,
-    pub(crate) took: Duration,
-    pub(crate) tally: Tally,
-    pub(crate) objections: Vec<Objection>,
-    /// What went wrong beside the promises.
-    pub(crate) troubles: Vec<String>,
-    /// Figures of the programme's own, by name.
-    pub(crate) figures: Vec<(&'static str, u64)>,
-}
-
 /// What ends the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// `kill -9`.
     Kill,
     /// The power of the volume goes, then the broker.
     Power,
 }
 
-/// This machine cannot carry a programme out.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Impossible(pub(crate) String);
-
 /// Where the broker's data lies.
-pub(crate) enum Place {
+pub enum Disk {
     /// In a folder of the disk.
     Folder,
     /// On a file system of its own, of so many bytes.
@@ -93,32 +53,37 @@ pub(crate) enum Place {
 }
 
 /// See the module's documentation.
-pub(crate) struct Trial {
-    pub(crate) name: &'static str,
-    pub(crate) random: StdRng,
-    pub(crate) journal: Arc<Journal>,
-    pub(crate) site: Site,
+pub struct Trial {
+    /// The programme's.
+    pub name: &'static str,
+    /// Draws what the programme does.
+    pub random: StdRng,
+    /// What everybody tells.
+    pub journal: Arc<Journal>,
+    /// How its broker is started.
+    pub site: Site,
     pub(crate) ward: Ward,
     /// Before the volume: it must be gone when that is unmounted.
-    pub(crate) broker: Broker,
+    pub broker: Broker,
     pub(crate) volume: Option<Volume>,
-    pub(crate) figures: Vec<(&'static str, u64)>,
+    /// Figures of the programme's own, by name.
+    pub figures: Vec<(&'static str, u64)>,
     cycles: u64,
     began: Instant,
     /// How long the last start took.
-    pub(crate) start_took: Duration,
+    pub start_took: Duration,
 }
 
 impl Trial {
-    /// Makes the place, starts the broker and lets everybody begin.
-    pub(crate) async fn begin(
+    /// Makes the disk, starts the broker and lets everybody begin.
+    pub async fn begin(
         context: &Context,
         name: &'static str,
-        place: Place,
+        disk: Disk,
         settings: &[&str],
     ) -> anyhow::Result<Self> {
         let began = Instant::now();
-        let (site, volume) = site(context, name, place, settings).await?;
+        let (site, volume) = site(context, name, disk, settings).await?;
         Self::on(context, site, volume, name, began, None).await
     }
 
@@ -126,11 +91,11 @@ impl Trial {
     pub(crate) async fn begin_behind_proxy(
         context: &Context,
         name: &'static str,
-        place: Place,
+        disk: Disk,
         settings: &[&str],
     ) -> anyhow::Result<(Self, Proxy)> {
         let began = Instant::now();
-        let (mut site, volume) = site(context, name, place, settings).await?;
+        let (mut site, volume) = site(context, name, disk, settings).await?;
         // It has the address that all later brokers will have.
         let mut first = site.start().await?;
         let proxy = Proxy::open(first.address, context.seed).await?;
@@ -139,7 +104,7 @@ impl Trial {
         Ok((trial, proxy))
     }
 
-    /// As [`Self::begin`], at a place that was prepared.
+    /// As [`Self::begin`], on a site that was prepared.
     pub(crate) async fn on(
         context: &Context,
         mut site: Site,
@@ -173,23 +138,23 @@ impl Trial {
     }
 
     /// How many cycles there were.
-    pub(crate) fn cycles(&self) -> u64 {
+    pub fn cycles(&self) -> u64 {
         self.cycles
     }
 
     /// Whether nothing was wrong so far.
-    pub(crate) fn is_clean(&self) -> bool {
+    pub fn is_clean(&self) -> bool {
         self.journal.is_clean()
     }
 
     /// Lets everybody live for a while.
-    pub(crate) async fn live(&mut self, at_most: Duration) {
+    pub async fn live(&mut self, at_most: Duration) {
         let micros = self.random.random_range(0..at_most.as_micros() as u64);
         sleep(Duration::from_micros(micros)).await;
     }
 
     /// Now and then ends somebody's application.
-    pub(crate) async fn maybe_end_somebody(&mut self) -> anyhow::Result<()> {
+    pub async fn maybe_end_somebody(&mut self) -> anyhow::Result<()> {
         if self.random.random_bool(ENDS_TOO) {
             self.ward.end_somebody().await?;
         }
@@ -197,14 +162,14 @@ impl Trial {
     }
 
     /// Puts a broker that was just started in the place of the one that is gone.
-    pub(crate) async fn start_again(&mut self) -> anyhow::Result<()> {
+    pub async fn start_again(&mut self) -> anyhow::Result<()> {
         self.broker = self.site.start().await?;
         self.start_took = self.broker.ready_after;
         Ok(())
     }
 
     /// Strikes while the broker runs.
-    pub(crate) async fn strike(&mut self, fault: Fault) -> anyhow::Result<()> {
+    pub async fn strike(&mut self, fault: Fault) -> anyhow::Result<()> {
         if fault == Fault::Power {
             // With the power goes the processor: nobody hears of what the disk did after that.
             // Without this the broker may, since a sync that is under way does not always hear that
@@ -217,7 +182,7 @@ impl Trial {
     }
 
     /// Now and then starts brokers and strikes each while it starts.
-    pub(crate) async fn strike_starts(&mut self, fault: Fault) -> anyhow::Result<()> {
+    pub async fn strike_starts(&mut self, fault: Fault) -> anyhow::Result<()> {
         if self.random.random_ratio(2, 3) {
             return Ok(());
         }
@@ -235,7 +200,7 @@ impl Trial {
     }
 
     /// From now on everything that the broker does to its disk fails.
-    pub(crate) async fn fail_disk(&mut self) -> anyhow::Result<()> {
+    pub async fn fail_disk(&mut self) -> anyhow::Result<()> {
         // A sync that is under way may not hear of it, which is not what a disk that fails does.
         self.broker.freeze(Freeze::BetweenCalls).await?;
         self.volume()?.shut_down()?;
@@ -243,7 +208,7 @@ impl Trial {
     }
 
     /// After the broker's end: the power is back, the disk is good.
-    pub(crate) fn after_end(&mut self, fault: Fault) -> anyhow::Result<()> {
+    pub fn after_end(&mut self, fault: Fault) -> anyhow::Result<()> {
         self.journal.note(Event::Killed);
         match (fault, &mut self.volume) {
             (Fault::Power, Some(volume)) => volume.power_up(),
@@ -257,7 +222,7 @@ impl Trial {
 
     /// Ends a cycle: everything is read back, and the oracle asked. Gives whether the trial should
     /// go on.
-    pub(crate) async fn check(&mut self) -> anyhow::Result<bool> {
+    pub async fn check(&mut self) -> anyhow::Result<bool> {
         self.ward.begin_again().await?;
         self.ward.audit().await?;
         self.cycles += 1;
@@ -266,14 +231,14 @@ impl Trial {
         }
         if self.cycles.is_multiple_of(50) {
             let acked = self.journal.oracle(|oracle| oracle.tally().acked);
-            crate::say(&format!("{}: {} cycles, {acked} messages acknowledged", self.name, self.cycles));
+            say(&format!("{}: {} cycles, {acked} messages acknowledged", self.name, self.cycles));
         }
         Ok(self.is_clean())
     }
 
     /// Lets everybody finish, reads everything back and stops the broker. `cycles` is how the
     /// faults went.
-    pub(crate) async fn finish(mut self, cycles: anyhow::Result<()>) -> Outcome {
+    pub async fn finish(mut self, cycles: anyhow::Result<()>) -> Outcome {
         if let Err(error) = cycles {
             self.journal.trouble(format!("cycle {}: {error:#}", self.cycles + 1));
         }
@@ -292,7 +257,7 @@ impl Trial {
             troubles,
             figures: std::mem::take(&mut self.figures),
         };
-        let (ward, broker, site) = (self.ward, self.broker, self.site);
+        let (ward, mut broker, site) = (self.ward, self.broker, self.site);
         let patience = if outcome.is_good() { CLOSE_PATIENCE } else { Duration::ZERO };
         let end = async {
             ward.close(patience).await?;
@@ -318,7 +283,7 @@ impl Trial {
     }
 
     /// Lets everybody finish, kills the broker, and leaves its store as that left it.
-    pub(crate) async fn leave(mut self) -> anyhow::Result<(Site, Arc<Journal>, Vec<Room>, StdRng)> {
+    pub async fn leave(mut self) -> anyhow::Result<(Site, Arc<Journal>, Vec<Room>, StdRng)> {
         self.settle().await?;
         anyhow::ensure!(self.is_clean(), "promises were broken before anything was damaged");
         let rooms = self.ward.rooms();
@@ -335,38 +300,28 @@ impl Trial {
     }
 }
 
-impl Outcome {
-    /// One of a programme that could not be carried through.
-    pub(crate) fn failed(name: &str, took: Duration, error: &anyhow::Error) -> Self {
-        Self {
-            name: name.into(),
-            cycles: 0,
-            took,
-            tally: Tally::default(),
-            objections: Vec::new(),
-            troubles: vec![format!("{error:#}")],
-            figures: Vec::new(),
-        }
-    }
-
-    /// Whether every promise was kept.
-    pub(crate) fn is_good(&self) -> bool {
-        self.objections.is_empty() && self.troubles.is_empty()
-    }
-}
-
-/// Prepares a place for a broker's data, and keys for it.
+/// Prepares a disk for a broker's data, and keys for it.
 pub(crate) async fn site(
     context: &Context,
     name: &str,
-    place: Place,
+    disk: Disk,
     settings: &[&str],
 ) -> anyhow::Result<(Site, Option<Volume>)> {
-    let volume = match place {
-        Place::Folder => None,
-        Place::Volume(bytes) => Some(Volume::make(&context.folder, name, bytes)?),
+    let volume = match disk {
+        Disk::Folder => None,
+        Disk::Volume(bytes) => Some(Volume::make(&context.folder, name, bytes)?),
     };
     let parent = volume.as_ref().map_or(context.folder.as_path(), Volume::folder);
+    Ok((site_in(context, parent, name, settings).await?, volume))
+}
+
+/// Prepares a folder for a broker's data in an other one, and keys for it.
+pub async fn site_in(
+    context: &Context,
+    parent: &Path,
+    name: &str,
+    settings: &[&str],
+) -> anyhow::Result<Site> {
     let data = parent.join(format!("{name}-data"));
     empty(&data)?;
     let keys = Keys::make(&context.program, &context.journals.join(format!("{name}-keys"))).await?;
@@ -375,7 +330,7 @@ pub(crate) async fn site(
     let own = ["retention.reclaim_every=1s", "storage.reserve=1MiB", "limits.page_entries=1000"];
     let engine = context.engine.as_ref().map(|engine| format!("storage.engine={engine}"));
     let own = own.iter().chain(settings).map(|setting| (*setting).to_owned());
-    let site = Site {
+    Ok(Site {
         program: context.program.clone(),
         data,
         keys,
@@ -383,12 +338,11 @@ pub(crate) async fn site(
         listen: ([127, 0, 0, 1], 0).into(),
         settings: own.chain(engine).collect(),
         variables: Vec::new(),
-    };
-    Ok((site, volume))
+    })
 }
 
 /// How to reach a broker, as everybody.
-pub(crate) async fn dial_for(site: &Site, broker: &Broker) -> anyhow::Result<Dial> {
+pub async fn dial_for(site: &Site, broker: &Broker) -> anyhow::Result<Dial> {
     let mut tokens = std::collections::HashMap::new();
     for user in MEMBERS.into_iter().chain([OUTSIDER]) {
         tokens.insert(user, site.keys.token(&site.program, user.0, &site.variables).await?);
@@ -397,7 +351,7 @@ pub(crate) async fn dial_for(site: &Site, broker: &Broker) -> anyhow::Result<Dia
 }
 
 /// Removes a folder with everything in it.
-pub(crate) fn empty(folder: &Path) -> anyhow::Result<()> {
+pub fn empty(folder: &Path) -> anyhow::Result<()> {
     match std::fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("cannot empty {}", folder.display()))

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 
-use crate::trial::Impossible;
+use crate::programme::Impossible;
 
 /// The ioctl, and its flag "without writing the journal out" (`include/uapi/linux/ext4.h`).
 const SHUT_DOWN: &str =

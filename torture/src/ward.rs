@@ -6,20 +6,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use crate::event::{Event, Life, User};
+use anyhow::Context;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use wardline_client::{DeviceId, NewConversation};
-use wardline_torture::event::{Event, Life, User};
 
 use crate::audit::{self, Auditor, Unreadable};
 use crate::crowd::{self, Crowd};
 use crate::journal::Journal;
-use crate::people::{Dial, Kind, MEMBERS, OUTSIDER, PATIENCE, Person, Room, World, dial, intrude};
+use crate::people::{Dial, Kind, MEMBERS, OUTSIDER, Person, Room, World, dial, intrude, until};
 
 /// See the module's documentation.
 pub(crate) struct Ward {
@@ -151,12 +150,15 @@ impl Ward {
         let journal = &self.world.journal;
         self.world.quiet.cancel();
         until("every message to be answered", || journal.oracle(|oracle| oracle.open() == 0)).await?;
-        let steady = self.rooms.borrow().iter().find(|room| room.kind == Kind::Steady).copied();
-        let room = steady.context("there is a steady conversation")?;
-        let last = journal.oracle(|oracle| oracle.last_place(room.id));
-        let has =
-            |person: &Person| journal.oracle(|oracle| oracle.delivered_up_to(person.device, room.id)) >= last;
-        until("everybody to have everything", || self.people.iter().all(has)).await
+        // What stays in its conversation; of the rest some has expired before they had it.
+        let mut rooms = self.rooms();
+        rooms.retain(|room| room.kind.stays());
+        let has = |person: &Person, room: &Room| {
+            journal
+                .oracle(|oracle| oracle.delivered_up_to(person.device, room.id) >= oracle.last_place(room.id))
+        };
+        let has_all = |person: &Person| rooms.iter().all(|room| has(person, room));
+        until("everybody to have everything", || self.people.iter().all(has_all)).await
     }
 
     /// Sends everybody home; waits so long for each one's last receipts.
@@ -186,14 +188,4 @@ impl Ward {
         self.lives += 1;
         Life(self.lives)
     }
-}
-
-/// Waits until something holds.
-pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) -> anyhow::Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        ensure!(Instant::now() < deadline, "waited too long for {what}");
-        sleep(Duration::from_millis(5)).await;
-    }
-    Ok(())
 }

@@ -11,7 +11,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use rand::RngExt;
 
-use crate::trial::{Context, Fault, Impossible, Outcome, Place, Trial, site};
+use crate::programme::{Context, Impossible, Outcome};
+use crate::trial::{Disk, Fault, Trial, site};
 
 const HOUR_S: i64 = 3600;
 const DAY_S: i64 = 24 * HOUR_S;
@@ -20,9 +21,9 @@ const JUMPS_S: [i64; 4] = [HOUR_S, -HOUR_S, 40 * DAY_S, -3650 * DAY_S];
 const LIFE_MAX: Duration = Duration::from_millis(1_500);
 
 /// Lets it jump so often.
-pub(crate) async fn run(context: &Context, jumps: u64) -> anyhow::Result<Outcome> {
+pub async fn run(context: &Context, jumps: u64) -> anyhow::Result<Outcome> {
     let began = std::time::Instant::now();
-    let (mut site, volume) = site(context, "clock", Place::Folder, &[]).await?;
+    let (mut site, volume) = site(context, "clock", Disk::Folder, &[]).await?;
     let clock = Clock { file: context.journals.join("clock") };
     clock.set(0)?;
     site.variables = clock.variables()?;

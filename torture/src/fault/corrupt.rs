@@ -21,7 +21,8 @@ use crate::audit::{self, Unreadable};
 use crate::broker::Site;
 use crate::journal::Journal;
 use crate::people::{PATIENCE, Room};
-use crate::trial::{Context, Fault, Outcome, Place, Trial, dial_for, empty};
+use crate::programme::{Context, Outcome};
+use crate::trial::{Disk, Fault, Trial, dial_for, empty};
 
 /// Kills under which the store is filled.
 const FILLING_CYCLES: u64 = 12;
@@ -59,7 +60,7 @@ struct Figures {
 }
 
 /// Damages so many files.
-pub(crate) async fn run(context: &Context, damages: u64) -> anyhow::Result<Outcome> {
+pub async fn run(context: &Context, damages: u64) -> anyhow::Result<Outcome> {
     let began = Instant::now();
     let (mut site, journal, rooms, mut random) = fill(context).await?;
     let pristine = site.data.clone();
@@ -107,7 +108,7 @@ pub(crate) async fn run(context: &Context, damages: u64) -> anyhow::Result<Outco
 
 /// Fills a store and leaves it, with everything acknowledged, as a kill leaves it.
 async fn fill(context: &Context) -> anyhow::Result<(Site, Arc<Journal>, Vec<Room>, StdRng)> {
-    let mut trial = Trial::begin(context, "corrupt", Place::Folder, &[]).await?;
+    let mut trial = Trial::begin(context, "corrupt", Disk::Folder, &[]).await?;
     while trial.cycles() < FILLING_CYCLES {
         trial.live(LIFE_MAX).await;
         trial.strike(Fault::Kill).await?;

@@ -15,7 +15,8 @@ use rustix::process::{Pid, Resource, Rlimit};
 use tokio::time::{Instant, sleep};
 
 use super::eio::STORAGE_FAILED;
-use crate::trial::{Context, Fault, Outcome, Place, Trial};
+use crate::programme::{Context, Outcome};
+use crate::trial::{Disk, Fault, Trial};
 
 const LIFE_MAX: Duration = Duration::from_millis(300);
 /// Long enough for a flush or two, which come every second.
@@ -33,8 +34,8 @@ const SPARE_MAX: usize = 2;
 const WORDS: &str = "Too many open files";
 
 /// Takes the descriptors away so often.
-pub(crate) async fn run(context: &Context, shortages: u64) -> anyhow::Result<Outcome> {
-    let mut trial = Trial::begin(context, "descriptors", Place::Folder, &["http.listen=127.0.0.1:0"]).await?;
+pub async fn run(context: &Context, shortages: u64) -> anyhow::Result<Outcome> {
+    let mut trial = Trial::begin(context, "descriptors", Disk::Folder, &["http.listen=127.0.0.1:0"]).await?;
     trial.figures = vec![("stopped by itself", 0), ("went on", 0), ("starts without", 0)];
     let cycles = cycles(context, &mut trial, shortages).await;
     Ok(trial.finish(cycles).await)

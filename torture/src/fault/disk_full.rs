@@ -16,7 +16,8 @@ use rustix::fs::{FallocateFlags, fallocate};
 use tokio::time::{Instant, sleep};
 
 use super::eio::STORAGE_FAILED;
-use crate::trial::{Context, Fault, Outcome, Place, Trial};
+use crate::programme::{Context, Outcome};
+use crate::trial::{Disk, Fault, Trial};
 
 const VOLUME_BYTES: u64 = 384 << 20;
 const RESERVE_BYTES: u64 = 176 << 20;
@@ -38,11 +39,11 @@ const AT_ONCE_MIN: u64 = 10;
 const SILENCE: Duration = Duration::from_millis(500);
 
 /// Fills the disk so often.
-pub(crate) async fn run(context: &Context, fillings: u64) -> anyhow::Result<Outcome> {
+pub async fn run(context: &Context, fillings: u64) -> anyhow::Result<Outcome> {
     let reserve = format!("storage.reserve={RESERVE_BYTES}B");
     // Refused clients come back 50 times as late.
     let settings = [reserve.as_str(), "limits.retry_after=10ms"];
-    let mut trial = Trial::begin(context, "disk-full", Place::Volume(VOLUME_BYTES), &settings).await?;
+    let mut trial = Trial::begin(context, "disk-full", Disk::Volume(VOLUME_BYTES), &settings).await?;
     let mut figures = Figures::default();
     let cycles = cycles(context, &mut trial, fillings, &mut figures).await;
     trial.figures.extend([

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use anyhow::ensure;
 
-use crate::trial::{Context, Fault, Outcome, Place, Trial};
+use crate::programme::{Context, Outcome};
+use crate::trial::{Disk, Fault, Trial};
 
 /// Room for what a long trial on a fast machine publishes; the image takes only what is written.
 const VOLUME_BYTES: u64 = 2 << 30;
@@ -20,8 +21,8 @@ const STOPS_WITHIN: Duration = Duration::from_secs(30);
 pub(super) const STORAGE_FAILED: i32 = 74;
 
 /// Lets the disk fail so often.
-pub(crate) async fn run(context: &Context, failures: u64) -> anyhow::Result<Outcome> {
-    let mut trial = Trial::begin(context, "eio", Place::Volume(VOLUME_BYTES), &[]).await?;
+pub async fn run(context: &Context, failures: u64) -> anyhow::Result<Outcome> {
+    let mut trial = Trial::begin(context, "eio", Disk::Volume(VOLUME_BYTES), &[]).await?;
     let cycles = cycles(context, &mut trial, failures).await;
     Ok(trial.finish(cycles).await)
 }

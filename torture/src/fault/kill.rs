@@ -5,14 +5,15 @@
 
 use std::time::Duration;
 
-use crate::trial::{Context, Fault, Outcome, Place, Trial};
+use crate::programme::{Context, Outcome};
+use crate::trial::{Disk, Fault, Trial};
 
 /// Longest life of a broker.
 const LIFE_MAX: Duration = Duration::from_millis(300);
 
 /// Kills so often.
-pub(crate) async fn run(context: &Context, kills: u64) -> anyhow::Result<Outcome> {
-    let mut trial = Trial::begin(context, "kill", Place::Folder, &[]).await?;
+pub async fn run(context: &Context, kills: u64) -> anyhow::Result<Outcome> {
+    let mut trial = Trial::begin(context, "kill", Disk::Folder, &[]).await?;
     let cycles = cycles(context, &mut trial, kills).await;
     Ok(trial.finish(cycles).await)
 }

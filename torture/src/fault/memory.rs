@@ -19,7 +19,8 @@ use tokio::time::{Instant, sleep};
 use super::eio::STORAGE_FAILED;
 use crate::crowd::Size;
 use crate::people::Room;
-use crate::trial::{Context, Fault, Outcome, Place, Trial};
+use crate::programme::{Context, Outcome};
+use crate::trial::{Disk, Fault, Trial};
 
 const MIB: u64 = 1 << 20;
 const CROWD: Size = Size { publishers: 24, idlers: 8, messages: 16, retention: Duration::from_secs(60) };
@@ -52,9 +53,9 @@ const WITHOUT: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Lets a crowd come so often.
-pub(crate) async fn run(context: &Context, crowds: u64) -> anyhow::Result<Outcome> {
+pub async fn run(context: &Context, crowds: u64) -> anyhow::Result<Outcome> {
     let began = std::time::Instant::now();
-    let (mut site, volume) = crate::trial::site(context, "memory", Place::Folder, &SETTINGS).await?;
+    let (mut site, volume) = crate::trial::site(context, "memory", Disk::Folder, &SETTINGS).await?;
     site.variables = vec![(VARIABLE.0.into(), VARIABLE.1.into())];
     let mut trial = Trial::on(context, site, volume, "memory", began, None).await?;
     let mut figures = Figures::default();

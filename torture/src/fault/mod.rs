@@ -1,12 +1,12 @@
 //! The programmes: which faults are made, when, and what must hold beside the oracle's laws.
 
-pub(crate) mod clock;
-pub(crate) mod corrupt;
-pub(crate) mod descriptors;
-pub(crate) mod disk_full;
-pub(crate) mod eio;
-pub(crate) mod kill;
-pub(crate) mod memory;
-pub(crate) mod network;
-pub(crate) mod points;
-pub(crate) mod power;
+pub mod clock;
+pub mod corrupt;
+pub mod descriptors;
+pub mod disk_full;
+pub mod eio;
+pub mod kill;
+pub mod memory;
+pub mod network;
+pub mod points;
+pub mod power;

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
+use crate::programme::{Context, Outcome};
 use crate::proxy::{Proxy, Weather};
-use crate::trial::{Context, Fault, Outcome, Place, Trial};
+use crate::trial::{Disk, Fault, Trial};
 
 /// Longest time without a change.
 const WEATHER_MAX: Duration = Duration::from_secs(3);
@@ -17,8 +18,8 @@ const WEATHER_MAX: Duration = Duration::from_secs(3);
 const KILL_ONE_IN: u32 = 4;
 
 /// Goes on for so many minutes.
-pub(crate) async fn run(context: &Context, minutes: f64) -> anyhow::Result<Outcome> {
-    let (mut trial, proxy) = Trial::begin_behind_proxy(context, "network", Place::Folder, &[]).await?;
+pub async fn run(context: &Context, minutes: f64) -> anyhow::Result<Outcome> {
+    let (mut trial, proxy) = Trial::begin_behind_proxy(context, "network", Disk::Folder, &[]).await?;
     let until = Instant::now() + Duration::from_secs_f64(minutes * 60.0);
     let mut figures = Figures::default();
     let cycles = cycles(context, &mut trial, &proxy, until, &mut figures).await;

@@ -13,7 +13,8 @@ use anyhow::{Context as _, ensure};
 use rand::RngExt;
 use rustix::process::Signal;
 
-use crate::trial::{Context, Fault, Impossible, Outcome, Place, Trial};
+use crate::programme::{Context, Impossible, Outcome};
+use crate::trial::{Disk, Fault, Trial};
 
 /// What the feature reads; see `storage/src/fail_point.rs`.
 const VARIABLE: &str = "FAIL_POINT";
@@ -26,11 +27,11 @@ const PASSAGE_BITS_MAX: u32 = 7;
 const CRASHES_WITHIN: Duration = Duration::from_secs(60);
 
 /// Crashes so often.
-pub(crate) async fn run(context: &Context, crashes: u64) -> anyhow::Result<Outcome> {
+pub async fn run(context: &Context, crashes: u64) -> anyhow::Result<Outcome> {
     let Some(program) = &context.fail_points_program else {
         return Err(Impossible("there is no broker with fail points: --fail-points-program".into()).into());
     };
-    let mut trial = Trial::begin(context, "points", Place::Folder, &[]).await?;
+    let mut trial = Trial::begin(context, "points", Disk::Folder, &[]).await?;
     trial.site.program = program.clone();
     trial.figures = STEPS.map(|step| (step, 0)).into();
     let cycles = cycles(context, &mut trial, crashes).await;

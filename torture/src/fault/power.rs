@@ -7,7 +7,8 @@
 
 use std::time::Duration;
 
-use crate::trial::{Context, Fault, Outcome, Place, Trial};
+use crate::programme::{Context, Outcome};
+use crate::trial::{Disk, Fault, Trial};
 
 /// Room for what a long trial on a fast machine publishes; the image takes only what is written.
 const VOLUME_BYTES: u64 = 2 << 30;
@@ -15,8 +16,8 @@ const VOLUME_BYTES: u64 = 2 << 30;
 const LIFE_MAX: Duration = Duration::from_millis(300);
 
 /// Takes the power so often.
-pub(crate) async fn run(context: &Context, losses: u64) -> anyhow::Result<Outcome> {
-    let mut trial = Trial::begin(context, "power", Place::Volume(VOLUME_BYTES), &[]).await?;
+pub async fn run(context: &Context, losses: u64) -> anyhow::Result<Outcome> {
+    let mut trial = Trial::begin(context, "power", Disk::Volume(VOLUME_BYTES), &[]).await?;
     let cycles = cycles(context, &mut trial, losses).await;
     Ok(trial.finish(cycles).await)
 }

@@ -8,12 +8,19 @@ use std::collections::{BTreeSet, HashMap};
 
 use wardline_client::{ConversationId, DeviceId, Sequence, TimeMs};
 
-use super::{Law, Oracle};
+use super::hearing::{Hearing, Law};
+use super::messages::Messages;
 use crate::event::{Found, User};
+
+/// What all devices have received.
+#[derive(Default)]
+pub(super) struct Deliveries {
+    devices: HashMap<DeviceId, Device>,
+}
 
 /// What a device has received.
 #[derive(Default)]
-pub(super) struct Device {
+struct Device {
     began_ms: TimeMs,
     runs: HashMap<ConversationId, Run>,
 }
@@ -39,16 +46,6 @@ enum Fit {
     After(Sequence),
 }
 
-impl Device {
-    pub(super) fn connected(&mut self, at_ms: TimeMs) {
-        self.began_ms = at_ms;
-        for run in self.runs.values_mut() {
-            run.anew = true;
-            run.ahead_since.clear();
-        }
-    }
-}
-
 impl Run {
     fn fit(&mut self, sequence: Sequence, urgent: bool) -> Fit {
         if urgent && (self.anew || sequence > self.last + 1) {
@@ -62,39 +59,61 @@ impl Run {
         let last = std::mem::replace(&mut self.last, sequence);
         Fit::After(last)
     }
+
+    /// Up to where everything came: in its turn, or ahead of it and not again.
+    fn up_to(&self) -> Sequence {
+        let ahead = (self.last + 1..).take_while(|sequence| self.ahead.contains(sequence));
+        ahead.last().unwrap_or(self.last)
+    }
 }
 
-impl Oracle {
-    pub(super) fn delivered(&mut self, device: DeviceId, room: ConversationId, at_ms: TimeMs, found: &Found) {
+impl Deliveries {
+    pub(super) fn connected(&mut self, device: DeviceId, at_ms: TimeMs) {
+        let device = self.devices.entry(device).or_default();
+        device.began_ms = at_ms;
+        for run in device.runs.values_mut() {
+            run.anew = true;
+            run.ahead_since.clear();
+        }
+    }
+
+    pub(super) fn delivered(
+        &mut self,
+        hearing: &mut Hearing,
+        messages: &mut Messages,
+        device: DeviceId,
+        room: ConversationId,
+        at_ms: TimeMs,
+        found: &Found,
+    ) {
         const SOMEBODY: User = User("a device");
-        self.tally.deliveries += 1;
-        self.found(room, found);
-        let state = self.devices.entry(device).or_default();
-        let run = state.runs.entry(room).or_default();
+        hearing.tally.deliveries += 1;
+        messages.found(hearing, room, found);
+        let device = self.devices.entry(device).or_default();
+        let run = device.runs.entry(room).or_default();
         let sequence = found.sequence;
-        if found.expires_at_ms <= state.began_ms {
+        if found.expires_at_ms <= device.began_ms {
             let text = format!("{sequence} had expired before the device began, and was delivered");
-            self.objections.object(Law::Expiry, text);
+            hearing.object(Law::Expiry, text);
         }
         match run.fit(sequence, found.urgent) {
             Fit::Ahead => {}
             Fit::Again => {
                 let text = format!("{sequence} was delivered again, or after {}", run.last);
-                self.objections.object(Law::Once, text);
+                hearing.object(Law::Once, text);
             }
             Fit::After(last) => {
                 let skipped: Vec<_> =
                     (last + 1..sequence).filter(|sequence| !run.ahead.contains(sequence)).collect();
                 run.ahead.retain(|ahead| *ahead > sequence);
                 for place in skipped {
-                    self.missing(room, place..place + 1, at_ms, SOMEBODY);
+                    messages.missing(hearing, room, place..place + 1, at_ms, SOMEBODY);
                 }
             }
         }
     }
 
-    /// How far the deliveries to a device have come, in their turn.
-    pub fn delivered_up_to(&self, device: DeviceId, room: ConversationId) -> Sequence {
-        self.devices.get(&device).and_then(|state| state.runs.get(&room)).map_or(0, |run| run.last)
+    pub(super) fn up_to(&self, device: DeviceId, room: ConversationId) -> Sequence {
+        self.devices.get(&device).and_then(|device| device.runs.get(&room)).map_or(0, Run::up_to)
     }
 }

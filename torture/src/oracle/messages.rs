@@ -8,14 +8,21 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use wardline_client::{ConversationId, MessageId, Sequence, TimeMs};
 
-use super::{Law, Objections, Oracle};
+use super::hearing::{Hearing, Law};
 use crate::event::{Event, Found, Index, Life, Reading, User};
 
 /// No gap that is longer is gone through place by place.
 const GAP_MAX: u64 = 100_000;
 
+/// What is known of all messages and conversations.
+#[derive(Default)]
+pub(super) struct Messages {
+    messages: HashMap<MessageId, Message>,
+    rooms: HashMap<ConversationId, Room>,
+}
+
 /// What is known of a message.
-pub(super) struct Message {
+struct Message {
     room: ConversationId,
     sender: User,
     life: Life,
@@ -53,7 +60,7 @@ struct Place {
 
 /// What is known of a conversation.
 #[derive(Default)]
-pub(super) struct Room {
+struct Room {
     members: Vec<User>,
     retention_ms: u64,
     places: BTreeMap<Sequence, MessageId>,
@@ -69,16 +76,16 @@ pub(super) struct Room {
     adrift: Vec<MessageId>,
 }
 
-impl Oracle {
+impl Messages {
     pub(super) fn opened(&mut self, room: ConversationId, members: &[User], retention_ms: u64) {
         self.rooms.insert(room, Room { members: members.to_vec(), retention_ms, ..Room::default() });
     }
 
-    pub(super) fn invoked(&mut self, event: &Event) {
+    pub(super) fn invoked(&mut self, hearing: &mut Hearing, event: &Event) {
         let Event::Invoked { id, room, sender, life, digest, urgent, expires_in_ms, at_ms } = event else {
             return;
         };
-        self.tally.invoked += 1;
+        hearing.tally.invoked += 1;
         if expires_in_ms.is_some() {
             self.rooms.entry(*room).or_default().fleeting.insert(*id);
         }
@@ -86,7 +93,7 @@ impl Oracle {
             room: *room,
             sender: *sender,
             life: *life,
-            turn: self.tally.invoked,
+            turn: hearing.tally.invoked,
             digest: *digest,
             urgent: *urgent,
             expires_in_ms: *expires_in_ms,
@@ -97,90 +104,96 @@ impl Oracle {
         self.messages.insert(*id, message);
     }
 
-    pub(super) fn acked(&mut self, id: MessageId, sequence: Sequence, time_ms: TimeMs) {
+    pub(super) fn acked(
+        &mut self,
+        hearing: &mut Hearing,
+        id: MessageId,
+        sequence: Sequence,
+        time_ms: TimeMs,
+    ) {
         let Some(message) = self.messages.get_mut(&id) else {
             let text = format!("{sequence} is acknowledged, and nobody sent it");
-            return self.objections.object(Law::Genuine, text);
+            return hearing.object(Law::Genuine, text);
         };
         message.answer = Answer::Acked;
-        self.tally.acked += 1;
+        hearing.tally.acked += 1;
         let (room, sender) = (message.room, message.sender);
         if self.rooms.get(&room).is_some_and(|room| !room.members.contains(&sender)) {
             let text = format!("{sender:?} is no member, and {sequence} was acknowledged");
-            self.objections.object(Law::Genuine, text);
+            hearing.object(Law::Genuine, text);
         }
-        self.place(room, id, sequence, time_ms);
+        self.place(hearing, room, id, sequence, time_ms);
     }
 
-    pub(super) fn refused(&mut self, id: MessageId) {
+    pub(super) fn refused(&mut self, hearing: &mut Hearing, id: MessageId) {
         if let Some(message) = self.messages.get_mut(&id) {
             message.answer = Answer::Refused;
-            self.tally.refused += 1;
+            hearing.tally.refused += 1;
             if let Some(place) = message.place {
                 let text = format!("{} was found, then refused", place.sequence);
-                self.objections.object(Law::Genuine, text);
+                hearing.object(Law::Genuine, text);
             }
             let room = message.room;
             self.rooms.entry(room).or_default().fleeting.remove(&id);
         }
     }
 
-    pub(super) fn unknown(&mut self, id: MessageId) {
+    pub(super) fn unknown(&mut self, hearing: &mut Hearing, id: MessageId) {
         if let Some(message) = self.messages.get_mut(&id) {
             message.answer = Answer::Unknown { settled: None };
-            self.tally.unknown += 1;
-            self.tally.unknown_found += u64::from(message.place.is_some());
+            hearing.tally.unknown += 1;
+            hearing.tally.unknown_found += u64::from(message.place.is_some());
             self.rooms.entry(message.room).or_default().adrift.push(id);
         }
     }
 
-    pub(super) fn killed(&mut self) {
-        self.tally.kills += 1;
+    pub(super) fn killed(&mut self, hearing: &mut Hearing) {
+        hearing.tally.kills += 1;
         let adrift = self.rooms.values().flat_map(|room| &room.adrift);
         for id in adrift {
             if let Some(message) = self.messages.get_mut(id)
                 && message.answer == (Answer::Unknown { settled: None })
             {
-                message.answer = Answer::Unknown { settled: Some(self.heard) };
+                message.answer = Answer::Unknown { settled: Some(hearing.heard) };
             }
         }
     }
 
-    pub(super) fn read(&mut self, reading: &Reading) {
-        self.tally.readings += 1;
-        self.tally.entries_read += reading.entries.len() as u64;
+    pub(super) fn read(&mut self, hearing: &mut Hearing, reading: &Reading) {
+        hearing.tally.readings += 1;
+        hearing.tally.entries_read += reading.entries.len() as u64;
         let mut last = 0;
         for found in &reading.entries {
             if found.sequence <= last {
                 let text = format!("{} was read after {last}", found.sequence);
-                self.objections.object(Law::Ordered, text);
+                hearing.object(Law::Ordered, text);
             }
-            self.missing(reading.room, last + 1..found.sequence, reading.ended_ms, reading.reader);
+            self.missing(hearing, reading.room, last + 1..found.sequence, reading.ended_ms, reading.reader);
             last = last.max(found.sequence);
-            self.found(reading.room, found);
+            self.found(hearing, reading.room, found);
             if found.expires_at_ms <= reading.began_ms {
                 let text = format!("{} had expired, and {:?} read it", found.sequence, reading.reader);
-                self.objections.object(Law::Expiry, text);
+                hearing.object(Law::Expiry, text);
             }
         }
-        self.missing(reading.room, last + 1..reading.head + 1, reading.ended_ms, reading.reader);
-        self.missing_above(reading, last.max(reading.head));
+        self.missing(hearing, reading.room, last + 1..reading.head + 1, reading.ended_ms, reading.reader);
+        self.missing_above(hearing, reading, last.max(reading.head));
         self.settle(reading);
-        self.count_holes(reading.room, reading.ended_ms);
+        self.count_holes(hearing, reading.room, reading.ended_ms);
     }
 
     /// The highest place in a conversation that is known to be taken.
-    pub fn last_place(&self, room: ConversationId) -> Sequence {
+    pub(super) fn last_place(&self, room: ConversationId) -> Sequence {
         let last = self.rooms.get(&room).and_then(|room| room.places.keys().next_back());
         last.copied().unwrap_or_default()
     }
 
     /// Judges a message as it was found, and learns its place.
-    pub(super) fn found(&mut self, room: ConversationId, found: &Found) {
+    pub(super) fn found(&mut self, hearing: &mut Hearing, room: ConversationId, found: &Found) {
         let sequence = found.sequence;
         let Some(message) = self.messages.get_mut(&found.id) else {
             let text = format!("nobody sent what stands at {sequence}");
-            return self.objections.object(Law::Genuine, text);
+            return hearing.object(Law::Genuine, text);
         };
         if message.sender != found.sender
             || message.digest != found.digest
@@ -188,21 +201,21 @@ impl Oracle {
             || message.room != room
         {
             let text = format!("{sequence} is not as it was sent");
-            self.objections.object(Law::Genuine, text);
+            hearing.object(Law::Genuine, text);
         }
         match message.answer {
             Answer::Refused => {
-                self.objections.object(Law::Genuine, format!("{sequence} was refused, and is there"));
+                hearing.object(Law::Genuine, format!("{sequence} was refused, and is there"));
             }
             Answer::Absent => {
                 let text = format!("{sequence} was not there after the broker's end, and came back");
-                self.objections.object(Law::Settled, text);
-                message.answer = Answer::Unknown { settled: Some(self.heard) };
+                hearing.object(Law::Settled, text);
+                message.answer = Answer::Unknown { settled: Some(hearing.heard) };
             }
-            Answer::Unknown { .. } if message.place.is_none() => self.tally.unknown_found += 1,
+            Answer::Unknown { .. } if message.place.is_none() => hearing.tally.unknown_found += 1,
             _ => {}
         }
-        self.place(room, found.id, sequence, found.time_ms);
+        self.place(hearing, room, found.id, sequence, found.time_ms);
         let expected = self.messages.get(&found.id).and_then(|message| message.place);
         if let Some(place) = expected
             && place.sequence == sequence
@@ -213,13 +226,14 @@ impl Oracle {
                 found.expires_at_ms.wrapping_sub(found.time_ms) as i64,
                 place.expires_at_ms.wrapping_sub(place.time_ms) as i64
             );
-            self.objections.object(Law::Expiry, text);
+            hearing.object(Law::Expiry, text);
         }
     }
 
     /// Judges that nothing was found at these places, by this time.
     pub(super) fn missing(
         &mut self,
+        hearing: &mut Hearing,
         room: ConversationId,
         places: std::ops::Range<Sequence>,
         at_ms: TimeMs,
@@ -228,11 +242,11 @@ impl Oracle {
         let state = self.rooms.entry(room).or_default();
         if places.end.saturating_sub(places.start) > GAP_MAX {
             let text = format!("{by:?} finds nothing at {} to {}", places.start, places.end);
-            return self.objections.object(Law::Ordered, text);
+            return hearing.object(Law::Ordered, text);
         }
         for sequence in places {
             match state.places.get(&sequence) {
-                Some(id) => object_if_due(&self.messages, *id, at_ms, by, &mut self.objections),
+                Some(id) => object_if_due(&self.messages, *id, at_ms, by, hearing),
                 None => {
                     let earliest = state.holes.entry(sequence).or_insert(at_ms);
                     *earliest = at_ms.min(*earliest);
@@ -242,12 +256,12 @@ impl Oracle {
     }
 
     /// What was known before must be found, though nothing above was.
-    fn missing_above(&mut self, reading: &Reading, last: Sequence) {
+    fn missing_above(&mut self, hearing: &mut Hearing, reading: &Reading, last: Sequence) {
         let Some(room) = self.rooms.get(&reading.room) else { return };
         for (_, id) in room.places.range(last + 1..) {
             let known = self.messages.get(id).and_then(|message| message.place);
             if known.is_some_and(|place| place.since < reading.since) {
-                object_if_due(&self.messages, *id, reading.ended_ms, reading.reader, &mut self.objections);
+                object_if_due(&self.messages, *id, reading.ended_ms, reading.reader, hearing);
             }
         }
     }
@@ -272,7 +286,7 @@ impl Oracle {
     }
 
     /// There are not more empty places than messages that may have expired unseen.
-    fn count_holes(&mut self, room: ConversationId, now_ms: TimeMs) {
+    fn count_holes(&self, hearing: &mut Hearing, room: ConversationId, now_ms: TimeMs) {
         let Some(state) = self.rooms.get(&room) else { return };
         if state.holes.is_empty() {
             return;
@@ -288,44 +302,49 @@ impl Oracle {
             let text = format!(
                 "{count} places are empty, {first} the first, and {gone} messages may have expired unseen"
             );
-            self.objections.object(Law::Ordered, text);
+            hearing.object(Law::Ordered, text);
         }
     }
 
     /// Learns where a message stands.
-    fn place(&mut self, room: ConversationId, id: MessageId, sequence: Sequence, time_ms: TimeMs) {
+    fn place(
+        &mut self,
+        hearing: &mut Hearing,
+        room: ConversationId,
+        id: MessageId,
+        sequence: Sequence,
+        time_ms: TimeMs,
+    ) {
         let Some(message) = self.messages.get_mut(&id) else { return };
-        let objections = &mut self.objections;
         if let Some(place) = message.place {
             if place.sequence != sequence {
-                objections
+                hearing
                     .object(Law::Once, format!("a message stands at {} and at {sequence}", place.sequence));
             } else if place.time_ms != time_ms {
-                objections.object(Law::Genuine, format!("{sequence} has another time than before"));
+                hearing.object(Law::Genuine, format!("{sequence} has another time than before"));
             }
             return;
         }
         let state = self.rooms.entry(room).or_default();
         let kept_ms = message.expires_in_ms.unwrap_or(u64::MAX).min(state.retention_ms);
         let expires_at_ms = time_ms.saturating_add(kept_ms);
-        message.place = Some(Place { sequence, time_ms, expires_at_ms, since: self.heard });
+        message.place = Some(Place { sequence, time_ms, expires_at_ms, since: hearing.heard });
         state.fleeting.remove(&id);
         if state.places.insert(sequence, id).is_some() {
-            objections.object(Law::Once, format!("two messages stand at {sequence}"));
+            hearing.object(Law::Once, format!("two messages stand at {sequence}"));
         }
         if let Some(at_ms) = state.holes.remove(&sequence)
             && expires_at_ms > at_ms
         {
             let text = format!("{sequence} was not found though it is there and had not expired");
-            objections.object(Law::Kept, text);
+            hearing.object(Law::Kept, text);
         }
         let turns = state.turns.entry((message.life, message.urgent)).or_default();
         let before = turns.range(..sequence).next_back().is_some_and(|(_, turn)| *turn > message.turn);
         let after = turns.range(sequence + 1..).next().is_some_and(|(_, turn)| *turn < message.turn);
         turns.insert(sequence, message.turn);
         if before || after {
-            objections
-                .object(Law::Ordered, format!("{sequence} and another of its publisher changed places"));
+            hearing.object(Law::Ordered, format!("{sequence} and another of its publisher changed places"));
         }
     }
 }
@@ -336,7 +355,7 @@ fn object_if_due(
     id: MessageId,
     at_ms: TimeMs,
     by: User,
-    objections: &mut Objections,
+    hearing: &mut Hearing,
 ) {
     let Some((message, place)) = messages.get(&id).and_then(|message| Some((message, message.place?))) else {
         return;
@@ -349,15 +368,15 @@ fn object_if_due(
     match (is_acked, message.expires_in_ms) {
         (true, None) => {
             let text = format!("{sequence} was acknowledged, and {by:?} does not find it");
-            objections.object(Law::Kept, text);
+            hearing.object(Law::Kept, text);
         }
         (true, Some(_)) => {
             let text = format!("{sequence} has not expired, and {by:?} does not find it");
-            objections.object(Law::Expiry, text);
+            hearing.object(Law::Expiry, text);
         }
         (false, _) => {
             let text = format!("{sequence} was found before, and {by:?} does not find it");
-            objections.object(Law::Settled, text);
+            hearing.object(Law::Settled, text);
         }
     }
 }
