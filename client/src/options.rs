@@ -79,7 +79,7 @@ pub struct Options {
     pub acknowledging: Acknowledging,
     /// Over how long receipts are coalesced: each time between half of this and one and a half, so
     /// that a crowd's do not come back together. A receipt alone costs the broker as much as a
-    /// message; nobody sees a tick turn a twentieth of a second later.
+    /// message; nobody sees a check mark turn a twentieth of a second later.
     pub receipt_delay: Duration,
     /// Pauses between attempts.
     pub backoff: Backoff,

@@ -131,7 +131,7 @@ pub struct Outgoing {
     pub content_type: String,
     /// Opaque.
     pub payload: Bytes,
-    /// Which lane.
+    /// How soon it is delivered.
     pub priority: Priority,
     /// What it replies to.
     pub reply_to: Option<Sequence>,
@@ -201,7 +201,7 @@ pub enum Body {
         /// Content. It may share memory with what arrived beside it: an application that keeps a
         /// few of many for long copies those.
         payload: Bytes,
-        /// Which lane.
+        /// How soon it was to be delivered.
         priority: Priority,
         /// What it replies to.
         reply_to: Option<Sequence>,

@@ -55,25 +55,25 @@ fn names(people: &[String]) -> String {
     people.iter().map(|name| clean(name)).collect::<Vec<_>>().join(", ")
 }
 
-/// Somebody's receipt for one of our messages: one tick for received, two for read.
+/// Somebody's receipt for one of our messages: one check mark for received, two for read.
 pub(super) fn receipt(receipt: &Receipt, sequence: Sequence) -> String {
-    let (ticks, done) = match receipt.kind {
+    let (marks, done) = match receipt.kind {
         ReceiptKind::Delivered => ("✓ ", "received by"),
         ReceiptKind::Read => ("✓✓", "read by"),
     };
-    format!("{}  {ticks:<12} #{sequence:<4} {done} {}", clock(receipt.time_ms), clean(&receipt.user))
+    format!("{}  {marks:<12} #{sequence:<4} {done} {}", clock(receipt.time_ms), clean(&receipt.user))
 }
 
 /// A recipient of a message and what they did with it.
 pub(super) fn recipient(recipient: &Recipient) -> String {
-    let ticks = match (recipient.read_at_ms, recipient.delivered_at_ms) {
+    let marks = match (recipient.read_at_ms, recipient.delivered_at_ms) {
         (Some(_), _) => "✓✓",
         (None, Some(_)) => "✓ ",
         (None, None) => "  ",
     };
     let when = |at: Option<u64>| at.map_or("-".into(), time);
     format!(
-        "{ticks} {:<20} received {:<20}  read {}",
+        "{marks} {:<20} received {:<20}  read {}",
         clean(&recipient.user),
         when(recipient.delivered_at_ms),
         when(recipient.read_at_ms)

@@ -1,4 +1,4 @@
-//! `tail`: shows what arrives, and turns one's own ticks as others receive and read.
+//! `tail`: shows what arrives, and turns one's own check marks as others receive and read.
 //!
 //! What arrives is acknowledged as received, of every conversation, shown or not: this device has
 //! it then. What is shown is marked as read if somebody looks: with `--read`, or if stdout is a
@@ -103,7 +103,7 @@ struct Screen {
     read: bool,
     /// Messages shown.
     shown: u64,
-    places: HashMap<ConversationId, Place>,
+    reaches: HashMap<ConversationId, Reach>,
     /// What people call the conversations.
     labels: HashMap<ConversationId, String>,
 }
@@ -111,7 +111,7 @@ struct Screen {
 impl Screen {
     async fn new(session: &Session, only: Option<ConversationId>, read: bool) -> anyhow::Result<Self> {
         let me = session.user.clone();
-        let mut screen = Self { me, only, read, shown: 0, places: HashMap::new(), labels: HashMap::new() };
+        let mut screen = Self { me, only, read, shown: 0, reaches: HashMap::new(), labels: HashMap::new() };
         let mut after = None;
         loop {
             let page = session.client.conversations(100, after).await?;
@@ -127,15 +127,15 @@ impl Screen {
 
     fn know(&mut self, conversation: &Conversation) {
         self.labels.insert(conversation.id, show::label(conversation));
-        self.places.entry(conversation.id).or_default().through = conversation.read_up_to;
+        self.reaches.entry(conversation.id).or_default().through = conversation.read_up_to;
     }
 
     fn take(&mut self, incoming: Incoming, client: &Client) -> io::Result<()> {
         match incoming {
             Incoming::Entry(entry) if self.shows(entry.conversation) => self.entry(&entry, client),
             Incoming::Receipt(receipt) if self.shows(receipt.conversation) && receipt.user != self.me => {
-                let ticked = self.places.entry(receipt.conversation).or_default().tick(&receipt);
-                match ticked {
+                let marked = self.reaches.entry(receipt.conversation).or_default().mark(&receipt);
+                match marked {
                     Some(sequence) => self.line(receipt.conversation, &show::receipt(&receipt, sequence)),
                     None => Ok(()),
                 }
@@ -145,7 +145,7 @@ impl Screen {
                 Ok(())
             }
             Incoming::Left(conversation) => {
-                self.places.remove(&conversation);
+                self.reaches.remove(&conversation);
                 self.labels.remove(&conversation);
                 Ok(())
             }
@@ -164,10 +164,10 @@ impl Screen {
             self.shown += 1;
         }
         if entry.sender == self.me {
-            self.places.entry(entry.conversation).or_default().note_own(entry.sequence);
+            self.reaches.entry(entry.conversation).or_default().note_own(entry.sequence);
         }
         if self.read {
-            match self.places.entry(entry.conversation).or_default().show(entry) {
+            match self.reaches.entry(entry.conversation).or_default().show(entry) {
                 Reached::UpTo(sequence) => client.read(entry.conversation, sequence),
                 Reached::Only(sequence) => client.read_only(entry.conversation, sequence),
             }
@@ -185,19 +185,19 @@ impl Screen {
     }
 }
 
-/// Own messages whose ticks are turned one by one, the latest of a conversation.
+/// Own messages whose check marks are turned one by one, the latest of a conversation.
 const OWN_MAX: usize = 256;
 
 /// How far a conversation was shown without a gap, and how far others are with our messages.
 #[derive(Default)]
-struct Place {
+struct Reach {
     through: Sequence,
     /// Urgent messages shown ahead of their turn.
     ahead: BTreeSet<Sequence>,
     /// Our messages that were shown.
     own: BTreeSet<Sequence>,
-    /// The latest message that somebody's tick was shown for; apart for received and read.
-    ticked: HashMap<(String, bool), Sequence>,
+    /// The latest message that somebody's check mark was shown for; apart for received and read.
+    marked: HashMap<(String, bool), Sequence>,
 }
 
 /// What showing an entry makes read.
@@ -207,7 +207,7 @@ enum Reached {
     Only(Sequence),
 }
 
-impl Place {
+impl Reach {
     fn show(&mut self, entry: &Entry) -> Reached {
         let urgent = matches!(&entry.body, Body::Message { priority: Priority::Urgent, .. });
         if urgent && entry.sequence > self.through + 1 {
@@ -233,14 +233,14 @@ impl Place {
 
     /// The latest of our messages that a receipt newly covers; `None` if it says nothing new about
     /// ours.
-    fn tick(&mut self, receipt: &Receipt) -> Option<Sequence> {
+    fn mark(&mut self, receipt: &Receipt) -> Option<Sequence> {
         if receipt.only {
             return Some(receipt.sequence);
         }
         // Of messages sent before this began we know nothing; then the receipt is shown as it is.
         let latest = self.own.range(..=receipt.sequence).next_back().copied().unwrap_or(receipt.sequence);
         let read = receipt.kind == ReceiptKind::Read;
-        let before = self.ticked.entry((receipt.user.clone(), read)).or_default();
+        let before = self.marked.entry((receipt.user.clone(), read)).or_default();
         (latest > *before).then(|| {
             *before = latest;
             latest
@@ -273,7 +273,7 @@ mod tests {
     fn what_an_urgent_message_overtook_is_not_marked_as_read_with_it() {
         use Priority::{Routine, Urgent};
         use Reached::{Only, UpTo};
-        let mut place = Place { through: 4, ..Place::default() };
+        let mut reach = Reach { through: 4, ..Reach::default() };
         let steps = [
             (5, Urgent, UpTo(5)),
             (8, Urgent, Only(8)),
@@ -284,8 +284,8 @@ mod tests {
             (11, Routine, UpTo(12)),
         ];
         for (sequence, priority, reached) in steps {
-            assert_eq!(place.show(&entry(sequence, priority)), reached, "{sequence}");
+            assert_eq!(reach.show(&entry(sequence, priority)), reached, "{sequence}");
         }
-        assert!(place.ahead.is_empty());
+        assert!(reach.ahead.is_empty());
     }
 }
