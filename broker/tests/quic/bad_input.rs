@@ -13,8 +13,8 @@ use wardline_proto::v1::{
     Acknowledge, ClientFrame, Hello, History, ListConversations, ListMembers, ListReceipts, Publish,
 };
 
-use crate::driver::{Site, TENANT, TokenIssuer, claims, now_ms, refused, within};
 use crate::raw::{Raw, connect, hello};
+use crate::site::{Site, TENANT, TokenIssuer, claims, now_ms, refused, within};
 use crate::witness::Witness;
 
 /// How long a frame may be announced; over every bound.

@@ -7,7 +7,7 @@ use wardline_client::{
     Body, Code, ConversationId, Direction, Incoming, Kind, NewConversation, Notice, Outgoing, Role,
 };
 
-use crate::driver::{Site, now_ms, refused, until, within};
+use crate::site::{Site, now_ms, refused, until, within};
 
 on_both_engines![
     a_direct_conversation_is_one_per_pair,

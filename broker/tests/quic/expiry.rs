@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use wardline_client::{Body, Code, ConversationId, Outgoing};
 
-use crate::driver::{Person, Site, device_of, now_ms, refused, until, within};
+use crate::site::{Person, Site, device_of, now_ms, refused, until, within};
 
 /// How often bytes are reclaimed here; gone within twice this.
 const RECLAIM_EVERY: Duration = Duration::from_secs(3);

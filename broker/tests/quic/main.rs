@@ -1,7 +1,7 @@
 //! The product over real QUIC: every operation of the wire contract, every kind of bad input,
 //! expiry.
 //!
-//! One binary, so that the driver is compiled and linked once. Tests of operations run on both
+//! One binary, so that the site is compiled and linked once. Tests of operations run on both
 //! engines.
 
 // A test that cannot go on has failed.
@@ -13,13 +13,13 @@ macro_rules! on_both_engines {
         mod memory {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
-                super::$name(crate::driver::Site::memory().await).await;
+                super::$name(crate::site::Site::memory().await).await;
             })*
         }
         mod rocksdb {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
-                super::$name(crate::driver::Site::rocksdb().await).await;
+                super::$name(crate::site::Site::rocksdb().await).await;
             })*
         }
     };
@@ -27,7 +27,6 @@ macro_rules! on_both_engines {
 
 mod bad_input;
 mod conversations;
-mod driver;
 mod expiry;
 mod membership;
 mod messages;
@@ -36,5 +35,6 @@ mod raw;
 mod receipts;
 mod reload;
 mod sessions;
+mod site;
 mod stop;
 mod witness;

@@ -2,7 +2,7 @@
 
 use wardline_client::{Body, Code, ConversationId, Direction, Entry, Notice, Outgoing, Role};
 
-use crate::driver::{Person, Site, now_ms, refused, until, within};
+use crate::site::{Person, Site, now_ms, refused, until, within};
 
 on_both_engines![
     who_is_added_sees_what_they_should,

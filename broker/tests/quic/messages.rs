@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use wardline_client::{Body, Code, ConversationId, Direction, Entry, Notice, Outgoing, Priority};
 
-use crate::driver::{Person, Site, now_ms, refused, until, within};
+use crate::site::{Person, Site, now_ms, refused, until, within};
 
 on_both_engines![
     what_is_published_arrives_as_it_was,

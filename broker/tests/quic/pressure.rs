@@ -12,8 +12,8 @@ use wardline_proto::v1::server_frame::Response;
 use wardline_proto::v1::{History, Publish};
 use wardline_storage::hooked::{CommitGate, Commits, HookedEngine};
 
-use crate::driver::{Person, Site, start_again, until, within};
 use crate::raw::{Lane, Raw};
+use crate::site::{Person, Site, start_again, until, within};
 use crate::witness::Witness;
 
 fn publish(conversation: ConversationId, number: u64, epoch: u32, payload: usize) -> Request {

@@ -15,7 +15,7 @@ use wardline_proto::v1::server_frame::Response;
 use wardline_proto::v1::{ClientFrame, Error, Goodbye, Hello, ServerFrame, Welcome};
 use wardline_proto::{ALPN, PROTOCOL_VERSION, frame};
 
-use crate::driver::{Site, device_of, within};
+use crate::site::{Site, device_of, within};
 
 const FRAME_BYTES_MAX: usize = 4 << 20;
 

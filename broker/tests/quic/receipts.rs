@@ -2,8 +2,8 @@
 
 use wardline_client::{Acknowledging, Code, ConversationId, Outgoing, Priority, ReceiptKind, Recipient};
 
-use crate::driver::{Person, Site, now_ms, refused, until, within};
 use crate::raw::Raw;
+use crate::site::{Person, Site, now_ms, refused, until, within};
 
 use wardline_proto::v1::client_frame::Request;
 use wardline_proto::v1::server_frame::Response;

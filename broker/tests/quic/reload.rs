@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use wardline_client::{Code, ConnectError, DeviceId, Outgoing, connect};
 
-use crate::driver::{Authority, Person, Site, TokenIssuer, within};
 use crate::raw::Raw;
+use crate::site::{Authority, Person, Site, TokenIssuer, within};
 
 const RELOADS: u64 = 50;
 

@@ -11,10 +11,8 @@ use wardline_proto::v1::client_frame::Request;
 use wardline_proto::v1::server_frame::Response;
 use wardline_proto::v1::{Position, Renew, Resume};
 
-use crate::driver::{
-    Person, Site, TENANT, TokenIssuer, claims, device_of, now_ms, start_again, until, within,
-};
 use crate::raw::{Raw, hello};
+use crate::site::{Person, Site, TENANT, TokenIssuer, claims, device_of, now_ms, start_again, until, within};
 
 on_both_engines![
     welcome_tells_the_limits,

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use tokio::net::UdpSocket;
 use wardline_broker::broker::Ended;
 
-use crate::driver::{Site, until, within};
 use crate::raw;
+use crate::site::{Site, until, within};
 
 /// A client that gives up before the broker heard of it: the first packet to arrive closes the
 /// connection.

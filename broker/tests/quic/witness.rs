@@ -2,7 +2,7 @@
 
 use wardline_client::{ConversationId, Outgoing};
 
-use crate::driver::{Person, Site, within};
+use crate::site::{Person, Site, within};
 
 /// Two people in a conversation of their own.
 pub(crate) struct Witness {
