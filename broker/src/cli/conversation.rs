@@ -91,7 +91,7 @@ pub(super) struct Remove {
     conversation: Named,
     /// Whom.
     #[arg(value_name = "USER")]
-    user: String,
+    member: String,
     #[command(flatten)]
     connection: Connection,
 }
@@ -161,7 +161,7 @@ impl Command {
                 client.add_members(conversation, &add.users, role, add.share_history).await?
             }
             Self::Remove(remove) => {
-                client.remove_member(remove.conversation.find(client).await?, &remove.user).await?
+                client.remove_member(remove.conversation.find(client).await?, &remove.member).await?
             }
             Self::Leave(of) => client.leave(of.conversation.find(client).await?).await?,
             Self::Rename(rename) => {

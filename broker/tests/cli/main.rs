@@ -281,6 +281,22 @@ fn two_people_chat_and_the_ticks_turn_to_read() {
 }
 
 #[test]
+fn members_come_and_go() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let broker = Serving::start(folder, &["--set", "storage.engine=memory"]);
+    let id = client(folder, &broker, "alice", &["conversation", "create", "--group", "Ward 5"]);
+    let id = id.trim();
+    client(folder, &broker, "alice", &["conversation", "add", id, "bob", "carol"]);
+    client(folder, &broker, "alice", &["conversation", "remove", id, "bob"]);
+    let members = client(folder, &broker, "alice", &["conversation", "members", id]);
+    let names: Vec<_> = members.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(names.len(), 2, "{members}");
+    assert!(names.contains(&"alice") && names.contains(&"carol"), "{members}");
+    assert_eq!(broker.stop(), Some(0));
+}
+
+#[test]
 fn refusals_of_the_broker_are_told_plainly() {
     let folder = TempDir::new().unwrap();
     let folder = folder.path();
