@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use wardline_benches::message::{create, publish};
+use wardline_benches::message::{TIME, found, publish};
 use wardline_benches::recording::Recording;
 use wardline_benches::side_by_side::{self, Case};
 use wardline_storage::applier::Applier;
@@ -50,7 +50,7 @@ impl Groups {
 
     fn applier(engine: Arc<dyn Engine>) -> Applier {
         let mut applier = Applier::new(engine).expect(WORKS);
-        applier.apply_group(&[create()]).expect(WORKS);
+        applier.apply_group(TIME, &found()).expect(WORKS);
         applier
     }
 }
@@ -66,7 +66,7 @@ fn ours(size: u64) -> impl FnMut(u64) -> Duration {
             }
             let group = groups.next();
             let begun = Instant::now();
-            let result = applier.apply_group(&group).expect(WORKS);
+            let result = applier.apply_group(TIME, &group).expect(WORKS);
             total += begun.elapsed();
             assert!(result.verdicts.iter().all(Result::is_ok), "every publish is accepted");
         }
@@ -86,7 +86,7 @@ fn undecided(size: u64) -> impl FnMut(u64) -> Duration {
             if groups.next >= MESSAGES_MAX {
                 ((applier, recording, engine), groups.next) = (fresh(), 0);
             }
-            applier.apply_group(&groups.next()).expect(WORKS);
+            applier.apply_group(TIME, &groups.next()).expect(WORKS);
             let batch = recording.hooks.batch();
             let begun = Instant::now();
             engine.commit(&batch, Durability::Synced).expect(WORKS);

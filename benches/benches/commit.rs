@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use wardline_benches::bare_rocksdb::BareRocks;
 use wardline_benches::cpu;
-use wardline_benches::message::{PAYLOAD_BYTES, create, publish};
+use wardline_benches::message::{PAYLOAD_BYTES, TIME, found, publish};
 use wardline_benches::side_by_side::{self, Case};
 use wardline_rocksdb::RocksEngine;
 use wardline_storage::applier::Applier;
@@ -80,7 +80,7 @@ impl Spent {
 fn ours(folder: &Path, size: u64, spent: Rc<Cell<Spent>>) -> impl FnMut(u64) -> Duration {
     let engine = RocksEngine::open(folder.join("ours"), wardline_rocksdb::Options::default());
     let mut applier = Applier::new(Arc::new(engine.expect(WRITABLE))).expect(WRITABLE);
-    applier.apply_group(&[create()]).expect(WRITABLE);
+    applier.apply_group(TIME, &found()).expect(WRITABLE);
     let mut number = 0;
     move |iterations| {
         let (mut total, mut sum) = (Duration::ZERO, spent.get());
@@ -88,7 +88,7 @@ fn ours(folder: &Path, size: u64, spent: Rc<Cell<Spent>>) -> impl FnMut(u64) -> 
             let group: Vec<Submission> = (number..number + size).map(publish).collect();
             number += size;
             let (begun, used) = (Instant::now(), cpu::of_this_thread().expect(TOLD));
-            let result = applier.apply_group(&group).expect(WRITABLE);
+            let result = applier.apply_group(TIME, &group).expect(WRITABLE);
             total += begun.elapsed();
             sum.processor += cpu::of_this_thread().expect(TOLD) - used;
             assert!(result.verdicts.iter().all(Result::is_ok), "every publish is accepted");

@@ -12,7 +12,7 @@ use wardline_storage::id::{ConversationId, Seq, Timestamp};
 use wardline_storage::key;
 use wardline_storage::memory::MemoryEngine;
 
-use crate::message::{CONVERSATION, TIME, create, publish};
+use crate::message::{CONVERSATION, TIME, found, publish};
 
 /// Messages of a backlog.
 pub const MESSAGES: u64 = 10_000;
@@ -37,10 +37,10 @@ pub fn store_of(folder: &Path, messages: u64) -> RocksEngine {
     let works = "a new folder can be written";
     let engine = Arc::new(RocksEngine::open(folder, Options::default()).expect(works));
     let mut applier = Applier::new(Arc::clone(&engine) as _).expect(works);
-    applier.apply_group(&[create()]).expect(works);
+    applier.apply_group(TIME, &found()).expect(works);
     for first in (0..messages).step_by(GROUP as usize) {
         let group: Vec<Submission> = (first..first + GROUP).map(publish).collect();
-        applier.apply_group(&group).expect(works);
+        applier.apply_group(TIME, &group).expect(works);
     }
     // Out of the memory tables: whoever was away for a while finds it in files.
     engine.reclaim(NOW).expect(works);
@@ -56,7 +56,7 @@ pub fn record_bytes() -> usize {
     let works = "memory does not fail";
     let engine = Arc::new(MemoryEngine::default());
     let mut applier = Applier::new(Arc::clone(&engine) as _).expect(works);
-    applier.apply_group(&[create(), publish(0)]).expect(works);
+    applier.apply_group(TIME, &[found().as_slice(), &[publish(0)]].concat()).expect(works);
     let key = key::message(ConversationId::new(CONVERSATION), Seq(1));
     let record = Engine::get(&*engine, Table::Message, &key, NOW).expect(works);
     size_of::<u64>() + record.expect("it was just published").len()

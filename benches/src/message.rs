@@ -11,10 +11,10 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use wardline_proto::{frame, v1};
 use wardline_storage::applier::Applier;
-use wardline_storage::command::{Actor, Command, Create, Policy, Publish, Submission};
+use wardline_storage::command::{Actor, Command, Create, Publish, Submission};
 use wardline_storage::engine::{EngineError, Mutation};
 use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, TenantId, Timestamp, UserId};
-use wardline_storage::model::{Kind, Person, Priority, Text};
+use wardline_storage::model::{Kind, Person, Policy, Priority, Text};
 
 use crate::recording::Recording;
 
@@ -82,21 +82,28 @@ pub fn entry_frame(payload_bytes: usize) -> Bytes {
 pub fn publishes(group: u64) -> Result<Vec<Mutation>, EngineError> {
     let recording = Arc::new(Recording::default());
     let mut applier = Applier::new(recording.clone())?;
-    applier.apply_group(&[create()])?;
-    applier.apply_group(&(0..group).map(publish).collect::<Vec<_>>())?;
+    applier.apply_group(TIME, &found())?;
+    applier.apply_group(TIME, &(0..group).map(publish).collect::<Vec<_>>())?;
     Ok(recording.hooks.batch())
 }
 
-/// The submission that makes the conversation.
-pub fn create() -> Submission {
+/// The submissions with which a store begins: the policy, and the conversation.
+pub fn found() -> [Submission; 2] {
+    let policy = Policy {
+        retention_max: Duration::from_secs(30 * 86_400),
+        dedupe_window: Duration::from_secs(86_400),
+        members_max: 1_000,
+        devices_max: 8,
+    };
     let other = Person { user: READER, name: Text::new("recipient") };
-    submission(Command::Create(Create {
+    let create = Command::Create(Create {
         conversation: ConversationId::new(CONVERSATION),
         kind: Kind::Group,
         others: vec![other],
         title: Text::new("bench"),
         retention: None,
-    }))
+    });
+    [Command::SetPolicy(policy), create].map(submission)
 }
 
 /// The submission of one publish; `number` makes its idempotency key.
@@ -134,19 +141,12 @@ fn scattered(number: u64) -> u64 {
 
 fn submission(command: Command) -> Submission {
     Submission {
-        time: TIME,
         actor: Arc::new(Actor {
             tenant: TenantId::new([9; 16]),
             user: UserId::new([1; 16]),
             name: Text::new("publisher"),
             device: DeviceId::new([3; 16]),
         }),
-        policy: Policy {
-            retention_max: Duration::from_secs(30 * 86_400),
-            dedupe_window: Duration::from_secs(86_400),
-            members_max: 1_000,
-            devices_max: 8,
-        },
         command,
     }
 }

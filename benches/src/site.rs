@@ -24,9 +24,10 @@ use wardline_proto::v1::client_frame::Request;
 use wardline_proto::v1::push_frame::Push;
 use wardline_proto::v1::server_frame::Response;
 use wardline_proto::{ALPN, PROTOCOL_VERSION, frame, v1};
-use wardline_storage::command::Policy;
 use wardline_storage::engine::Engine;
 use wardline_storage::format;
+use wardline_storage::local::Local;
+use wardline_storage::model::Policy;
 
 use crate::endpoint::{self, Dialler};
 
@@ -64,7 +65,7 @@ impl Site {
             tokio::runtime::Builder::new_current_thread().enable_all().thread_name(THREADS).build()?;
         let thread = thread::Builder::new().name(THREADS.to_owned()).spawn(move || {
             runtime.block_on(async move {
-                let broker = Broker::start(settings, engine).await;
+                let broker = Broker::start(settings, engine, &Local).await;
                 let address = broker.as_ref().map(Broker::address).map_err(ToString::to_string);
                 // Nobody waits for the address if the site was given up.
                 let _ = started.send(address);

@@ -15,9 +15,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use wardline_storage::engine::{Engine, EngineError};
-use wardline_storage::format;
-use wardline_storage::local::{Bounds, LocalLog};
-use wardline_storage::log::{Log, Observer};
+use wardline_storage::log::{self, Bounds, Log, Starter};
+use wardline_storage::state;
 
 use crate::access::auth::Verifier;
 use crate::access::caller::Callers;
@@ -25,7 +24,8 @@ use crate::access::ids::Ids;
 use crate::clock::Clock;
 use crate::delivery;
 use crate::edge::secrets::Secrets;
-use crate::edge::{self, Edge};
+use crate::edge::{self, Edge, salt};
+use crate::founding::{self, FoundingError};
 use crate::limits::{Contradiction, Limits};
 use crate::metrics::Metrics;
 use crate::operator::gather::{self, Seen};
@@ -81,12 +81,15 @@ pub enum StartError {
     /// The store could not be read or written.
     #[error("the store cannot be used: {0}")]
     Storage(#[from] EngineError),
-    /// The committer could not be started.
-    #[error("the committer cannot be started: {0}")]
-    Committer(std::io::Error),
-    /// The operating system gives no randomness.
-    #[error("the operating system gives no randomness: {0}")]
-    Randomness(getrandom::Error),
+    /// The log could not be started.
+    #[error(transparent)]
+    Log(#[from] log::StartError),
+    /// The store could not be told what it needs.
+    #[error(transparent)]
+    Founding(#[from] FoundingError),
+    /// The node's salt can be neither read nor written.
+    #[error("the file node-salt in the data folder cannot be used: {0}; it must be the broker's user's")]
+    Salt(std::io::Error),
 }
 
 /// Why a broker ended.
@@ -99,14 +102,18 @@ pub enum Ended {
 }
 
 impl Broker {
-    /// Starts on an open engine whose format was checked.
+    /// Starts a log on an open engine whose format was checked, and all that serves it.
     ///
     /// # Errors
     /// [`StartError`] if it cannot run as set.
     ///
     /// # Cancellation
     /// Not to be cancelled: it does not wait for anything but the store.
-    pub async fn start(settings: Settings, engine: Arc<dyn Engine>) -> Result<Self, StartError> {
+    pub async fn start(
+        settings: Settings,
+        engine: Arc<dyn Engine>,
+        starter: &dyn Starter,
+    ) -> Result<Self, StartError> {
         settings.limits.check()?;
         let listen = settings.listen;
         let cannot_listen = |source| StartError::Listen { address: listen, source };
@@ -114,25 +121,25 @@ impl Broker {
         let (limits, policy) = (Arc::clone(&requests.limits), requests.policy);
 
         let edge = edge.bind().map_err(cannot_listen)?;
-        let secret = store_secret(engine.as_ref())?;
-        let edge = edge.secure(Secrets::new(&secret))?;
-
         let mut tasks = Tasks::default();
-        let (metrics, clock) = (Arc::new(Metrics::new()), Arc::new(Clock::default()));
+        let clock = Arc::new(Clock::new(state::applied(engine.as_ref())?.time));
+        let metrics = Arc::new(Metrics::new());
         let (registry, farewell) = (Arc::new(Registry::default()), Arc::new(Farewell::default()));
         let reads = Reads::new(Arc::clone(&engine), Arc::clone(&clock), limits.catch_up_reads_max);
         let reads = Arc::new(reads);
         let (deliveries, fanout, told) =
             delivery.start(Arc::clone(&reads), Arc::clone(&registry), Arc::clone(&metrics));
         let topics = Arc::clone(&deliveries.topics);
-        let log = start_log(Arc::clone(&engine), log, fanout)?;
+        let log = starter.start(Arc::clone(&engine), Arc::clone(&clock) as _, log, Box::new(fanout))?;
+        let secret = founding::found(log.as_ref(), engine.as_ref(), policy).await?;
+        let salt = salt::of(engine.folder()).map_err(StartError::Salt)?;
+        let edge = edge.secure(Secrets::new(&secret, &salt))?;
 
         let ids = Arc::new(Ids::new(&secret));
         let requests = requests.start(
             Arc::clone(&log),
             Arc::clone(&reads),
             Arc::clone(&ids),
-            Arc::clone(&clock),
             Arc::clone(&metrics),
             &mut tasks,
         );
@@ -287,22 +294,6 @@ impl Parts {
             stop_deadline,
         }
     }
-}
-
-/// The secret of the store, which is made when the store is.
-fn store_secret(engine: &dyn Engine) -> Result<[u8; 32], StartError> {
-    let mut fresh = [0; 32];
-    getrandom::fill(&mut fresh).map_err(StartError::Randomness)?;
-    Ok(format::id_secret(engine, fresh)?)
-}
-
-/// The one place that says which log it is.
-fn start_log(
-    engine: Arc<dyn Engine>,
-    bounds: Bounds,
-    observer: impl Observer,
-) -> Result<Arc<dyn Log>, StartError> {
-    Ok(Arc::new(LocalLog::start(engine, bounds, observer).map_err(StartError::Committer)?))
 }
 
 fn bounds(limits: &Limits, stop_deadline: Duration) -> Bounds {

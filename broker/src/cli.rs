@@ -21,6 +21,7 @@ mod token;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use wardline_broker::operator::text_log;
+use wardline_storage::log::Starter;
 
 pub(crate) use engines::Engines;
 pub(crate) use failure::Failure;
@@ -69,12 +70,12 @@ enum Command {
 
 impl Arguments {
     /// Carries out what was typed.
-    pub(crate) fn run(self, engines: Engines) -> anyhow::Result<()> {
+    pub(crate) fn run(self, engines: Engines, log: &'static dyn Starter) -> anyhow::Result<()> {
         // Several parts speak TLS; all of them by the same library. A second installation is
         // refused, and harmless.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         match self.command {
-            Command::Serve(arguments) => serve::serve(arguments, engines),
+            Command::Serve(arguments) => serve::serve(arguments, engines, log),
             Command::CheckConfig(arguments) => serve::check_config(&arguments, engines),
             Command::Backup(arguments) => backup::backup(&arguments, engines),
             Command::Verify(arguments) => backup::verify(&arguments),

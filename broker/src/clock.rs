@@ -5,12 +5,18 @@
 //! not: expired means gone for good, and a clock set to next month by mistake would erase what is
 //! due then. Time goes on by what has passed, the log says so, and a restart believes the system's
 //! clock again. What passes while the machine is suspended has passed, too.
+//!
+//! Nor does it go behind the time that the store has reached, which may be ahead: the system's
+//! clock was set back while no broker ran, or another node's runs ahead. Then it stands still until
+//! it has been caught up with. Tokens are stamped by others, so they are held against the clock
+//! itself.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 use wardline_storage::id::Timestamp;
+use wardline_storage::log;
 
 /// Furthest that the system's clock may move at once, either way, to be followed: more than any
 /// daemon that keeps a clock right steps it while all is well.
@@ -26,28 +32,49 @@ pub(crate) struct Clock {
     /// The same, as the system's clock had it when it was last doubted; 0: it never was.
     doubted: AtomicU64,
     latest: AtomicU64,
-}
-
-impl Default for Clock {
-    fn default() -> Self {
-        Self::at(system_millis())
-    }
+    /// What the store had reached when this one began.
+    reached: Timestamp,
 }
 
 impl Clock {
-    /// Now; never earlier than told before.
+    /// Begins, on a store that has reached a time.
+    pub(crate) fn new(reached: Timestamp) -> Self {
+        let clock = Self::at(system_millis(), reached);
+        let behind = clock.behind();
+        if behind > STEP_MAX {
+            tracing::error!(
+                code = "clock-behind",
+                seconds = behind.as_secs(),
+                "the system's clock is behind what is in the store, so time stands still until it has caught up, and \
+                 messages are kept longer by as much: set it right; if it is right now, it was wrong before"
+            );
+        }
+        clock
+    }
+
+    /// Now; never earlier than told before, or than what the store has reached.
     pub(crate) fn now(&self) -> Timestamp {
+        self.own().max(self.reached)
+    }
+
+    /// Now, whatever the store has reached: what tokens are held against.
+    pub(crate) fn own(&self) -> Timestamp {
         self.read(system_millis(), uptime_millis().saturating_sub(self.began))
     }
 
     /// How far this one and the system's are apart, since that was set back or jumped.
     pub(crate) fn held(&self) -> Duration {
-        Duration::from_millis(self.now().0.abs_diff(system_millis()))
+        Duration::from_millis(self.own().0.abs_diff(system_millis()))
     }
 
-    fn at(system: u64) -> Self {
+    /// How far it is behind what the store had reached.
+    pub(crate) fn behind(&self) -> Duration {
+        self.reached.since(self.own())
+    }
+
+    fn at(system: u64, reached: Timestamp) -> Self {
         let (origin, doubted, latest) = (AtomicU64::new(system), AtomicU64::new(0), AtomicU64::new(system));
-        Self { began: uptime_millis(), origin, doubted, latest }
+        Self { began: uptime_millis(), origin, doubted, latest, reached }
     }
 
     /// The time, when the system's clock shows `system` and so much has passed since this one
@@ -80,6 +107,12 @@ impl Clock {
     }
 }
 
+impl log::Clock for Clock {
+    fn now(&self) -> Timestamp {
+        self.now()
+    }
+}
+
 fn is_step(one: u64, other: u64) -> bool {
     one.abs_diff(other) <= millis(STEP_MAX)
 }
@@ -106,7 +139,7 @@ mod tests {
 
     #[test]
     fn it_follows_the_system_s_clock_and_never_goes_back() {
-        let clock = Clock::at(START);
+        let clock = Clock::at(START, Timestamp::ZERO);
         assert_eq!(clock.read(START + 5, 5).0, START + 5);
         assert_eq!(clock.read(START + 30_000, 6).0, START + 30_000, "a small step");
         assert_eq!(
@@ -118,8 +151,19 @@ mod tests {
     }
 
     #[test]
+    fn it_stands_still_where_the_store_is_ahead() {
+        let reached = Timestamp(system_millis() + HOUR);
+        let clock = Clock::new(reached);
+        assert_eq!(clock.now(), reached);
+        assert!(clock.own() < reached, "tokens are held against the clock itself");
+        assert!(clock.behind() > Duration::from_secs(3_500) && clock.behind() <= Duration::from_secs(3_600));
+        let clock = Clock::new(Timestamp(system_millis() - HOUR));
+        assert_eq!((clock.behind(), clock.now() > Timestamp(START)), (Duration::ZERO, true));
+    }
+
+    #[test]
     fn drift_adds_up_without_being_a_jump() {
-        let clock = Clock::at(START);
+        let clock = Clock::at(START, Timestamp::ZERO);
         // Half a minute an hour, for four days.
         for hour in 1..=96 {
             let system = START + hour * (HOUR + 30_000);
@@ -130,7 +174,7 @@ mod tests {
     #[test]
     fn a_jump_is_not_followed_until_it_is_taken_back() {
         for jump in [HOUR as i64, -(HOUR as i64), 40 * 24 * HOUR as i64, -3650 * 24 * HOUR as i64, 60_001] {
-            let clock = Clock::at(START);
+            let clock = Clock::at(START, Timestamp::ZERO);
             assert_eq!(clock.read(START + 1_000, 1_000).0, START + 1_000);
             for passed in [2_000, 3_000, 2 * HOUR] {
                 let told = clock.read((START + passed).saturating_add_signed(jump), passed).0;

@@ -1,8 +1,8 @@
 //! Wardline's broker: sessions over QUIC in front of the one commit path of [`wardline_storage`].
 //!
-//! [`Broker::start`](broker::Broker::start) takes [`Settings`](settings::Settings) and an engine.
-//! The command line (`main.rs`, `cli`) reads configuration and names the engine; everything else is
-//! behind it.
+//! [`Broker::start`](broker::Broker::start) takes [`Settings`](settings::Settings), an engine
+//! and a log. The command line (`main.rs`, `cli`) reads configuration and names both; everything
+//! else is behind it.
 
 pub mod access;
 pub mod broker;
@@ -11,6 +11,7 @@ pub mod config;
 mod delivery;
 pub mod dev;
 pub mod edge;
+mod founding;
 pub mod limits;
 mod metrics;
 pub mod operator;

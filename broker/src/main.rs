@@ -1,8 +1,9 @@
-//! The `wardline` binary: names the engines, runs the command line, decides the exit code.
+//! The `wardline` binary: names the engines and the log, runs the command line, decides the exit
+//! code.
 //!
 //! Exit codes: 0 done; 1 it could not be done, one sentence on stderr says why and what to do; 2
 //! wrong usage; 74 (`EX_IOERR`) the store failed while serving. This is the only file that names an
-//! engine.
+//! engine or a log.
 
 mod cli;
 
@@ -10,6 +11,8 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
+use wardline_storage::local::Local;
+use wardline_storage::log::Starter;
 use wardline_storage::memory::Memory;
 
 /// What one thread allocates another frees, for every message: the system's allocator spends a
@@ -26,11 +29,14 @@ const ENGINES: &[&dyn wardline_storage::open::Opener] = &[
     &Memory,
 ];
 
+/// What orders commands, and says when they count as durable.
+const LOG: &dyn Starter = &Local;
+
 /// `EX_IOERR` of `sysexits.h`.
 const STORAGE_FAILED: u8 = 74;
 
 fn main() -> ExitCode {
-    let error = match cli::Arguments::parse().run(cli::Engines(ENGINES)) {
+    let error = match cli::Arguments::parse().run(cli::Engines(ENGINES), LOG) {
         Ok(()) => return ExitCode::SUCCESS,
         Err(error) => error,
     };

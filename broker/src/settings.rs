@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wardline_storage::command::Policy;
+use wardline_storage::model::Policy;
 
 use crate::access::auth::Verifier;
 use crate::limits::Limits;
@@ -21,7 +21,7 @@ pub struct Settings {
     pub verifier: Arc<Verifier>,
     /// Bounds.
     pub limits: Limits,
-    /// Policy that travels with each command.
+    /// Bounds that the store is to apply: put in force at start, if others are.
     pub policy: Policy,
     /// How often expired bytes are reclaimed. They are gone within twice this.
     pub reclaim_every: Duration,

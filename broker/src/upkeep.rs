@@ -1,8 +1,10 @@
 //! Upkeep: makes good on "gone within the bound".
 //!
 //! Expired records are invisible at once; here their bytes are reclaimed, every `reclaim_every`, so
-//! that none is left after twice that. Also carries on the rewriting of expiry after a retention
-//! was shortened, one bounded command at a time, and what an earlier run of the broker left of it.
+//! that none is left after twice that. What is reclaimed goes by the log's time, as all else does:
+//! so the log is made to tick first, and an idle broker forgets too. Also carries on the rewriting
+//! of expiry after a retention was shortened, one bounded command at a time, and what an earlier
+//! run of the broker left of it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use wardline_storage::command::{Command, Outcome};
-use wardline_storage::engine::{Engine, EngineError, Reclaimed};
+use wardline_storage::engine::{Engine, Reclaimed};
 use wardline_storage::id::ConversationId;
 
 use crate::access::caller::nobody;
@@ -59,9 +61,10 @@ async fn reclaim(work: Arc<Upkeep>, every: Duration, stop: CancellationToken) {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        let task = Arc::clone(&work);
-        let began = Instant::now();
-        let reclaimed = tokio::task::spawn_blocking(move || task.reclaim()).await;
+        work.topics.sweep(work.reads.now());
+        let reached = work.intake.tick().await;
+        let (engine, began) = (Arc::clone(&work.engine), Instant::now());
+        let reclaimed = tokio::task::spawn_blocking(move || engine.reclaim(reached)).await;
         metrics.reclaim_seconds.set(began.elapsed().as_secs_f64());
         match reclaimed {
             Ok(Ok(reclaimed)) => {
@@ -102,12 +105,6 @@ async fn reexpire(work: Arc<Upkeep>, mut told: mpsc::Receiver<ConversationId>, s
 }
 
 impl Upkeep {
-    fn reclaim(&self) -> Result<Reclaimed, EngineError> {
-        let now = self.reads.now();
-        self.topics.sweep(now);
-        self.engine.reclaim(now)
-    }
-
     async fn unfinished(&self) -> VecDeque<ConversationId> {
         let read = |reads: &Reads| {
             let view = reads.view();

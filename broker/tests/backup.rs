@@ -183,8 +183,8 @@ fn a_backup_of_a_newer_version_is_refused_as_such() {
     let good = fs::read_to_string(backup.join(MANIFEST)).unwrap();
     let manifest: serde_json::Value = serde_json::from_str(&good).unwrap();
     let (seal, zeros) = (manifest["seal"].as_str().unwrap(), "0".repeat(64));
-    for (key, newer) in [("manifest", 2), ("format", format::FORMAT + 1)] {
-        let text = good.replace(&format!("\"{key}\": 1,"), &format!("\"{key}\": {newer},"));
+    for (key, newer) in [("manifest", 3), ("format", format::FORMAT + 1)] {
+        let text = good.replace(&format!("\"{key}\": 2,"), &format!("\"{key}\": {newer},"));
         assert_ne!(text, good);
         let unsealed = text.replace(seal, &zeros);
         let sealed = text.replace(seal, &hex::encode(digest(&SHA256, unsealed.as_bytes())));

@@ -58,7 +58,6 @@ fn strange_key(bytes: &[u8]) {
     damage_or(key::membership_conversation(bytes), |conversation| bytes.ends_with(conversation.as_bytes()));
     damage_or(key::message_seq(bytes), |seq| bytes.ends_with(&seq.0.to_be_bytes()));
     damage_or(key::device_id(bytes), |device| bytes.ends_with(device.as_bytes()));
-    damage_or(key::applied_partition(bytes), |partition| key::applied(partition) == bytes);
     damage_or(key::reexpire_conversation(bytes), |conversation| key::reexpire(conversation) == bytes);
 }
 
@@ -147,9 +146,12 @@ fn keys(a: &Parts, b: &Parts) {
     holds(&key::reexpires(None), &key::reexpire(a.conversation), true);
     let after = key::reexpires(Some(b.conversation));
     holds(&after, &key::reexpire(a.conversation), a.conversation > b.conversation);
-    holds(&key::all_applied(), &key::applied(a.seq.0 as u16), true);
-    holds(&key::all_applied(), &key::reexpire(a.conversation), false);
-    holds(&key::reexpires(None), &key::applied(a.seq.0 as u16), false);
+    let partition = [&b"applied/"[..], &(a.seq.0 as u16).to_be_bytes()].concat();
+    holds(&key::partitions_applied(), &partition, true);
+    for other in [&key::reexpire(a.conversation)[..], key::APPLIED] {
+        holds(&key::partitions_applied(), other, false);
+    }
+    holds(&key::reexpires(None), key::APPLIED, false);
 }
 
 /// What went into a key comes out of it.

@@ -1,8 +1,10 @@
 //! Everything that can change state, and what comes of it.
 //!
-//! A [`Command`] says what somebody wants. A [`Submission`] adds all that the deterministic machine
-//! may not find out for itself: who asks, at what time, under which policy. What comes back is a
-//! [`Verdict`]; what others must hear of is an [`Event`].
+//! A [`Command`] says what somebody wants, a [`Submission`] also who. The log adds when, once for a
+//! whole [`Group`]; under which bounds stands in the state, since a command put it there. So a
+//! group is complete: applied anywhere, at any time, it gives the same. How both lie in bytes is
+//! [`record`](crate::record)'s business. What comes back is a [`Verdict`]; what others must hear of
+//! is an [`Event`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,32 +12,31 @@ use std::time::Duration;
 use bytes::Bytes;
 use thiserror::Error;
 
-use crate::id::{ClientMessageId, ConversationId, DeviceId, PartitionId, Seq, TenantId, Timestamp, UserId};
-use crate::model::{Entry, Kind, Person, Priority, ReceiptKind, Role, Text};
+use crate::id::{ClientMessageId, ConversationId, DeviceId, Seq, TenantId, Timestamp, UserId};
+use crate::model::{Entry, IdSecret, Kind, Person, Policy, Priority, ReceiptKind, Role, Text};
 
-/// A command with its author, time and policy: complete, so that applying it twice anywhere gives
-/// the same.
-#[derive(Clone, Debug)]
+/// A command with its author. Durations in it are whole milliseconds: finer ones have no bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Submission {
-    /// When it was submitted. The machine never lets a conversation's time go back.
-    pub time: Timestamp,
     /// Who asks. Authenticated by the broker; authorised by the machine.
     pub actor: Arc<Actor>,
-    /// The bounds in force.
-    pub policy: Policy,
     /// What is asked.
     pub command: Command,
 }
 
-impl Submission {
-    /// The partition whose order it belongs to.
-    pub fn partition(&self) -> PartitionId {
-        match self.command.conversation() {
-            Some(conversation) => PartitionId::of(conversation.as_bytes()),
-            None => PartitionId::of(self.actor.user.as_bytes()),
-        }
-    }
+/// Submissions that the log ordered and stamped: what is applied together, and all that is needed
+/// for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// How many submissions were applied before it.
+    pub position: u64,
+    /// Its time, which the log gave it; never before that of a group before it.
+    pub time: Timestamp,
+    /// In order.
+    pub submissions: Vec<Submission>,
+}
 
+impl Submission {
     /// Bytes that it holds in memory, roughly: what admission counts.
     pub fn weight(&self) -> usize {
         const OVERHEAD: usize = 256;
@@ -49,7 +50,7 @@ impl Submission {
 }
 
 /// Who asks.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
     /// Their tenant.
     pub tenant: TenantId,
@@ -61,23 +62,8 @@ pub struct Actor {
     pub device: DeviceId,
 }
 
-/// The operator's bounds that decide outcomes. They travel with each command, since the machine has
-/// no configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Policy {
-    /// Longest time that a message is kept.
-    pub retention_max: Duration,
-    /// How long a client message id is remembered.
-    pub dedupe_window: Duration,
-    /// Most members of a conversation.
-    pub members_max: u32,
-    /// Most devices that are known of a user, and whose places are kept in a conversation; the one
-    /// that was not seen, or did not advance, for longest gives way.
-    pub devices_max: u32,
-}
-
 /// What can be asked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Makes a conversation, or finds the one that has this id.
     Create(Create),
@@ -132,6 +118,16 @@ pub enum Command {
         /// Where.
         conversation: ConversationId,
     },
+    /// Gives the store its secret, unless it has one. Submitted by the broker itself, like all that
+    /// follow.
+    Found {
+        /// Drawn by whoever submits it, for this.
+        secret: IdSecret,
+    },
+    /// Puts other bounds in force, for what comes after it.
+    SetPolicy(Policy),
+    /// Nothing but the log's time passes, and is durable.
+    Tick,
 }
 
 impl Command {
@@ -147,7 +143,7 @@ impl Command {
             | Self::SetRetention { conversation, .. }
             | Self::DeleteMessage { conversation, .. }
             | Self::Reexpire { conversation } => Some(*conversation),
-            Self::RegisterDevice => None,
+            Self::RegisterDevice | Self::Found { .. } | Self::SetPolicy(_) | Self::Tick => None,
         }
     }
 
@@ -163,7 +159,7 @@ impl Command {
 }
 
 /// See [`Command::Create`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Create {
     /// Its id: derived from the pair of people (direct) or from the creator and their idempotency
     /// key.
@@ -179,7 +175,7 @@ pub struct Create {
 }
 
 /// See [`Command::Publish`].
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Publish {
     /// Where.
     pub conversation: ConversationId,
@@ -209,7 +205,7 @@ impl std::fmt::Debug for Publish {
 }
 
 /// See [`Command::Acknowledge`].
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Acknowledge {
     /// Where.
     pub conversation: ConversationId,
@@ -260,6 +256,8 @@ pub enum Outcome {
         /// Whether there is more to do.
         more: bool,
     },
+    /// What the broker told of itself is on record.
+    Noted,
 }
 
 /// Why a command changed nothing. The peer must act.
@@ -299,6 +297,9 @@ pub enum Rejection {
     /// Several shortenings of retention are still being carried out; waiting a little helps.
     #[error("earlier changes of retention are still being carried out")]
     RetentionBusy,
+    /// Nobody has set the bounds yet. The broker does when it starts, before it takes clients.
+    #[error("the store has no policy yet")]
+    NoPolicy,
 }
 
 /// What others must hear of, once it is durable.

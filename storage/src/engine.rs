@@ -229,6 +229,16 @@ pub enum EngineError {
         /// The engine's words.
         detail: String,
     },
+    /// A record that a later version of the broker wrote.
+    #[error("{record} has version {found}, this build reads up to {reads}: start the build that wrote it")]
+    Version {
+        /// What kind of record.
+        record: &'static str,
+        /// Its version.
+        found: u8,
+        /// The highest that is known here.
+        reads: u8,
+    },
     /// This engine cannot do it at all.
     #[error("the {engine} engine cannot do this: {doing}")]
     Unsupported {

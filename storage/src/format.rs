@@ -1,22 +1,30 @@
-//! The format version of a store, and the refusal to open a newer one.
+//! The format version of a store: what is older is brought up to ours, what is newer is refused.
 //!
-//! Owns two records of the `meta` table: the version, written once into an empty store, and the
-//! secret of the ids, made once and never changed. A store with records but without a version is
-//! refused, not adopted.
+//! Owns one record of the `meta` table, the version, which is written into an empty store and by a
+//! migration. A migration is one batch: it is there whole or not at all, and an older broker
+//! refuses the store from then on. A store with records but without a version is refused, not
+//! adopted.
 
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use thiserror::Error;
 
+use crate::applier::applied_row;
 use crate::engine::{Direction, Durability, Engine, EngineError, KeyRange, Mutation, Table};
-use crate::id::Timestamp;
+use crate::id::{Seq, Timestamp};
+use crate::key::{self, Span};
+use crate::model::{Applied, Conversation, Device, IdSecret};
+use crate::record::Record;
+use crate::scan;
+use crate::state;
 
-/// The format that this code writes.
-pub const FORMAT: u32 = 1;
+/// The format that this code writes. 1: a position for each of 64 partitions, and the secret of the
+/// ids without a version. 2: one position with the log's time; the policy is a record.
+pub const FORMAT: u32 = 2;
 
-const FORMAT_KEY: &[u8] = b"store/format";
-const ID_SECRET_KEY: &[u8] = b"store/id-secret";
+/// For records that do not expire.
+const ANY_TIME: Timestamp = Timestamp::ZERO;
 
 /// The store cannot be used as it is. The operator must act.
 #[derive(Debug, Error)]
@@ -38,40 +46,97 @@ pub enum FormatError {
     Engine(#[from] EngineError),
 }
 
-/// Checks the format of a store, and notes ours in an empty one.
+/// Checks the format of a store, notes ours in an empty one, and migrates an older one.
 ///
 /// # Errors
 /// [`FormatError`] if the store is of a newer format, not ours, or unreadable.
 pub fn check(engine: &dyn Engine) -> Result<(), FormatError> {
-    const DOING: &str = "reading the format version";
-    let Some(stored) = engine.get(Table::Meta, FORMAT_KEY, Timestamp::ZERO)? else {
-        if !is_empty(engine)? {
-            return Err(FormatError::Missing);
-        }
-        return Ok(write(engine, FORMAT_KEY, &FORMAT.to_be_bytes())?);
+    match found(engine)? {
+        None => engine.commit(&[format_row()], Durability::Synced)?,
+        Some(1) => migrate_from_1(engine)?,
+        Some(_) => {}
+    }
+    Ok(())
+}
+
+/// The format of a store, which this code reads or can migrate; `None`: it is empty. Writes
+/// nothing.
+///
+/// # Errors
+/// [`FormatError`] if the store is of a newer format, not ours, or unreadable.
+pub fn found(engine: &dyn Engine) -> Result<Option<u32>, FormatError> {
+    let Some(stored) = engine.get(Table::Meta, key::FORMAT, ANY_TIME)? else {
+        return if is_empty(engine)? { Ok(None) } else { Err(FormatError::Missing) };
     };
     match stored.as_ref().try_into().map(u32::from_be_bytes) {
-        Ok(FORMAT) => Ok(()),
         Ok(found) if found > FORMAT => Err(FormatError::Newer { found }),
-        Ok(0) | Err(_) => Err(damaged(DOING, "it is not a version").into()),
-        // Formats that were left behind are rewritten here once there are any.
-        Ok(found) => Err(damaged(DOING, &format!("there never was a format {found}")).into()),
+        Ok(0) | Err(_) => Err(damaged("reading the format version", "it is not a version").into()),
+        Ok(found) => Ok(Some(found)),
     }
 }
 
-/// The store's own secret of 32 bytes with which the broker derives ids from names, made from
-/// `fresh` on first use.
+/// The format of a store, and how far it has come. Writes nothing; of format 1 no time is known.
 ///
 /// # Errors
-/// [`EngineError`] if the store could not be read or written.
-pub fn id_secret(engine: &dyn Engine, fresh: [u8; 32]) -> Result<[u8; 32], EngineError> {
-    match engine.get(Table::Meta, ID_SECRET_KEY, Timestamp::ZERO)? {
-        Some(stored) => stored
-            .as_ref()
-            .try_into()
-            .map_err(|_| damaged("reading the secret of the ids", "it is not 32 bytes long")),
-        None => write(engine, ID_SECRET_KEY, &fresh).map(|()| fresh),
+/// As [`found`].
+pub fn progress(engine: &dyn Engine) -> Result<(u32, Applied), FormatError> {
+    Ok(match found(engine)? {
+        Some(1) => (1, Applied { position: position_of_1(engine)?, time: Timestamp::ZERO }),
+        found => (found.unwrap_or(FORMAT), state::applied(engine)?),
+    })
+}
+
+/// How many submissions are applied to a store of format 1.
+fn position_of_1(engine: &dyn Engine) -> Result<u64, EngineError> {
+    let mut position = 0;
+    each(engine, Table::Meta, &key::partitions_applied(), |_, value| {
+        // A number with a version, as the mark of a place is.
+        position += Seq::decode(value)?.0;
+        Ok(())
+    })?;
+    Ok(position)
+}
+
+/// The log's position is the sum of its partitions', its time the latest that is on record.
+fn migrate_from_1(engine: &dyn Engine) -> Result<(), EngineError> {
+    let applied = Applied { position: position_of_1(engine)?, time: latest_of_1(engine)? };
+    let mut batch = vec![applied_row(applied), format_row()];
+    each(engine, Table::Meta, &key::partitions_applied(), |key, _| {
+        batch.push(Mutation::Delete { table: Table::Meta, key: Bytes::copy_from_slice(key) });
+        Ok(())
+    })?;
+    if let Some(stored) = engine.get(Table::Meta, key::ID_SECRET, ANY_TIME)? {
+        let secret = stored.as_ref().try_into().map(IdSecret::new);
+        let secret =
+            secret.map_err(|_| damaged("reading the secret of the ids", "it is not 32 bytes long"))?;
+        batch.push(row(key::ID_SECRET, secret.encode()));
     }
+    engine.commit(&batch, Durability::Synced)
+}
+
+/// The latest time of conversations and devices. Receipts are left out, since there may be very
+/// many: one of the last moments may be later by as much.
+fn latest_of_1(engine: &dyn Engine) -> Result<Timestamp, EngineError> {
+    let mut latest = Timestamp::ZERO;
+    each(engine, Table::Conversation, &Span::all(), |_, value| {
+        latest = latest.max(Conversation::decode(value)?.last_activity);
+        Ok(())
+    })?;
+    each(engine, Table::Device, &Span::all(), |_, value| {
+        latest = latest.max(Device::decode(value)?.last_seen);
+        Ok(())
+    })?;
+    Ok(latest)
+}
+
+fn each(
+    engine: &dyn Engine,
+    table: Table,
+    span: &Span,
+    mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), EngineError>,
+) -> Result<(), EngineError> {
+    let visit = |key: &[u8], value: &[u8]| visit(key, value).map(ControlFlow::Continue);
+    scan::each(engine, table, span, Direction::Forward, ANY_TIME, visit)
 }
 
 /// Whether no table has any record, be it expired.
@@ -89,14 +154,12 @@ fn is_empty(engine: &dyn Engine) -> Result<bool, EngineError> {
     Ok(true)
 }
 
-fn write(engine: &dyn Engine, key: &'static [u8], value: &[u8]) -> Result<(), EngineError> {
-    let put = Mutation::Put {
-        table: Table::Meta,
-        key: Bytes::from_static(key),
-        value: Bytes::copy_from_slice(value),
-        expires: Timestamp::NEVER,
-    };
-    engine.commit(&[put], Durability::Synced)
+fn format_row() -> Mutation {
+    row(key::FORMAT, Bytes::copy_from_slice(&FORMAT.to_be_bytes()))
+}
+
+fn row(key: &'static [u8], value: Bytes) -> Mutation {
+    Mutation::Put { table: Table::Meta, key: Bytes::from_static(key), value, expires: Timestamp::NEVER }
 }
 
 fn damaged(doing: &'static str, detail: &str) -> EngineError {

@@ -1,15 +1,15 @@
 //! Records that nearly every command reads, decoded; and how high client message ids have come.
 //!
 //! What a group changed of them ([`Hot`]), and what the committer keeps of them from group to group
-//! ([`Recent`](crate::recent::Recent)). Conversations, memberships and watermarks do not expire and
-//! are never deleted, so that what is here needs no clock and no tombstone.
+//! ([`Recent`](crate::recent::Recent)). Conversations, memberships, watermarks and the policy do
+//! not expire and are never deleted, so that what is here needs no clock and no tombstone.
 
 use bytes::Bytes;
 
 use crate::engine::{Mutation, Table};
 use crate::id::{ById, ConversationId, Timestamp, UserId};
 use crate::key;
-use crate::model::{Conversation, Cursor, Member};
+use crate::model::{Conversation, Cursor, Member, Policy};
 use crate::record::Record;
 
 /// Decoded records by their ids.
@@ -18,13 +18,14 @@ pub(crate) struct Hot {
     pub(crate) conversations: ById<ConversationId, Conversation>,
     pub(crate) members: ById<(ConversationId, UserId), Member>,
     pub(crate) cursors: ById<(ConversationId, UserId), Cursor>,
+    pub(crate) policy: Option<Policy>,
     pub(crate) ceilings: Ceilings,
 }
 
 impl Hot {
     /// All records, to be written.
     pub(crate) fn mutations(&self) -> impl Iterator<Item = Mutation> {
-        [Table::Conversation, Table::Member, Table::Cursor]
+        [Table::Conversation, Table::Member, Table::Cursor, Table::Meta]
             .into_iter()
             .flat_map(|table| self.mutations_of(table))
     }
@@ -46,9 +47,16 @@ impl Hot {
         let conversations = (table == Table::Conversation).then_some(&self.conversations);
         let members = (table == Table::Member).then_some(&self.members);
         let cursors = (table == Table::Cursor).then_some(&self.cursors);
+        let policy = self.policy.filter(|_| table == Table::Meta).map(|policy| Mutation::Put {
+            table,
+            key: Bytes::from_static(key::POLICY),
+            value: policy.encode(),
+            expires: Timestamp::NEVER,
+        });
         of(table, conversations, |id| key::conversation(*id))
             .chain(of(table, members, |(id, user)| key::member(*id, *user)))
             .chain(of(table, cursors, |(id, user)| key::cursor(*id, *user)))
+            .chain(policy)
     }
 
     /// A record by its key, encoded.
@@ -63,6 +71,7 @@ impl Hot {
             }
             Table::Member => self.members.get(&pair()?).map(Record::encode),
             Table::Cursor => self.cursors.get(&pair()?).map(Record::encode),
+            Table::Meta if key == key::POLICY => self.policy.as_ref().map(Record::encode),
             _ => None,
         }
     }

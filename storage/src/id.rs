@@ -75,27 +75,6 @@ opaque_id!(
 /// quick hash with a seed of its own will do.
 pub type ById<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
-/// Number of partitions: the unit of order, and later of replication. Part of the format; never
-/// changes.
-pub const PARTITIONS: u16 = 64;
-
-/// One of the [`PARTITIONS`] that ids hash to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PartitionId(u16);
-
-impl PartitionId {
-    /// The partition of an opaque id. Ids are random or keyed hashes, so their first bytes are
-    /// spread evenly.
-    pub const fn of(id: &[u8; 16]) -> Self {
-        Self(u16::from_be_bytes([id[0], id[1]]) % PARTITIONS)
-    }
-
-    /// The number, below [`PARTITIONS`].
-    pub const fn index(self) -> u16 {
-        self.0
-    }
-}
-
 /// Place of an entry in its conversation, from 1 without holes. 0 stands for "before the first".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seq(pub u64);

@@ -23,7 +23,17 @@ pub const RECEIPT_BYTES: usize = 2 * ID + 1 + SEQ;
 /// `dedupe`: conversation, sender, client message id.
 pub const DEDUPE_BYTES: usize = 3 * ID;
 
-const APPLIED: &[u8] = b"applied/";
+/// Key in `meta` of the store's format, a number of 4 bytes: what is read before anything else.
+pub const FORMAT: &[u8] = b"store/format";
+/// Key in `meta` of the store's secret for ids.
+pub const ID_SECRET: &[u8] = b"store/id-secret";
+/// Key in `meta` of how far the store has come in the log.
+pub const APPLIED: &[u8] = b"store/applied";
+/// Key in `meta` of the policy in force.
+pub const POLICY: &[u8] = b"store/policy";
+
+/// Format 1 had a position of each of 64 partitions.
+const PARTITION_APPLIED: &[u8] = b"applied/";
 const REEXPIRE: &[u8] = b"reexpire/";
 
 /// A range of keys that owns its bounds: `from` is included, `to` is not.
@@ -34,6 +44,12 @@ pub struct Span {
 }
 
 impl Span {
+    /// Every key.
+    pub fn all() -> Self {
+        let KeyRange { from, to } = KeyRange::ALL;
+        Self { from: from.to_vec(), to: to.to_vec() }
+    }
+
     /// The range, for an engine.
     pub fn range(&self) -> KeyRange<'_> {
         KeyRange { from: &self.from, to: &self.to }
@@ -192,25 +208,9 @@ pub fn device_id(key: &[u8]) -> Result<DeviceId, EngineError> {
     second(key).and_then(DeviceId::from_slice).ok_or_else(|| corrupt("reading a device's key"))
 }
 
-/// Key in `meta` of how far the partition with this number has come.
-pub fn applied(partition: u16) -> Vec<u8> {
-    [APPLIED, &partition.to_be_bytes()].concat()
-}
-
-/// Every partition's applied position, in `meta`.
-pub fn all_applied() -> Span {
-    Span::prefix(APPLIED, APPLIED.len() + size_of::<u16>())
-}
-
-/// The number of the partition in a key of [`applied`].
-///
-/// # Errors
-/// [`EngineError::Corrupt`] if the key has another form.
-pub fn applied_partition(key: &[u8]) -> Result<u16, EngineError> {
-    key.strip_prefix(APPLIED)
-        .and_then(|rest| rest.try_into().ok())
-        .map(u16::from_be_bytes)
-        .ok_or_else(|| corrupt("reading an applied position's key"))
+/// The applied positions of partitions that a store of format 1 has in `meta`.
+pub fn partitions_applied() -> Span {
+    Span::prefix(PARTITION_APPLIED, PARTITION_APPLIED.len() + size_of::<u16>())
 }
 
 /// Key in `meta` of the mark that a conversation's messages wait for their expiry to be rewritten.

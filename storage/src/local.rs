@@ -1,8 +1,9 @@
 //! The local log: group commit on one machine.
 //!
-//! One thread, the committer, takes all that waits (up to a group's bounds), applies it, commits
-//! one batch with one sync, then sends the replies, then tells the observer. While it syncs, the
-//! next group gathers, so groups grow with the load. No reply is sent before its commit returned.
+//! One thread, the committer, takes all that waits (up to a group's bounds), gives it its time,
+//! applies it, commits one batch with one sync, then sends the replies, then tells the observer.
+//! While it syncs, the next group gathers, so groups grow with the load. No reply is sent before
+//! its commit returned. It keeps no history: the engine's state is all there is.
 //!
 //! It is fail-stop: after an error of the engine, or a panic, everything in flight or waiting is
 //! answered [`Lost`], nothing more is taken in, and no commit is tried again, because after a
@@ -11,9 +12,9 @@
 mod queue;
 
 use std::fmt;
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -25,31 +26,15 @@ use crate::applier::Applier;
 use crate::command::Submission;
 use crate::engine::{Engine, EngineError};
 use crate::fail_point::{self, Point};
-use crate::log::{Depth, Log, Lost, Observer, Refused, Reply};
-
-/// Bounds of the local log. An eighth of what may wait is kept for urgent submissions: routine ones
-/// are refused when they have filled the rest.
-#[derive(Clone, Copy, Debug)]
-pub struct Bounds {
-    /// Most submissions that may wait. At least 8, or urgent ones have no room of their own.
-    pub waiting_commands_max: usize,
-    /// Most bytes that may wait. Should be several times the heaviest submission.
-    pub waiting_bytes_max: usize,
-    /// Most commands in one group.
-    pub group_commands_max: usize,
-    /// Most bytes in one group; a heavier submission makes a group of its own.
-    pub group_bytes_max: usize,
-    /// How long receipts wait for more of them, or for anything else, before they make a group by
-    /// themselves.
-    pub receipts_wait: Duration,
-    /// Longest time [`Log::close`] waits for what is left.
-    pub close_timeout: Duration,
-}
+use crate::id::Timestamp;
+use crate::log::{Bounds, Clock, Depth, Log, Observer, Refused, Reply, StartError, Starter};
+use crate::model::Applied;
 
 /// Group commit on one machine: takes all that wait, applies them, writes one batch, syncs once,
 /// answers. Dropping it closes it.
 pub struct LocalLog {
     queue: Arc<Queue>,
+    progress: Arc<Progress>,
     close_timeout: Duration,
     /// Taken by the one who joins it.
     committer: Mutex<Option<JoinHandle<()>>>,
@@ -59,24 +44,37 @@ impl LocalLog {
     /// Starts the committer's thread on an engine whose format was checked.
     ///
     /// # Errors
-    /// [`io::Error`] if the operating system gives no thread, or the engine could not be read.
-    pub fn start(engine: Arc<dyn Engine>, bounds: Bounds, observer: impl Observer) -> io::Result<Self> {
-        let queue = Arc::new(Queue::new(bounds));
+    /// [`StartError`] if the operating system gives no thread, or the engine could not be read.
+    pub fn start(
+        engine: Arc<dyn Engine>,
+        clock: Arc<dyn Clock>,
+        bounds: Bounds,
+        observer: impl Observer,
+    ) -> Result<Self, StartError> {
+        let applier = Applier::new(engine)?;
+        let (queue, progress) = (Arc::new(Queue::new(bounds)), Arc::new(Progress::new(applier.applied())));
         let committer = Committer {
-            applier: Applier::new(engine).map_err(io::Error::other)?,
+            applier,
+            clock,
             queue: Arc::clone(&queue),
+            progress: Arc::clone(&progress),
             observer,
             group: Group::default(),
             urgent: 0,
         };
-        let thread = thread::Builder::new().name("committer".to_owned()).spawn(move || committer.run())?;
-        Ok(Self { queue, close_timeout: bounds.close_timeout, committer: Mutex::new(Some(thread)) })
+        let thread = thread::Builder::new().name("committer".to_owned()).spawn(move || committer.run());
+        let thread = thread.map_err(StartError::Thread)?;
+        Ok(Self { queue, progress, close_timeout: bounds.close_timeout, committer: Mutex::new(Some(thread)) })
     }
 }
 
 impl Log for LocalLog {
     fn submit(&self, submission: Submission, reply: Reply) -> Result<(), (Refused, Reply)> {
         self.queue.push(submission, reply)
+    }
+
+    fn applied(&self) -> Applied {
+        self.progress.get()
     }
 
     fn depth(&self) -> Depth {
@@ -107,7 +105,7 @@ impl Log for LocalLog {
                 waiting = unfinished.len(),
                 "the committer did not finish in time"
             );
-            unfinished.into_iter().for_each(|reply| reply.send(Err(Lost)));
+            unfinished.into_iter().for_each(|reply| reply.lose());
         } else if thread.is_some_and(|thread| thread.join().is_err()) {
             error!(code = "committer-panicked", "the committer panicked");
         }
@@ -126,10 +124,52 @@ impl fmt::Debug for LocalLog {
     }
 }
 
+/// The local log before it runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Local;
+
+impl Starter for Local {
+    fn start(
+        &self,
+        engine: Arc<dyn Engine>,
+        clock: Arc<dyn Clock>,
+        bounds: Bounds,
+        observer: Box<dyn Observer>,
+    ) -> Result<Arc<dyn Log>, StartError> {
+        Ok(Arc::new(LocalLog::start(engine, clock, bounds, observer)?))
+    }
+}
+
+/// How far the log has come, for those who ask while it goes on.
+struct Progress {
+    position: AtomicU64,
+    time: AtomicU64,
+}
+
+impl Progress {
+    fn new(applied: Applied) -> Self {
+        Self { position: AtomicU64::new(applied.position), time: AtomicU64::new(applied.time.0) }
+    }
+
+    /// The time goes first: whoever sees the position sees the time that belongs to it, or a later
+    /// one.
+    fn set(&self, applied: Applied) {
+        self.time.store(applied.time.0, Ordering::Release);
+        self.position.store(applied.position, Ordering::Release);
+    }
+
+    fn get(&self) -> Applied {
+        let position = self.position.load(Ordering::Acquire);
+        Applied { position, time: Timestamp(self.time.load(Ordering::Acquire)) }
+    }
+}
+
 /// What the committer's thread owns.
 struct Committer<O> {
     applier: Applier,
+    clock: Arc<dyn Clock>,
     queue: Arc<Queue>,
+    progress: Arc<Progress>,
     observer: O,
     /// The group in hand. Its replies are sent, or lost, but never forgotten.
     group: Group,
@@ -150,11 +190,7 @@ impl<O: Observer> Committer<O> {
             }),
         };
         let waiting = self.queue.stop();
-        self.group
-            .drain(..)
-            .map(|waiting| waiting.reply)
-            .chain(waiting)
-            .for_each(|reply| reply.send(Err(Lost)));
+        self.group.drain(..).map(|waiting| waiting.reply).chain(waiting).for_each(|reply| reply.lose());
         self.queue.urgent_done(self.urgent);
         let Self { queue, mut observer, applier, .. } = self;
         if let Some(failure) = failure {
@@ -173,15 +209,18 @@ impl<O: Observer> Committer<O> {
             // They come first.
             let urgent = self.group.iter().take_while(|waiting| waiting.submission.command.is_urgent());
             self.urgent = urgent.count();
-            let result = self.applier.apply_group(self.group.iter().map(|waiting| &waiting.submission))?;
+            let now = self.clock.now();
+            let group = self.group.iter().map(|waiting| &waiting.submission);
+            let result = self.applier.apply_group(now, group)?;
             // Durable from here on.
+            self.progress.set(result.stats.applied);
             assert_eq!(result.verdicts.len(), self.group.len(), "a verdict for each submission");
             let (durable, mut stats) = (Instant::now(), result.stats);
             for (waiting, verdict) in self.group.drain(..).zip(result.verdicts) {
                 let is_urgent = waiting.submission.command.is_urgent();
                 let longest = if is_urgent { &mut stats.urgent } else { &mut stats.routine };
                 *longest = durable.saturating_duration_since(waiting.since).max(*longest);
-                waiting.reply.send(Ok(verdict));
+                waiting.reply.send(verdict, stats.applied.position);
                 fail_point::pass(Point::Acked);
             }
             self.observer.committed(stats, result.events);

@@ -1,15 +1,28 @@
 //! The log seam: what order commands have, and when they count as durable.
 //!
-//! The log *drives*: it takes submissions in, decides their order, hands ordered groups to the
-//! applier, and after the group is durable sends each its reply and tells the [`Observer`].
+//! The log *drives*: it takes submissions in, decides their order and their time, hands ordered
+//! groups to the applier, and after the group is durable sends each its reply and tells the
+//! [`Observer`]. Time is read once, by whoever orders; what is applied reads none.
 //! [`local`](crate::local) does it on one machine; a replicated log does it on many, and nothing
-//! else changes.
+//! else changes: whoever starts a broker chooses a [`Starter`], as they choose an engine.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::mpsc;
 
 use crate::command::{Event, Submission, Verdict};
-use crate::engine::EngineError;
+use crate::engine::{Engine, EngineError};
+use crate::id::Timestamp;
+use crate::model::Applied;
+
+/// Tells the time to whoever orders. Need not be right, or even: the log never lets it go back.
+pub trait Clock: Send + Sync + 'static {
+    /// Now.
+    fn now(&self) -> Timestamp;
+}
 
 /// What became of a submission: the ticket that it came with, and the verdict.
 #[derive(Debug)]
@@ -18,6 +31,9 @@ pub struct Completion {
     pub ticket: u64,
     /// What came of it; `Err` of the outer kind: it is not known to be durable.
     pub verdict: Result<Verdict, Lost>,
+    /// Who has applied so many submissions sees what came of it; zero, if it is lost. Of one that
+    /// changed nothing, what its verdict rests on.
+    pub position: u64,
 }
 
 /// Where to send a completion. It holds its place in the receiver's channel from the start, so that
@@ -31,9 +47,14 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// Sends the completion.
-    pub fn send(self, verdict: Result<Verdict, Lost>) {
-        self.place.send(Completion { ticket: self.ticket, verdict });
+    /// Sends the verdict, durable up to a position.
+    pub fn send(self, verdict: Verdict, position: u64) {
+        self.place.send(Completion { ticket: self.ticket, verdict: Ok(verdict), position });
+    }
+
+    /// Sends that it is lost.
+    pub fn lose(self) {
+        self.place.send(Completion { ticket: self.ticket, verdict: Err(Lost), position: 0 });
     }
 }
 
@@ -68,6 +89,52 @@ pub struct Depth {
     pub bytes_max: usize,
 }
 
+/// Bounds of a log. An eighth of what may wait is kept for urgent submissions: routine ones are
+/// refused when they have filled the rest.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Most submissions that may wait. At least 8, or urgent ones have no room of their own.
+    pub waiting_commands_max: usize,
+    /// Most bytes that may wait. Should be several times the heaviest submission.
+    pub waiting_bytes_max: usize,
+    /// Most commands in one group.
+    pub group_commands_max: usize,
+    /// Most bytes in one group; a heavier submission makes a group of its own.
+    pub group_bytes_max: usize,
+    /// How long receipts wait for more of them, or for anything else, before they make a group by
+    /// themselves.
+    pub receipts_wait: Duration,
+    /// Longest time [`Log::close`] waits for what is left.
+    pub close_timeout: Duration,
+}
+
+/// A log could not be started. The operator must act.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The state could not be read.
+    #[error("the store cannot be used: {0}")]
+    Engine(#[from] EngineError),
+    /// The operating system gives no thread.
+    #[error("the committer cannot be started: {0}")]
+    Thread(io::Error),
+}
+
+/// A kind of log, before it runs.
+pub trait Starter: Send + Sync {
+    /// Starts it on an engine whose format was checked.
+    ///
+    /// # Errors
+    /// [`StartError`] if it cannot run.
+    fn start(
+        &self,
+        engine: Arc<dyn Engine>,
+        clock: Arc<dyn Clock>,
+        bounds: Bounds,
+        observer: Box<dyn Observer>,
+    ) -> Result<Arc<dyn Log>, StartError>;
+}
+
 /// Told of what is durable, in order, on the committer's thread, after the replies are sent: must
 /// not block.
 pub trait Observer: Send + 'static {
@@ -78,22 +145,34 @@ pub trait Observer: Send + 'static {
     fn failed(&mut self, error: &EngineError);
 }
 
+impl Observer for Box<dyn Observer> {
+    fn committed(&mut self, group: GroupStats, events: Vec<Event>) {
+        (**self).committed(group, events);
+    }
+
+    fn failed(&mut self, error: &EngineError) {
+        (**self).failed(error);
+    }
+}
+
 /// Figures of one committed group, for metrics.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GroupStats {
+    /// How far the store has come with it.
+    pub applied: Applied,
     /// Commands in it.
     pub commands: usize,
     /// Mutations in its batch.
     pub mutations: usize,
     /// Time spent applying.
-    pub apply: std::time::Duration,
+    pub apply: Duration,
     /// Time spent in the engine's commit, sync included.
-    pub commit: std::time::Duration,
+    pub commit: Duration,
     /// From taking in the routine submission that waited longest until it was durable; zero: there
     /// was none.
-    pub routine: std::time::Duration,
+    pub routine: Duration,
     /// The same of urgent ones.
-    pub urgent: std::time::Duration,
+    pub urgent: Duration,
 }
 
 /// Decides order and durability.
@@ -105,6 +184,9 @@ pub trait Log: Send + Sync + 'static {
     /// # Errors
     /// [`Refused`], together with the reply unsent, if it was not taken in.
     fn submit(&self, submission: Submission, reply: Reply) -> Result<(), (Refused, Reply)>;
+
+    /// How far the store has come: at least as far as any reply that was sent. Takes no lock.
+    fn applied(&self) -> Applied;
 
     /// How much waits.
     fn depth(&self) -> Depth;

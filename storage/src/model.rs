@@ -253,6 +253,53 @@ pub enum ReceiptKind {
     ReadOnly,
 }
 
+/// The bounds that decide outcomes. A record of the state, since the machine has no configuration;
+/// [`Command::SetPolicy`](crate::command::Command::SetPolicy) replaces it. Durations are whole
+/// milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Longest time that a message is kept.
+    pub retention_max: Duration,
+    /// How long a client message id is remembered.
+    pub dedupe_window: Duration,
+    /// Most members of a conversation.
+    pub members_max: u32,
+    /// Most devices that are known of a user, and whose places are kept in a conversation; the one
+    /// that was not seen, or did not advance, for longest gives way.
+    pub devices_max: u32,
+}
+
+/// How far a store has come in the log. Both only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// How many submissions are applied. A group that changed nothing takes no position.
+    pub position: u64,
+    /// The time of the last group.
+    pub time: Timestamp,
+}
+
+/// The store's secret, under which ids are derived from names. `Debug` does not show it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct IdSecret([u8; 32]);
+
+impl IdSecret {
+    /// Wraps 32 bytes that nobody can guess.
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for IdSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IdSecret")
+    }
+}
+
 /// What a client message id was answered with, remembered for the dedupe window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Acknowledgement {

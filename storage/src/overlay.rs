@@ -18,7 +18,7 @@ use crate::engine::{Direction, EngineError, KeyRange, Mutation, Row, Table, Visi
 use crate::hot::Hot;
 use crate::id::{ConversationId, Timestamp, UserId};
 use crate::machine::Change;
-use crate::model::{Conversation, Cursor, Member};
+use crate::model::{Conversation, Cursor, Member, Policy};
 use crate::state::State;
 
 /// Changes over a state. The state below may be an engine, or a cache over one.
@@ -63,6 +63,7 @@ impl<'a, S: State + ?Sized> Overlay<'a, S> {
                 Change::Cursor(id, user, cursor) => {
                     self.hot.cursors.insert((id, user), cursor);
                 }
+                Change::Policy(policy) => self.hot.policy = Some(policy),
                 Change::Record(mutation) => {
                     if let Mutation::Insert { table: Table::Dedupe, key, .. } = &mutation {
                         self.hot.ceilings.raise(key);
@@ -186,6 +187,13 @@ impl<S: State + ?Sized> State for Overlay<'_, S> {
         match self.hot.cursors.get(&(id, user)) {
             Some(cursor) => Ok(Some(cursor.clone())),
             None => self.below.cursor(id, user),
+        }
+    }
+
+    fn policy(&self) -> Result<Option<Policy>, EngineError> {
+        match self.hot.policy {
+            Some(policy) => Ok(Some(policy)),
+            None => self.below.policy(),
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::engine::{Direction, Engine, EngineError, KeyRange, Table, Visit};
 use crate::hot::{self, Hot};
 use crate::id::{ById, ConversationId, Timestamp, UserId};
 use crate::key;
-use crate::model::{Conversation, Cursor, Member};
+use crate::model::{Conversation, Cursor, Member, Policy};
 use crate::state::State;
 
 /// An engine, and what was read from it or written to it lately.
@@ -31,6 +31,7 @@ struct Kept {
     members: Generations<(ConversationId, UserId), Member>,
     cursors: Generations<(ConversationId, UserId), Cursor>,
     ceilings: Generations<[u8; key::PAIR_BYTES], Ceiling>,
+    policy: Option<Policy>,
 }
 
 /// The highest client message id of somebody in a conversation.
@@ -58,6 +59,7 @@ impl Recent {
             members: Generations::new(records_max),
             cursors: Generations::new(records_max),
             ceilings: Generations::new(records_max),
+            policy: None,
         };
         Self { engine, kept: RefCell::new(kept) }
     }
@@ -73,6 +75,7 @@ impl Recent {
         changed.conversations.into_iter().for_each(|(id, record)| kept.conversations.put(id, record));
         changed.members.into_iter().for_each(|(id, record)| kept.members.put(id, record));
         changed.cursors.into_iter().for_each(|(id, record)| kept.cursors.put(id, record));
+        kept.policy = changed.policy.or(kept.policy);
         for (sender, id) in changed.ceilings {
             if let Some(Ceiling::At(highest)) = kept.ceilings.find(&sender) {
                 *highest = id.max(*highest);
@@ -145,6 +148,14 @@ impl State for Recent {
 
     fn cursor(&self, id: ConversationId, user: UserId) -> Result<Option<Cursor>, EngineError> {
         self.kept.borrow_mut().cursors.find_or((id, user), || self.engine.cursor(id, user))
+    }
+
+    fn policy(&self) -> Result<Option<Policy>, EngineError> {
+        let policy = &mut self.kept.borrow_mut().policy;
+        if policy.is_none() {
+            *policy = self.engine.policy()?;
+        }
+        Ok(*policy)
     }
 }
 

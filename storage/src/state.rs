@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::engine::{Direction, Engine, EngineError, KeyRange, Table, Visit};
 use crate::id::{ConversationId, Timestamp, UserId};
 use crate::key;
-use crate::model::{Conversation, Cursor, Member};
+use crate::model::{Applied, Conversation, Cursor, IdSecret, Member, Policy};
 use crate::record::Record;
 
 /// What the machine reads from: an engine, or changes over one. The records that nearly every
@@ -57,6 +57,30 @@ pub trait State {
     fn cursor(&self, id: ConversationId, user: UserId) -> Result<Option<Cursor>, EngineError> {
         record(self, Table::Cursor, &key::cursor(id, user), ANY_TIME)
     }
+
+    /// Reads the bounds in force; `None`: nobody has set any.
+    ///
+    /// # Errors
+    /// [`EngineError`] if the storage could not be read.
+    fn policy(&self) -> Result<Option<Policy>, EngineError> {
+        record(self, Table::Meta, key::POLICY, ANY_TIME)
+    }
+}
+
+/// How far a store has come in the log.
+///
+/// # Errors
+/// [`EngineError`] if the storage could not be read.
+pub fn applied(state: &(impl State + ?Sized)) -> Result<Applied, EngineError> {
+    Ok(record(state, Table::Meta, key::APPLIED, ANY_TIME)?.unwrap_or_default())
+}
+
+/// The store's secret for ids; `None`: nobody has given it one.
+///
+/// # Errors
+/// [`EngineError`] if the storage could not be read.
+pub fn id_secret(state: &(impl State + ?Sized)) -> Result<Option<IdSecret>, EngineError> {
+    record(state, Table::Meta, key::ID_SECRET, ANY_TIME)
 }
 
 /// For records that do not expire.

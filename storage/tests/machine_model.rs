@@ -45,6 +45,8 @@ fn machine_and_view_do_what_the_model_does() {
             "Acknowledged",
             "DeviceRegistered",
             "Reexpired",
+            "Noted",
+            "NoPolicy",
             "NotFound",
             "Forbidden",
             "MembersMax",

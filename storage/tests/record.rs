@@ -8,7 +8,7 @@ use records::{check_bytes, samples};
 use wardline_storage::engine::EngineError;
 use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, Seq, UserId};
 use wardline_storage::key;
-use wardline_storage::model::{Entry, ReceiptKind};
+use wardline_storage::model::{Cursor, Entry, IdSecret, ReceiptKind};
 use wardline_storage::record::{EntryHeader, Record};
 
 fn hex(bytes: &[u8]) -> String {
@@ -74,7 +74,47 @@ fn records_are_frozen() {
     frozen(records::acknowledgements(), &with("01", &["ac02 0000018bcfe5687b"]));
     frozen(vec![records::TIME], &with("01", &["0000018bcfe5687b"]));
     frozen(vec![Seq(300)], &with("01", &["ac02"]));
-    frozen(vec![70_000u64], &with("01", &["f0a204"]));
+    frozen(vec![records::APPLIED], &with("01", &["f0a204 0000018bcfe5687b"]));
+    frozen(vec![records::POLICY], &with("01", &["8090fbd309 80b89929 e807 08"]));
+    frozen(vec![IdSecret::new([0x5e; 32])], &[format!("01 {}", "5e".repeat(32))]);
+}
+
+#[test]
+fn submissions_are_frozen() {
+    const BOB: &str = "b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0";
+    const ID: &str = "c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1";
+    // Tenant, user and device; the name.
+    let actor = ["7e", "a1", "d1"].map(|id| id.repeat(16)).concat() + "05 616c696365";
+    let room = "c0".repeat(16);
+    let commands = [
+        format!("01 {room} 01 01 {BOB} 03 626f62 00 00"),
+        format!("01 {room} 02 00 04 57617264 01 e0d403"),
+        format!("02 {room} 01 {BOB} 03 626f62 02 01"),
+        format!("03 {room} {BOB}"),
+        format!("04 {room} 04 57617264"),
+        format!("05 {room} 00"),
+        format!("05 {room} 01 e0d403"),
+        format!("06 {room} {ID} 0a 746578742f706c61696e 05 68656c6c6f 01 00 00"),
+        format!("06 {room} {ID} 0a 746578742f706c61696e 05 68656c6c6f 02 01 29 01 01"),
+        format!("07 {room} 00 00 00 00"),
+        format!("07 {room} 01 09 01 08 01 ac02 02 01 02"),
+        format!("08 {room} 29"),
+        "09".into(),
+        format!("0a {room}"),
+        format!("0b {}", "5e".repeat(32)),
+        "0c 8090fbd309 80b89929 e807 08".into(),
+        "0d".into(),
+    ];
+    let whole: Vec<String> = commands.iter().map(|command| format!("01 {actor} {command}")).collect();
+    frozen(records::submissions(), &whole);
+    let [.., policy, tick] = &commands;
+    frozen(
+        records::groups(),
+        &[
+            "01 00 0000018bcfe5687b 00".into(),
+            format!("01 f0a204 0000018bcfe5687b 02 {actor} {policy} {actor} {tick}"),
+        ],
+    );
 }
 
 #[test]
@@ -100,7 +140,8 @@ fn keys_are_frozen() {
     let client_id = ClientMessageId::new([0xe1; 16]);
     assert_eq!(hex(&key::dedupe(conversation, user, client_id)), format!("{c}{u}{m}"));
     assert_eq!(hex(&key::device(user, device)), format!("{u}{d}"));
-    assert_eq!(key::applied(63), b"applied/\x00\x3f");
+    let store = [key::FORMAT, key::ID_SECRET, key::APPLIED, key::POLICY];
+    assert_eq!(store, [&b"store/format"[..], b"store/id-secret", b"store/applied", b"store/policy"]);
     assert_eq!(hex(&key::reexpire(conversation)), format!("{}{c}", hex(b"reexpire/")));
 }
 
@@ -162,6 +203,8 @@ fn a_record_of_another_version_is_refused() {
             assert_eq!(check_bytes(&other), Ok(0));
         }
     }
+    let refused = Cursor::decode(&[9, 0, 0, 0]).expect_err("there is no such version yet");
+    assert!(refused.to_string().starts_with("a cursor has version 9, this build reads up to 1"), "{refused}");
 }
 
 #[test]

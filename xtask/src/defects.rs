@@ -69,20 +69,20 @@ pub const DEFECTS: &[Defect] = &[
             },
             Edit {
                 path: "storage/src/applier.rs",
-                from: "let applied = Instant::now();",
-                to: "let applied = Instant::now(); acknowledge(&verdicts);",
+                from: "let decided = Instant::now();",
+                to: "let decided = Instant::now(); acknowledge(&verdicts);",
             },
             Edit {
                 path: "storage/src/local.rs",
-                from: "let result = self.applier.apply_group(self.group.iter().map(|waiting| &waiting.submission))?;",
+                from: "let group = self.group.iter().map(|waiting| &waiting.submission);\n            let result = self.applier.apply_group(now, group)?;",
                 to: "let (mut replies, submissions): (Vec<_>, Vec<_>) = \
                      self.group.drain(..).map(|waiting| (Some(waiting.reply), waiting.submission)).unzip(); \
-                     let result = self.applier.apply_group(&submissions, |verdicts| { \
+                     let result = self.applier.apply_group(now, &submissions, |verdicts| { \
                      for ((reply, told), verdict) in replies.iter_mut().zip(&submissions).zip(verdicts) { \
                      if matches!(told.command, crate::command::Command::Publish(_)) { \
-                     reply.take().unwrap().send(Ok(*verdict)); } } })?; \
+                     reply.take().unwrap().send(*verdict, 0); } } })?; \
                      for (reply, verdict) in replies.into_iter().zip(&result.verdicts) { \
-                     if let Some(reply) = reply { reply.send(Ok(*verdict)); } }",
+                     if let Some(reply) = reply { reply.send(*verdict, 0); } }",
             },
             Edit {
                 path: "storage/src/local.rs",

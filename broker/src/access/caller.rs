@@ -78,7 +78,7 @@ impl Callers {
     pub(crate) fn authenticate(&self, token: &str) -> Result<Identity, Refusal> {
         // Not held while a signature is computed.
         let verifier = Arc::clone(&self.verifier.read());
-        let now = self.clock.now();
+        let now = self.clock.own();
         let identity = verifier.verify(token, now).map_err(|error| match error {
             TokenError::Expired => Refusal::new(Code::TokenExpired, "the token has expired"),
             error => Refusal::new(Code::Unauthenticated, error.to_string()),

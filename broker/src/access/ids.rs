@@ -6,6 +6,7 @@
 
 use aws_lc_rs::hmac;
 use wardline_storage::id::{ConversationId, TenantId, UserId};
+use wardline_storage::model::IdSecret;
 
 /// Derives ids. The same names give the same ids for the life of the store, and in no other store.
 pub(crate) struct Ids {
@@ -14,8 +15,8 @@ pub(crate) struct Ids {
 
 impl Ids {
     /// Under the store's secret.
-    pub(crate) fn new(secret: &[u8; 32]) -> Self {
-        Self { key: hmac::Key::new(hmac::HMAC_SHA256, secret) }
+    pub(crate) fn new(secret: &IdSecret) -> Self {
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()) }
     }
 
     /// A tenant by its name.
@@ -56,18 +57,18 @@ mod tests {
 
     #[test]
     fn depend_on_every_part_and_on_the_secret() {
-        let ids = Ids::new(&[1; 32]);
+        let ids = Ids::new(&IdSecret::new([1; 32]));
         let (a, b) = (ids.tenant("a"), ids.tenant("b"));
         assert_ne!(a, b);
         assert_eq!(ids.user(a, "x"), ids.user(a, "x"));
         assert_ne!(ids.user(a, "x"), ids.user(b, "x"));
-        assert_ne!(ids.user(a, "x"), Ids::new(&[2; 32]).user(a, "x"));
+        assert_ne!(ids.user(a, "x"), Ids::new(&IdSecret::new([2; 32])).user(a, "x"));
         assert_ne!(ids.user(a, "x").as_bytes(), ids.tenant("x").as_bytes());
     }
 
     #[test]
     fn direct_conversation_is_the_same_from_both_sides() {
-        let ids = Ids::new(&[1; 32]);
+        let ids = Ids::new(&IdSecret::new([1; 32]));
         let tenant = ids.tenant("t");
         let (x, y, z) = (ids.user(tenant, "x"), ids.user(tenant, "y"), ids.user(tenant, "z"));
         assert_eq!(ids.direct(x, y), ids.direct(y, x));
@@ -77,7 +78,7 @@ mod tests {
 
     #[test]
     fn parts_do_not_run_into_each_other() {
-        let ids = Ids::new(&[1; 32]);
+        let ids = Ids::new(&IdSecret::new([1; 32]));
         assert_ne!(ids.derive(b"d", &[b"ab", b"c"]), ids.derive(b"d", &[b"a", b"bc"]));
         assert_ne!(ids.derive(b"da", &[b"b"]), ids.derive(b"d", &[b"ab"]));
     }

@@ -14,7 +14,7 @@ use wardline_broker::config::Config;
 use wardline_broker::operator::admin::Checkpoint;
 use wardline_broker::operator::backup::{self, Manifest};
 use wardline_broker::operator::text_log;
-use wardline_storage::{applier, format};
+use wardline_storage::{format, state};
 
 use super::engines::{Chosen, Engines};
 use super::serve::{Configuration, now};
@@ -101,7 +101,6 @@ fn checkpoint(config: &Config, chosen: Chosen) -> anyhow::Result<Checkpoint> {
     let engine = chosen.open(data, config).with_context(
         || "no broker answers at the folder's admin.sock, and the store cannot be opened without one",
     )?;
-    format::check(engine.as_ref())?;
     Ok(Checkpoint::make(engine.as_ref(), data)?)
 }
 
@@ -157,10 +156,8 @@ pub(super) fn restore(arguments: &Restore, engines: Engines) -> anyhow::Result<(
 fn check_store(folder: &Path, manifest: &Manifest, chosen: Chosen) -> anyhow::Result<()> {
     let engine = chosen.open(folder, &Config::default())?;
     format::check(engine.as_ref())?;
-    let positions = applier::positions(engine.as_ref())?;
-    if manifest.applied.len() != positions.len()
-        || positions.iter().zip(&manifest.applied).any(|(found, noted)| found < noted)
-    {
+    let applied = state::applied(engine.as_ref())?;
+    if applied.position < manifest.position || applied.time.0 < manifest.log_time_ms {
         bail!("it has not come as far as the backup's manifest says");
     }
     Ok(())

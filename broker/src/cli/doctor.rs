@@ -322,9 +322,18 @@ fn store(config: &Config, chosen: Chosen) -> Finding {
             "not opened, since its files would then be of another user; run this as the broker's user".into(),
         );
     }
-    let opened = chosen.open(data, config).and_then(|engine| Ok(format::check(engine.as_ref())?));
+    let opened = chosen.open(data, config).and_then(|engine| Ok(format::found(engine.as_ref())?));
     match opened {
-        Ok(()) => (Fine, format!("opens, format {}; no broker runs on it", format::FORMAT)),
+        Ok(None | Some(format::FORMAT)) => {
+            (Fine, format!("opens, format {}; no broker runs on it", format::FORMAT))
+        }
+        Ok(Some(older)) => (
+            Fine,
+            format!(
+                "opens, format {older}, which the next start makes {}; no broker runs on it",
+                format::FORMAT
+            ),
+        ),
         Err(error) => (Bad, format!("{error:#}")),
     }
 }

@@ -28,6 +28,7 @@ use wardline_broker::settings::Tls;
 use wardline_storage::engine::Engine;
 use wardline_storage::format;
 use wardline_storage::id::Timestamp;
+use wardline_storage::log::Starter;
 
 use super::engines::{Chosen, Engines};
 use super::failure::Failure;
@@ -153,7 +154,7 @@ pub(super) fn check_config(arguments: &CheckConfig, engines: Engines) -> anyhow:
 }
 
 /// Runs the broker until it is told to stop, or its store fails.
-pub(super) fn serve(arguments: Arguments, engines: Engines) -> anyhow::Result<()> {
+pub(super) fn serve(arguments: Arguments, engines: Engines, log: &'static dyn Starter) -> anyhow::Result<()> {
     let config = arguments.configuration.load()?;
     let chosen = engines.choose(&config.storage_engine)?;
     let levels = text_log::start(arguments.log_format.into(), &filter(&config))?;
@@ -177,7 +178,7 @@ pub(super) fn serve(arguments: Arguments, engines: Engines) -> anyhow::Result<()
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().on_thread_start(give_way()).build()?;
     let store = Arc::clone(&engine);
-    let ended = runtime.block_on(run(arguments.configuration, config, tls, verifier, engine, levels));
+    let ended = runtime.block_on(run(arguments.configuration, config, tls, verifier, (engine, log), levels));
     // What is left by now has had its time.
     runtime.shutdown_timeout(Duration::from_millis(500));
     close(store);
@@ -222,7 +223,7 @@ async fn run(
     config: Config,
     tls: Tls,
     verifier: Verifier,
-    engine: Arc<dyn Engine>,
+    (engine, log): (Arc<dyn Engine>, &'static dyn Starter),
     levels: Levels,
 ) -> anyhow::Result<Ended> {
     // Before the broker, so that a signal that comes while it starts is not lost.
@@ -237,7 +238,7 @@ async fn run(
     let (door, closing) = (data.as_deref().and_then(open_door), CancellationToken::new());
     let door = door.map(|door| tokio::spawn(door.run(Arc::clone(&engine), closing.clone())));
     let settings = config.into_settings(tls, Arc::new(verifier), data.as_deref());
-    let broker = Broker::start(settings, engine).await.context(
+    let broker = Broker::start(settings, engine, log).await.context(
         "the broker cannot start; if the address is in use, stop the other process or choose another with --listen",
     )?;
     let address = broker.address();

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use wardline_storage::command::Policy;
+use wardline_storage::model::Policy;
 
 use crate::limits::Limits;
 

@@ -135,6 +135,8 @@ fn ack_frequency() -> AckFrequencyConfig {
 mod tests {
     use tokio::time::timeout;
 
+    use wardline_storage::model::IdSecret;
+
     use super::*;
 
     fn tls() -> Tls {
@@ -148,7 +150,7 @@ mod tests {
     fn serve(address: SocketAddr, tls: &Tls) -> (tokio::runtime::Runtime, SocketAddr) {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let entered = runtime.enter();
-        let secrets = Secrets::new(&[7; 32]);
+        let secrets = Secrets::new(&IdSecret::new([7; 32]), &[8; 32]);
         let config = server_config(tls, &Limits::default(), &secrets).expect("a configuration");
         let endpoint =
             open(bind(address).expect("a socket"), config, &secrets, Arc::new(quinn::TokioRuntime))

@@ -7,6 +7,7 @@
 mod acceptor;
 pub(crate) mod certificate;
 pub mod endpoint;
+pub(crate) mod salt;
 pub(crate) mod secrets;
 pub mod tls;
 

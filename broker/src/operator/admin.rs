@@ -23,8 +23,10 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use wardline_storage::applier;
 use wardline_storage::engine::{Engine, EngineError};
+use wardline_storage::format::{self, FormatError};
+use wardline_storage::id::Timestamp;
+use wardline_storage::model::Applied;
 
 use crate::operator::backup::Source;
 
@@ -63,6 +65,9 @@ pub enum AdminError {
     /// A copy could not be made.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// It is not a store that this version reads.
+    #[error(transparent)]
+    Format(#[from] FormatError),
     /// Leftovers could not be removed.
     #[error("cannot clear the data folder {}: {source}", path.display())]
     Folder {
@@ -76,8 +81,24 @@ pub enum AdminError {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Answer {
-    Checkpoint { folder: PathBuf, engine: String, applied: Vec<u64> },
+    Checkpoint {
+        folder: PathBuf,
+        engine: String,
+        #[serde(default = "format_1")]
+        format: u32,
+        #[serde(default)]
+        position: u64,
+        #[serde(default)]
+        log_time_ms: u64,
+        /// A broker of a version before, which still runs, tells its position by partitions.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        applied: Vec<u64>,
+    },
     Error(String),
+}
+
+fn format_1() -> u32 {
+    1
 }
 
 /// A copy of the store. Removed when dropped.
@@ -107,10 +128,13 @@ impl Checkpoint {
         let mut line = String::new();
         BufReader::new((&stream).take(ANSWER_BYTES_MAX)).read_line(&mut line).map_err(failed)?;
         match serde_json::from_str(&line) {
-            Ok(Answer::Checkpoint { folder, engine, applied }) => {
+            Ok(Answer::Checkpoint { folder, engine, format, position, log_time_ms, applied }) => {
                 // The broker's working folder need not be ours; the copy lies in the data folder.
                 let checkpoint = data.join(folder.file_name().unwrap_or_default());
-                Ok(Some(Self { source: Source { checkpoint, engine, applied }, held: Some(stream) }))
+                let position = applied.iter().fold(position, |sum, part| sum.saturating_add(*part));
+                let applied = Applied { position, time: Timestamp(log_time_ms) };
+                let source = Source { checkpoint, engine, format, applied };
+                Ok(Some(Self { source, held: Some(stream) }))
             }
             Ok(Answer::Error(why)) => Err(AdminError::Refused(why)),
             Err(error) => Err(failed(error.into())),
@@ -123,7 +147,7 @@ impl Checkpoint {
     /// [`AdminError`] if it could not be made.
     pub fn make(engine: &dyn Engine, data: &Path) -> Result<Self, AdminError> {
         clear(data).map_err(|source| AdminError::Folder { path: data.to_owned(), source })?;
-        Ok(Self::fresh(engine, data)?)
+        Self::fresh(engine, data)
     }
 
     /// What is to be backed up.
@@ -131,11 +155,11 @@ impl Checkpoint {
         &self.source
     }
 
-    fn fresh(engine: &dyn Engine, data: &Path) -> Result<Self, EngineError> {
-        // Before the copy: the positions then are in it.
-        let applied = applier::positions(engine)?.to_vec();
+    fn fresh(engine: &dyn Engine, data: &Path) -> Result<Self, AdminError> {
+        // Before the copy: what was applied then is in it.
+        let (format, applied) = format::progress(engine)?;
         let checkpoint = data.join(format!("{CHECKPOINT}{:016x}", rand::random::<u64>()));
-        let source = Source { checkpoint, engine: engine.name().to_owned(), applied };
+        let source = Source { checkpoint, engine: engine.name().to_owned(), format, applied };
         // Dropped on failure, with what there is of it.
         let made = Self { source, held: None };
         engine.checkpoint(&made.source.checkpoint)?;
@@ -248,7 +272,10 @@ async fn talk(
         Ok((Checkpoint { source, .. }, _)) => Answer::Checkpoint {
             folder: source.checkpoint.clone(),
             engine: source.engine.clone(),
-            applied: source.applied.clone(),
+            format: source.format,
+            position: source.applied.position,
+            log_time_ms: source.applied.time.0,
+            applied: Vec::new(),
         },
         Err(why) => Answer::Error(why.clone()),
     };

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use wardline_storage::command::Submission;
 use wardline_storage::log::{Depth, Log, Refused, Reply};
+use wardline_storage::model::Applied;
 
 use crate::metrics::Metrics;
 use crate::refusal::{Code, Refusal};
@@ -39,12 +40,22 @@ impl Admission {
         if self.disk_full.load(Ordering::Relaxed) {
             return Err(self.storage_full());
         }
+        self.control(submission, reply)
+    }
+
+    /// The same for what makes room on the disk, however little of it there is.
+    pub(crate) fn control(&self, submission: Submission, reply: Reply) -> Result<(), Refusal> {
         self.log.submit(submission, reply).map_err(|(refused, _)| match refused {
             Refused::Full => self.retry(),
             _ => {
                 Refusal::new(Code::Unavailable, "the broker takes no writes any more").after(self.delay(10.0))
             }
         })
+    }
+
+    /// How far the store has come.
+    pub(crate) fn applied(&self) -> Applied {
+        self.log.applied()
     }
 
     /// Whether writes are refused for lack of room on the disk.

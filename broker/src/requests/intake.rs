@@ -1,29 +1,28 @@
 //! The one way for a command into the log.
 //!
-//! What a command needs beside itself is added here and nowhere else. Who submits many keeps a
-//! channel for their completions; who has just one to submit asks, and waits for what came of it.
+//! Who submits many keeps a channel for their completions; who has just one to submit asks, and
+//! waits for what came of it. What a command needs beside its author, the log adds.
 
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use wardline_storage::command::{Actor, Command, Outcome, Policy, Submission};
+use wardline_storage::command::{Actor, Command, Outcome, Submission};
+use wardline_storage::id::Timestamp;
 use wardline_storage::log::Reply;
 
 use super::admission::Admission;
-use crate::clock::Clock;
+use crate::access::caller::nobody;
 use crate::refusal::{Code, Refusal};
 
 /// Takes commands in.
 pub(crate) struct Intake {
     admission: Arc<Admission>,
-    clock: Arc<Clock>,
-    policy: Policy,
 }
 
 impl Intake {
     /// Behind this admission.
-    pub(crate) fn new(admission: Arc<Admission>, clock: Arc<Clock>, policy: Policy) -> Self {
-        Self { admission, clock, policy }
+    pub(crate) fn new(admission: Arc<Admission>) -> Self {
+        Self { admission }
     }
 
     /// What is taken in, and how refused clients are told to come back.
@@ -36,7 +35,7 @@ impl Intake {
     /// # Errors
     /// A refusal, with the time to wait.
     pub(crate) fn submit(&self, actor: &Arc<Actor>, command: Command, reply: Reply) -> Result<(), Refusal> {
-        self.admission.submit(self.submission(actor, command), reply)
+        self.admission.submit(Submission { actor: Arc::clone(actor), command }, reply)
     }
 
     /// Takes a command in, and waits until it is done.
@@ -62,7 +61,20 @@ impl Intake {
             .after(self.admission.delay(10.0))
     }
 
-    fn submission(&self, actor: &Arc<Actor>, command: Command) -> Submission {
-        Submission { time: self.clock.now(), actor: Arc::clone(actor), policy: self.policy, command }
+    /// Lets the log's time pass, though nobody asks for anything, also where the disk is nearly
+    /// full: what has expired makes room. If it is not taken in, the log is busy, and its time
+    /// passes anyway; or it has stopped. Gives the time that it has reached.
+    ///
+    /// # Cancellation
+    /// Time passes all the same.
+    pub(crate) async fn tick(&self) -> Timestamp {
+        let (places, mut completions) = mpsc::channel(1);
+        let place = places.try_reserve_owned().expect("a new channel has room for one");
+        let tick = Submission { actor: nobody(), command: Command::Tick };
+        if self.admission.control(tick, Reply { ticket: 0, place }).is_ok() {
+            // Durable or lost, the log knows how far it came.
+            let _ = completions.recv().await;
+        }
+        self.admission.applied().time
     }
 }

@@ -12,11 +12,10 @@ pub(crate) mod reads;
 
 use std::sync::Arc;
 
-use wardline_storage::command::Policy;
 use wardline_storage::log::Log;
+use wardline_storage::model::Policy;
 
 use crate::access::ids::Ids;
-use crate::clock::Clock;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::settings::DiskWatch;
@@ -50,7 +49,6 @@ impl Config {
         log: Arc<dyn Log>,
         reads: Arc<Reads>,
         ids: Arc<Ids>,
-        clock: Arc<Clock>,
         metrics: Arc<Metrics>,
         tasks: &mut Tasks,
     ) -> Requests {
@@ -58,7 +56,7 @@ impl Config {
         let admission = Arc::new(Admission::new(log, limits.retry_after));
         tasks.spawn(|stop| Arc::clone(&admission).watch(disk, metrics, stop));
         Requests {
-            intake: Arc::new(Intake::new(admission, clock, policy)),
+            intake: Arc::new(Intake::new(admission)),
             planner: Planner::new(ids, policy.members_max),
             queries: Queries::new(reads, &limits, policy.retention_max),
         }

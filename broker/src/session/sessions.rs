@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::timeout;
-use wardline_storage::command::Policy;
 use wardline_storage::id::Timestamp;
+use wardline_storage::model::Policy;
 
 use crate::access::caller::{Caller, Callers};
 use crate::clock::Clock;
@@ -79,7 +79,7 @@ impl Session {
     pub(super) async fn expired(&self) {
         let mut expires = self.expires.subscribe();
         loop {
-            let left = expires.borrow_and_update().since(self.all.clock.now());
+            let left = expires.borrow_and_update().since(self.all.clock.own());
             if left.is_zero() {
                 return;
             }

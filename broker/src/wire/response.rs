@@ -7,9 +7,9 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use wardline_proto::v1::server_frame::Response as Wire;
 use wardline_proto::{frame, v1};
-use wardline_storage::command::Policy;
 use wardline_storage::engine::Direction;
 use wardline_storage::id::{ConversationId, Seq, Timestamp, UserId};
+use wardline_storage::model::Policy;
 use wardline_storage::view::{Chunk, Listed, Page, Recipient, Summary};
 
 use super::parts::{millis, wire_conversation, wire_entry, wire_role};

@@ -21,10 +21,11 @@ use wardline_client::{
     Options, Receipt, RequestError, Session, Status, Trust, connect,
 };
 use wardline_rocksdb::RocksEngine;
-use wardline_storage::command::Policy;
 use wardline_storage::engine::Engine;
 use wardline_storage::format;
+use wardline_storage::local::Local;
 use wardline_storage::memory::MemoryEngine;
+use wardline_storage::model::Policy;
 
 /// How long anything may take before a test gives up. Generous: the machine may be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -91,7 +92,7 @@ impl Site {
             disk: None,
         };
         set(&mut settings);
-        let broker = Broker::start(settings.clone(), Arc::clone(&engine)).await.unwrap();
+        let broker = Broker::start(settings.clone(), Arc::clone(&engine), &Local).await.unwrap();
         Self { broker, engine, settings, ca: authority.pem, issuer, folder }
     }
 
@@ -150,10 +151,12 @@ impl Site {
 /// Starts a broker where another one was: QUIC's endpoint lets go of its port a moment after it
 /// stopped.
 pub(crate) async fn start_again(settings: &Settings, engine: Arc<dyn Engine>) -> Broker {
-    until("the port to be free", async || match Broker::start(settings.clone(), Arc::clone(&engine)).await {
-        Ok(broker) => Some(broker),
-        Err(StartError::Listen { .. }) => None,
-        Err(other) => panic!("{other}"),
+    until("the port to be free", async || {
+        match Broker::start(settings.clone(), Arc::clone(&engine), &Local).await {
+            Ok(broker) => Some(broker),
+            Err(StartError::Listen { .. }) => None,
+            Err(other) => panic!("{other}"),
+        }
     })
     .await
 }

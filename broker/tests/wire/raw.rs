@@ -25,11 +25,12 @@ use wardline_proto::v1::client_frame::Request;
 use wardline_proto::v1::push_frame::Push;
 use wardline_proto::v1::server_frame::Response;
 use wardline_proto::{ALPN, PROTOCOL_VERSION, frame, v1};
-use wardline_storage::command::Policy;
 use wardline_storage::engine::Engine;
 use wardline_storage::format;
 use wardline_storage::id::Timestamp;
+use wardline_storage::local::Local;
 use wardline_storage::memory::MemoryEngine;
+use wardline_storage::model::Policy;
 
 pub(crate) const AUDIENCE: &str = "test";
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -99,7 +100,7 @@ impl Site {
         };
         change(&mut settings);
         format::check(&*engine).unwrap();
-        let broker = Broker::start(settings, engine).await.unwrap();
+        let broker = Broker::start(settings, engine, &Local).await.unwrap();
         let keys = Keys { dev, address: broker.address() };
         Self { broker, keys, _folder: folder }
     }

@@ -12,9 +12,8 @@ use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::Bounds;
 use crate::command::Submission;
-use crate::log::{Depth, Refused, Reply};
+use crate::log::{Bounds, Depth, Refused, Reply};
 
 /// One part in so many of the bounds is kept for urgent submissions.
 const URGENT_SHARE: usize = 8;

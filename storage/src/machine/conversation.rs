@@ -13,7 +13,7 @@ use crate::command::{Create, Event, Outcome, Rejection};
 use crate::engine::{Direction, EngineError, Mutation, Table};
 use crate::id::{ConversationId, Seq, Timestamp, UserId};
 use crate::key;
-use crate::model::{Conversation, Kind, Member, Notice, Person, Role, Text};
+use crate::model::{Conversation, Kind, Member, Notice, Person, Policy, Role, Text};
 use crate::record::Record;
 use crate::scan;
 
@@ -25,16 +25,16 @@ impl Step<'_> {
         if self.state.conversation(id)?.is_some() {
             return self.enter(id).map(|_| Outcome::Created { conversation: id, existed: true });
         }
-        let mut seen = BTreeSet::from([self.actor()]);
+        let policy = self.policy()?;
+        let mut seen = BTreeSet::from([self.actor.user]);
         let others: Vec<&Person> = create.others.iter().filter(|person| seen.insert(person.user)).collect();
         let direct = create.kind == Kind::Direct;
         if direct && others.len() != 1 {
             return Err(Rejection::Forbidden.into());
         }
-        let members = self.check_members_max(others.len() + 1)?;
+        let members = check_members_max(others.len() + 1, policy)?;
 
-        let now = self.submission.time;
-        let actor = &self.submission.actor;
+        let (now, actor) = (self.now, self.actor);
         let role = if direct { Role::Member } else { Role::Admin };
         let fresh = |name: &Text, role| Member {
             name: name.clone(),
@@ -87,7 +87,7 @@ impl Step<'_> {
             let member = Member {
                 name: person.name.clone(),
                 role,
-                joined: scene.now,
+                joined: self.now,
                 visible_from,
                 left_after: None,
                 has_published: former.is_some_and(|former| former.has_published),
@@ -100,7 +100,7 @@ impl Step<'_> {
         }
         let conversation = &mut scene.conversation;
         let before = conversation.members;
-        conversation.members = self.check_members_max(before as usize + added.len())?;
+        conversation.members = check_members_max(before as usize + added.len(), scene.policy)?;
         if role == Role::Admin {
             conversation.admins += conversation.members - before;
         }
@@ -109,7 +109,7 @@ impl Step<'_> {
 
     pub(super) fn remove_member(&mut self, id: ConversationId, user: UserId) -> Stepped {
         let mut scene = self.enter(id)?;
-        if scene.conversation.kind == Kind::Direct || (user != self.actor() && !scene.is_admin()) {
+        if scene.conversation.kind == Kind::Direct || (user != self.actor.user && !scene.is_admin()) {
             return Err(Rejection::Forbidden.into());
         }
         let Some(mut leaver) = self.state.member(id, user)?.filter(Member::is_active) else {
@@ -150,14 +150,6 @@ impl Step<'_> {
         Ok(scene)
     }
 
-    fn check_members_max(&self, members: usize) -> Result<u32, Stop> {
-        let max = self.submission.policy.members_max;
-        match u32::try_from(members) {
-            Ok(members) if members <= max => Ok(members),
-            _ => Err(Rejection::MembersMax { max }.into()),
-        }
-    }
-
     fn join(&mut self, id: ConversationId, user: UserId, member: Member) {
         self.put_member(id, user, member);
         self.change(Mutation::Put {
@@ -174,7 +166,7 @@ impl Step<'_> {
     fn promote(&mut self, scene: &mut Scene, leaver: UserId) -> Result<(), EngineError> {
         let mut eldest: Option<(Timestamp, UserId, Member)> = None;
         let all = key::members(scene.id, None);
-        scan::each(self.state, Table::Member, &all, Direction::Forward, scene.now, |key, value| {
+        scan::each(self.state, Table::Member, &all, Direction::Forward, self.now, |key, value| {
             let (user, member) = (key::member_user(key)?, Member::decode(value)?);
             let elder = eldest.as_ref().is_none_or(|(joined, id, _)| (member.joined, user) < (*joined, *id));
             if member.is_active() && user != leaver && elder {
@@ -189,4 +181,9 @@ impl Step<'_> {
         }
         Ok(())
     }
+}
+
+fn check_members_max(members: usize, policy: Policy) -> Result<u32, Rejection> {
+    let max = policy.members_max;
+    u32::try_from(members).ok().filter(|members| *members <= max).ok_or(Rejection::MembersMax { max })
 }

@@ -1,29 +1,30 @@
 //! The pure, deterministic core: what a submission changes, and what comes of it.
 //!
-//! [`apply`] reads state, takes one [`Submission`] with its time and policy, and gives a verdict,
-//! changes and events. It has no clock, no randomness, no I/O of its own and no configuration: the
-//! same submissions in the same order give the same state, on every replica and in every grouping.
-//! A rejection changes nothing.
+//! [`apply`] reads state, takes one [`Submission`] with the time that the log gave it, and gives a
+//! verdict, changes and events. It has no clock, no randomness, no I/O of its own and no
+//! configuration: the operator's bounds are a record of the state, the machine's own are constants
+//! (`REEXPIRE_MAX`, `SEEN_EVERY`) and part of its version. So the same groups in the same order
+//! give the same state, on every replica and in every engine. A rejection changes nothing.
 //!
-//! Access comes first: for somebody who is no active member, a conversation does not exist. Time
-//! within a conversation never goes back: a submission's time is raised to the conversation's last
-//! activity, and expiry is judged at that time. Determinism needs one thing of the engine's keeper:
-//! nothing may be reclaimed as of a time that a submission still to be applied has not reached.
+//! Access comes first: for somebody who is no active member, a conversation does not exist. Times
+//! never go back, and expiry is judged at them. Determinism needs one thing of the engine's keeper:
+//! nothing may be reclaimed as of a time that the log has not reached.
 
 mod conversation;
 mod publish;
 mod receipt;
 mod retention;
+mod store;
 
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::command::{Command, Event, Outcome, Rejection, Submission, Verdict};
+use crate::command::{Actor, Command, Event, Outcome, Rejection, Submission, Verdict};
 use crate::engine::{EngineError, Mutation, Table};
 use crate::id::{ConversationId, Seq, Timestamp, UserId};
 use crate::key;
-use crate::model::{Body, Conversation, Cursor, Entry, Member, Notice, Role};
+use crate::model::{Body, Conversation, Cursor, Entry, Member, Notice, Policy, Role};
 use crate::record::{EntryHeader, Record};
 use crate::state::{State, record};
 
@@ -36,6 +37,8 @@ pub enum Change {
     Member(ConversationId, UserId, Member),
     /// Writes somebody's watermarks.
     Cursor(ConversationId, UserId, Cursor),
+    /// Writes the policy.
+    Policy(Policy),
     /// Changes a record of another table.
     Record(Mutation),
 }
@@ -72,18 +75,19 @@ impl Effects {
     }
 }
 
-/// Decides what a submission changes, given the state that all before it have left. A rejection
-/// adds nothing to the effects.
+/// Decides what a submission changes at a time, given the state that all before it have left. A
+/// rejection adds nothing to the effects.
 ///
 /// # Errors
 /// [`EngineError`] if the state could not be read. Nothing is decided then.
 pub fn apply(
     state: &dyn State,
+    now: Timestamp,
     submission: &Submission,
     effects: &mut Effects,
 ) -> Result<Verdict, EngineError> {
     let before = (effects.changes.len(), effects.events.len());
-    let mut step = Step { state, submission, effects };
+    let mut step = Step { state, now, actor: &submission.actor, effects };
     let outcome = match &submission.command {
         Command::Create(create) => step.create(create),
         Command::AddMembers { conversation, people, role, share_history } => {
@@ -97,6 +101,9 @@ pub fn apply(
         Command::DeleteMessage { conversation, seq } => step.delete_message(*conversation, *seq),
         Command::RegisterDevice => step.register_device(),
         Command::Reexpire { conversation } => step.reexpire(*conversation),
+        Command::Found { secret } => step.found(*secret),
+        Command::SetPolicy(policy) => step.set_policy(*policy),
+        Command::Tick => Ok(Outcome::Noted),
     };
     match outcome {
         Ok(outcome) => Ok(Ok(outcome)),
@@ -134,16 +141,18 @@ type Stepped = Result<Outcome, Stop>;
 /// One submission on its way. What it writes is dropped by a rejection.
 struct Step<'a> {
     state: &'a dyn State,
-    submission: &'a Submission,
+    /// The time that the log gave it.
+    now: Timestamp,
+    actor: &'a Actor,
     effects: &'a mut Effects,
 }
 
-/// A conversation that the actor is an active member of, with the time that holds in it.
+/// A conversation that the actor is an active member of, with the policy that holds in it.
 struct Scene {
     id: ConversationId,
     conversation: Conversation,
     member: Member,
-    now: Timestamp,
+    policy: Policy,
 }
 
 impl Scene {
@@ -158,12 +167,12 @@ impl Scene {
 }
 
 impl Step<'_> {
-    fn actor(&self) -> UserId {
-        self.submission.actor.user
+    fn record<R: Record>(&self, table: Table, key: &[u8]) -> Result<Option<R>, EngineError> {
+        record(self.state, table, key, self.now)
     }
 
-    fn record<R: Record>(&self, table: Table, key: &[u8], now: Timestamp) -> Result<Option<R>, EngineError> {
-        record(self.state, table, key, now)
+    fn policy(&self) -> Result<Policy, Stop> {
+        self.state.policy()?.ok_or(Stop::Rejected(Rejection::NoPolicy))
     }
 
     fn tell(&mut self, event: Event) {
@@ -175,10 +184,9 @@ impl Step<'_> {
         let Some(conversation) = self.state.conversation(id)? else {
             return Err(Rejection::NotFound.into());
         };
-        let now = self.submission.time.max(conversation.last_activity);
-        match self.state.member(id, self.actor())? {
-            Some(member) if member.is_active() && conversation.tenant == self.submission.actor.tenant => {
-                Ok(Scene { id, conversation, member, now })
+        match self.state.member(id, self.actor.user)? {
+            Some(member) if member.is_active() && conversation.tenant == self.actor.tenant => {
+                Ok(Scene { id, conversation, member, policy: self.policy()? })
             }
             _ => Err(Rejection::NotFound.into()),
         }
@@ -196,12 +204,12 @@ impl Step<'_> {
         if !scene.member.sees(seq) {
             return Ok(None);
         }
-        let Some(bytes) = self.state.get(Table::Message, &scene.message(seq), scene.now)? else {
+        let Some(bytes) = self.state.get(Table::Message, &scene.message(seq), self.now)? else {
             return Ok(None);
         };
         let header = EntryHeader::decode(&bytes)?;
         let expires = scene.conversation.expiry(seq, header.time, header.expires);
-        Ok((scene.now < expires).then_some((bytes, expires)))
+        Ok((self.now < expires).then_some((bytes, expires)))
     }
 
     /// Writes a record that does not expire.
@@ -241,11 +249,11 @@ impl Step<'_> {
     fn append(&mut self, scene: &mut Scene, expires: Timestamp, body: Body) -> Seq {
         let seq = scene.conversation.head.next();
         scene.conversation.head = seq;
-        scene.conversation.last_activity = scene.now;
-        let entry = Arc::new(Entry { sender: self.actor(), time: scene.now, expires, body });
+        scene.conversation.last_activity = self.now;
+        let entry = Arc::new(Entry { sender: self.actor.user, time: self.now, expires, body });
         self.insert_until(Table::Message, &scene.message(seq), &*entry, expires);
         self.put_conversation(scene.id, scene.conversation.clone());
-        let sender = self.submission.actor.name.clone();
+        let sender = self.actor.name.clone();
         self.tell(Event::Appended { conversation: scene.id, seq, entry, sender });
         seq
     }
@@ -259,8 +267,8 @@ impl Step<'_> {
     /// When something that is published now is gone, by the broker's maximum and the conversation's
     /// retention.
     fn expiry(&self, scene: &Scene) -> Timestamp {
-        let retention_max = self.submission.policy.retention_max;
+        let retention_max = scene.policy.retention_max;
         let kept = scene.conversation.retention.unwrap_or(retention_max).min(retention_max);
-        scene.now.after(kept)
+        self.now.after(kept)
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::command::{Event, Outcome, Publish, Rejection};
 use crate::engine::{EngineError, Table};
-use crate::id::{ConversationId, Seq, Timestamp};
+use crate::id::{ConversationId, Seq};
 use crate::key;
 use crate::model::{Acknowledgement, Body, Kind, Message, Notice};
 
@@ -17,8 +17,8 @@ impl Step<'_> {
             Err(Stop::Rejected(rejection)) => return self.publish_of_no_member(publish, rejection),
             entered => entered?,
         };
-        let dedupe = key::dedupe(scene.id, self.actor(), publish.client_id);
-        if let Some(published) = self.published_before(&dedupe, scene.now)? {
+        let dedupe = key::dedupe(scene.id, self.actor.user, publish.client_id);
+        if let Some(published) = self.published_before(&dedupe)? {
             return Ok(published);
         }
         if scene.conversation.kind == Kind::Broadcast && !scene.is_admin() {
@@ -27,7 +27,7 @@ impl Step<'_> {
         self.check_reply(&scene, publish.reply_to)?;
 
         let expires = match publish.expires_in {
-            Some(expires_in) => self.expiry(&scene).min(scene.now.after(expires_in)),
+            Some(expires_in) => self.expiry(&scene).min(self.now.after(expires_in)),
             None => self.expiry(&scene),
         };
         let message = Message {
@@ -38,34 +38,33 @@ impl Step<'_> {
             reply_to: publish.reply_to,
         };
         let seq = self.append(&mut scene, expires, Body::Message(message));
-        let known = Acknowledgement { seq, time: scene.now };
+        let known = Acknowledgement { seq, time: self.now };
         // By the window alone, not by the message's own expiry: a repetition must not bring back
         // what is gone.
-        let forgotten = scene.now.after(self.submission.policy.dedupe_window);
+        let forgotten = self.now.after(scene.policy.dedupe_window);
         self.insert_until(Table::Dedupe, &dedupe, &known, forgotten);
 
         if !scene.member.has_published {
             scene.member.has_published = true;
-            self.put_member(scene.id, self.actor(), scene.member);
-            self.tell(Event::FirstPublish { conversation: scene.id, user: self.actor() });
+            self.put_member(scene.id, self.actor.user, scene.member);
+            self.tell(Event::FirstPublish { conversation: scene.id, user: self.actor.user });
         }
-        Ok(Outcome::Published { seq, time: scene.now })
+        Ok(Outcome::Published { seq, time: self.now })
     }
 
     /// What was acknowledged once is acknowledged again, whatever changed since.
-    fn published_before(&self, dedupe: &[u8], now: Timestamp) -> Result<Option<Outcome>, EngineError> {
-        let known = self.record::<Acknowledgement>(Table::Dedupe, dedupe, now)?;
+    fn published_before(&self, dedupe: &[u8]) -> Result<Option<Outcome>, EngineError> {
+        let known = self.record::<Acknowledgement>(Table::Dedupe, dedupe)?;
         Ok(known.map(|known| Outcome::Published { seq: known.seq, time: known.time }))
     }
 
     /// Somebody who was removed may repeat what was published before that, and was not heard of.
     fn publish_of_no_member(&self, publish: &Publish, rejection: Rejection) -> Stepped {
-        let Some(conversation) = self.state.conversation(publish.conversation)? else {
+        if self.state.conversation(publish.conversation)?.is_none() {
             return Err(rejection.into());
-        };
-        let dedupe = key::dedupe(publish.conversation, self.actor(), publish.client_id);
-        let now = self.submission.time.max(conversation.last_activity);
-        self.published_before(&dedupe, now)?.ok_or(rejection.into())
+        }
+        let dedupe = key::dedupe(publish.conversation, self.actor.user, publish.client_id);
+        self.published_before(&dedupe)?.ok_or(rejection.into())
     }
 
     fn check_reply(&self, scene: &Scene, reply_to: Option<Seq>) -> Result<(), Stop> {
@@ -84,14 +83,14 @@ impl Step<'_> {
         let Some(mut entry) = self.entry(&scene, seq)? else {
             return Err(Rejection::NotFound.into());
         };
-        let own = entry.sender == self.actor();
+        let own = entry.sender == self.actor.user;
         let allowed = own || (scene.is_admin() && scene.conversation.kind != Kind::Direct);
         match entry.body {
             Body::Message(_) if allowed => {}
             Body::Tombstone { .. } if allowed => return Ok(Outcome::Changed(None)),
             _ => return Err(Rejection::Forbidden.into()),
         }
-        entry.body = Body::Tombstone { by: self.actor(), at: scene.now };
+        entry.body = Body::Tombstone { by: self.actor.user, at: self.now };
         self.put_until(Table::Message, &scene.message(seq), &entry, entry.expires);
         self.tell(Event::Erased { conversation: scene.id, seq });
         Ok(self.notify(&mut scene, Notice::Deleted(seq)))

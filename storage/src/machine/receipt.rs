@@ -6,22 +6,23 @@
 use std::collections::BTreeSet;
 
 use crate::command::{Acknowledge, Event, Outcome, Rejection};
-use crate::engine::{Direction, EngineError, Table};
+use crate::engine::{Direction, Table};
 use crate::id::{DeviceId, Seq, Timestamp, UserId};
 use crate::key;
-use crate::model::{Body, Cursor, Device, Person, Priority, ReceiptKind};
+use crate::model::{Body, Cursor, Device, Person, Policy, Priority, ReceiptKind};
 use crate::record::Record;
 use crate::scan;
 
 use super::{Change, Scene, Step, Stepped, Stop};
 
-/// `last_seen` is written at most so often, to save writes when devices come and go.
+/// `last_seen` is written at most so often, to save writes when devices come and go. Part of the
+/// machine's version: another number gives another state.
 const SEEN_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
 
 impl Step<'_> {
     pub(super) fn acknowledge(&mut self, acknowledge: &Acknowledge) -> Stepped {
         let scene = self.enter(acknowledge.conversation)?;
-        let before = self.state.cursor(scene.id, self.actor())?.unwrap_or_default();
+        let before = self.state.cursor(scene.id, self.actor.user)?.unwrap_or_default();
         self.check_watermarks(&scene, &before, acknowledge)?;
 
         let read = acknowledge.read.unwrap_or(Seq::ZERO);
@@ -30,14 +31,14 @@ impl Step<'_> {
         let mut cursor = before.clone();
         cursor.delivered = cursor.delivered.max(delivered);
         cursor.read = cursor.read.max(read);
-        self.advance_device(&mut cursor, delivered);
+        self.advance_device(&mut cursor, delivered, scene.policy);
         if cursor != before {
-            self.effects.changes.push(Change::Cursor(scene.id, self.actor(), cursor.clone()));
+            self.effects.changes.push(Change::Cursor(scene.id, self.actor.user, cursor.clone()));
         }
 
         // Every entry that a watermark covers is older than now, so it is gone when the receipt
         // goes.
-        let expires = scene.now.after(self.submission.policy.retention_max);
+        let expires = self.now.after(scene.policy.retention_max);
         if cursor.delivered > before.delivered {
             self.certify(&scene, ReceiptKind::Delivered, cursor.delivered, expires);
         }
@@ -61,7 +62,7 @@ impl Step<'_> {
         if asked.delivered.max(asked.read).is_some_and(|seq| seq > head) {
             return Err(Rejection::ReceiptBeyondHead { head }.into());
         }
-        let place = before.device(self.submission.actor.device);
+        let place = before.device(self.actor.device);
         if let (Some(delivered), Some(current)) = (asked.delivered, place)
             && delivered < current
         {
@@ -76,14 +77,14 @@ impl Step<'_> {
 
     /// Moves this device's place on. It goes to the end of the list, and the one at its start gives
     /// way.
-    fn advance_device(&self, cursor: &mut Cursor, delivered: Seq) {
-        let device = self.submission.actor.device;
+    fn advance_device(&self, cursor: &mut Cursor, delivered: Seq, policy: Policy) {
+        let device = self.actor.device;
         if delivered <= cursor.device(device).unwrap_or(Seq::ZERO) {
             return;
         }
         cursor.devices.retain(|(id, _)| *id != device);
         cursor.devices.push((device, delivered));
-        let excess = cursor.devices.len().saturating_sub(self.submission.policy.devices_max as usize);
+        let excess = cursor.devices.len().saturating_sub(policy.devices_max as usize);
         cursor.devices.drain(..excess);
     }
 
@@ -107,8 +108,8 @@ impl Step<'_> {
             Body::Tombstone { .. } => return Ok(()),
             _ => return Err(Rejection::NotUrgent.into()),
         }
-        let at = key::receipt(scene.id, self.actor(), kind, seq);
-        let known = seq <= watermark || self.state.get(Table::Receipt, &at, scene.now)?.is_some();
+        let at = key::receipt(scene.id, self.actor.user, kind, seq);
+        let known = seq <= watermark || self.state.get(Table::Receipt, &at, self.now)?.is_some();
         if !known {
             self.certify(scene, kind, seq, entry.expires);
         }
@@ -116,26 +117,26 @@ impl Step<'_> {
     }
 
     fn certify(&mut self, scene: &Scene, kind: ReceiptKind, seq: Seq, expires: Timestamp) {
-        let actor = &self.submission.actor;
+        let (actor, time) = (self.actor, self.now);
         let at = key::receipt(scene.id, actor.user, kind, seq);
         // New: a watermark that advanced was never certified before, and single ones were looked
         // up.
-        self.insert_until(Table::Receipt, &at, &scene.now, expires);
+        self.insert_until(Table::Receipt, &at, &time, expires);
         self.tell(Event::Receipt {
             conversation: scene.id,
             person: Person { user: actor.user, name: actor.name.clone() },
             kind,
             seq,
-            time: scene.now,
+            time,
         });
     }
 
     pub(super) fn register_device(&mut self) -> Stepped {
-        let (user, device, now) = (self.actor(), self.submission.actor.device, self.submission.time);
+        let (user, device, now) = (self.actor.user, self.actor.device, self.now);
         let at = key::device(user, device);
-        let known: Option<Device> = self.record(Table::Device, &at, now)?;
+        let known: Option<Device> = self.record(Table::Device, &at)?;
         if known.is_none() {
-            self.make_room_for_device(user, now)?;
+            self.make_room_for_device(user)?;
         }
         let registered = known.map_or(now, |known| known.registered);
         if known.is_none_or(|known| now >= known.last_seen.after(SEEN_EVERY)) {
@@ -145,15 +146,15 @@ impl Step<'_> {
     }
 
     /// Forgets the devices that were not seen for longest, so that one more fits.
-    fn make_room_for_device(&mut self, user: UserId, now: Timestamp) -> Result<(), EngineError> {
+    fn make_room_for_device(&mut self, user: UserId) -> Result<(), Stop> {
+        let devices_max = (self.policy()?.devices_max as usize).max(1);
         let mut known: Vec<(Timestamp, DeviceId)> = Vec::new();
         let all = key::devices(user);
-        scan::each(self.state, Table::Device, &all, Direction::Forward, now, |key, value| {
+        scan::each(self.state, Table::Device, &all, Direction::Forward, self.now, |key, value| {
             known.push((Device::decode(value)?.last_seen, key::device_id(key)?));
             Ok(std::ops::ControlFlow::Continue(()))
         })?;
         known.sort_unstable();
-        let devices_max = (self.submission.policy.devices_max as usize).max(1);
         let excess = (known.len() + 1).saturating_sub(devices_max);
         for (_, device) in known.into_iter().take(excess) {
             self.delete(Table::Device, &key::device(user, device));

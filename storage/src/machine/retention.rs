@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::command::{Event, Outcome, Rejection};
 use crate::engine::{Direction, EngineError, Table};
-use crate::id::{ConversationId, Seq, Timestamp};
+use crate::id::{ConversationId, Seq};
 use crate::key;
 use crate::model::{Conversation, Entry, Kind, Notice, Shortening};
 use crate::record::Record;
@@ -19,7 +19,8 @@ use crate::scan;
 
 use super::{Step, Stepped};
 
-/// Most entries that one [`Step::reexpire`] looks at.
+/// Most entries that one [`Step::reexpire`] looks at. Part of the machine's version: another number
+/// gives another state.
 const REEXPIRE_MAX: usize = 256;
 
 impl Step<'_> {
@@ -31,7 +32,7 @@ impl Step<'_> {
         if scene.conversation.retention == retention {
             return Ok(Outcome::Changed(None));
         }
-        let retention_max = self.submission.policy.retention_max;
+        let retention_max = scene.policy.retention_max;
         let before = scene.conversation.retention.unwrap_or(retention_max);
         let kept = retention.unwrap_or(retention_max).min(retention_max);
         scene.conversation.retention = retention;
@@ -45,16 +46,15 @@ impl Step<'_> {
 
     pub(super) fn reexpire(&mut self, id: ConversationId) -> Stepped {
         let mark = key::reexpire(id);
-        let Some(from) = self.record::<Seq>(Table::Meta, &mark, self.submission.time)? else {
+        let Some(from) = self.record::<Seq>(Table::Meta, &mark)? else {
             return Ok(Outcome::Reexpired { more: false });
         };
         let Some(mut conversation) = self.state.conversation(id)? else {
             self.delete(Table::Meta, &mark);
             return Ok(Outcome::Reexpired { more: false });
         };
-        let now = self.submission.time.max(conversation.last_activity);
         let through = conversation.shortenings.last().map_or(Seq::ZERO, |last| last.through);
-        let next = self.rewrite(id, &conversation, from, through, now)?;
+        let next = self.rewrite(id, &conversation, from, through)?;
         match next {
             Some(next) => self.put(Table::Meta, &mark, &next),
             None => {
@@ -74,12 +74,11 @@ impl Step<'_> {
         conversation: &Conversation,
         from: Seq,
         through: Seq,
-        now: Timestamp,
     ) -> Result<Option<Seq>, EngineError> {
         if from > through {
             return Ok(None);
         }
-        let state = self.state;
+        let (state, now) = (self.state, self.now);
         let span = key::messages(id, from, through);
         let (mut looked_at, mut next) = (0, None);
         scan::each(state, Table::Message, &span, Direction::Forward, now, |key, value| {

@@ -51,6 +51,33 @@ impl Writer<'_> {
     pub(super) fn duration(&mut self, duration: Duration) {
         self.varint(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
     }
+
+    pub(super) fn seq(&mut self, seq: Seq) {
+        self.varint(seq.0);
+    }
+
+    pub(super) fn text(&mut self, text: &Text) {
+        self.blob(text.as_str().as_bytes());
+    }
+
+    /// A flag, and what it tells of.
+    pub(super) fn optional<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
+        self.u8(value.is_some().into());
+        if let Some(value) = value {
+            write(self, value);
+        }
+    }
+
+    /// How many, and each of them.
+    pub(super) fn list<T>(
+        &mut self,
+        items: impl IntoIterator<Item = T, IntoIter: ExactSizeIterator>,
+        write: impl Fn(&mut Self, T),
+    ) {
+        let items = items.into_iter();
+        self.varint(items.len() as u64);
+        items.for_each(|item| write(self, item));
+    }
 }
 
 /// Takes a record's bytes apart.
@@ -124,6 +151,28 @@ impl<'a> Reader<'a> {
     pub(super) fn text(&mut self) -> Result<Text, Damage> {
         let text = str::from_utf8(self.blob()?).map_err(|_| Damage("text is not UTF-8"))?;
         Ok(Text::new(text))
+    }
+
+    /// A flag, and what it tells of.
+    pub(super) fn optional<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, Damage>,
+    ) -> Result<Option<T>, Damage> {
+        if self.flag()? { read(self).map(Some) } else { Ok(None) }
+    }
+
+    /// How many of at least `item_bytes` each, and each of them.
+    pub(super) fn list<T>(
+        &mut self,
+        item_bytes: usize,
+        read: impl Fn(&mut Self) -> Result<T, Damage>,
+    ) -> Result<Vec<T>, Damage> {
+        let count = self.count(item_bytes)?;
+        let mut items = Vec::with_capacity(count);
+        for _ in 0..count {
+            items.push(read(self)?);
+        }
+        Ok(items)
     }
 
     /// A number of items of at least `item_bytes` each, all of which can still be there.

@@ -3,29 +3,31 @@
 //! A record is a version byte and its fields in a fixed order: ids as they are, times as 8 bytes
 //! big-endian, numbers and lengths as base-128 varints. Whoever changes a layout adds a version and
 //! keeps reading the old one; `tests/record.rs` freezes the bytes. Decoding trusts nothing: it
-//! never panics, and sets no memory aside for a length before that many bytes are known to be
-//! there.
+//! never panics, sets no memory aside for a length before that many bytes are known to be there,
+//! and refuses a version that it does not know by its name. What the log holds, groups of
+//! submissions, are records too.
 
 mod codec;
+mod submission;
 
 use bytes::{Bytes, BytesMut};
 
 use crate::engine::EngineError;
 use crate::id::{ClientMessageId, DeviceId, Seq, TenantId, Timestamp, UserId};
 use crate::model::{
-    Acknowledgement, Body, Conversation, Cursor, Device, Entry, Kind, Member, Message, Notice, Priority,
-    Role, Shortening,
+    Acknowledgement, Applied, Body, Conversation, Cursor, Device, Entry, IdSecret, Kind, Member, Message,
+    Notice, Policy, Priority, Role, Shortening,
 };
 
 pub use codec::{Damage, Reader, Writer};
 
-/// The version that this code writes, and the only one so far.
-pub const VERSION: u8 = 1;
-
 /// A thing that has a layout in bytes.
 pub trait Record: Sized {
-    /// What to call it in an error.
+    /// What to call it in an error: `a ...`.
     const NAME: &'static str;
+
+    /// The version that this code writes, and the highest that it reads. They begin at 1.
+    const VERSION: u8 = 1;
 
     /// Writes the fields.
     fn write(&self, out: &mut Writer<'_>);
@@ -46,68 +48,66 @@ pub trait Record: Sized {
     /// Appends the record's bytes.
     fn encode_into(&self, bytes: &mut BytesMut) {
         let mut out = Writer { bytes };
-        out.u8(VERSION);
+        out.u8(Self::VERSION);
         self.write(&mut out);
     }
 
     /// The record that these bytes are.
     ///
     /// # Errors
-    /// [`EngineError::Corrupt`] if they are none, or of a version that this code does not know.
+    /// [`EngineError::Corrupt`] if they are none, [`EngineError::Version`] if they are of a version
+    /// that this code does not know.
     fn decode(bytes: &[u8]) -> Result<Self, EngineError> {
-        let mut from = Reader { rest: bytes };
-        version(&mut from)
-            .and_then(|()| Self::read(&mut from))
-            .and_then(|record| from.end().map(|()| record))
-            .map_err(|damage| EngineError::Corrupt { doing: Self::NAME, detail: damage.0.into() })
+        let mut from = open::<Self>(bytes)?;
+        Self::read(&mut from).and_then(|record| from.end().map(|()| record)).map_err(damaged::<Self>)
     }
 }
 
+/// Reads the version that a record opens with; what follows are the fields.
+fn open<R: Record>(bytes: &[u8]) -> Result<Reader<'_>, EngineError> {
+    let mut from = Reader { rest: bytes };
+    match from.u8().map_err(damaged::<R>)? {
+        0 => Err(damaged::<R>(Damage("no record has version 0"))),
+        found if found > R::VERSION => {
+            Err(EngineError::Version { record: R::NAME, found, reads: R::VERSION })
+        }
+        _ => Ok(from),
+    }
+}
+
+fn damaged<R: Record>(damage: Damage) -> EngineError {
+    EngineError::Corrupt { doing: "decoding a record", detail: format!("{}: {}", R::NAME, damage.0) }
+}
+
 impl Record for Conversation {
-    const NAME: &'static str = "decoding a conversation";
+    const NAME: &'static str = "a conversation";
 
     fn write(&self, out: &mut Writer<'_>) {
         out.id(self.tenant.as_bytes());
-        out.u8(match self.kind {
-            Kind::Direct => 1,
-            Kind::Group => 2,
-            Kind::Broadcast => 3,
-        });
+        out.u8(kind_byte(self.kind));
         out.blob(self.title.as_str().as_bytes());
-        out.u8(self.retention.is_some().into());
-        if let Some(retention) = self.retention {
-            out.duration(retention);
-        }
+        out.optional(self.retention, Writer::duration);
         out.varint(self.head.0);
         out.time(self.created);
         out.time(self.last_activity);
         out.varint(self.members.into());
         out.varint(self.admins.into());
-        out.varint(self.shortenings.len() as u64);
-        for shortening in &self.shortenings {
-            out.varint(shortening.through.0);
+        out.list(&self.shortenings, |out, shortening| {
+            out.seq(shortening.through);
             out.duration(shortening.retention);
-        }
+        });
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, Damage> {
         let tenant = TenantId::new(from.array()?);
-        let kind = match from.u8()? {
-            1 => Kind::Direct,
-            2 => Kind::Group,
-            3 => Kind::Broadcast,
-            _ => return Err(Damage("the kind of conversation is unknown")),
-        };
+        let kind = kind(from.u8()?)?;
         let title = from.text()?;
-        let retention = if from.flag()? { Some(from.duration()?) } else { None };
+        let retention = from.optional(Reader::duration)?;
         let head = from.seq()?;
         let (created, last_activity) = (from.time()?, from.time()?);
         let (members, admins) = (from.u32()?, from.u32()?);
-        let count = from.count(2)?;
-        let mut shortenings = Vec::with_capacity(count);
-        for _ in 0..count {
-            shortenings.push(Shortening { through: from.seq()?, retention: from.duration()? });
-        }
+        let shortenings =
+            from.list(2, |from| Ok(Shortening { through: from.seq()?, retention: from.duration()? }))?;
         Ok(Self {
             tenant,
             kind,
@@ -124,17 +124,14 @@ impl Record for Conversation {
 }
 
 impl Record for Member {
-    const NAME: &'static str = "decoding a member";
+    const NAME: &'static str = "a member";
 
     fn write(&self, out: &mut Writer<'_>) {
         out.blob(self.name.as_str().as_bytes());
         out.u8(role_byte(self.role));
         out.time(self.joined);
         out.varint(self.visible_from.0);
-        out.u8(self.left_after.is_some().into());
-        if let Some(last) = self.left_after {
-            out.varint(last.0);
-        }
+        out.optional(self.left_after, Writer::seq);
         out.u8(self.has_published.into());
     }
 
@@ -144,7 +141,7 @@ impl Record for Member {
             role: role(from.u8()?)?,
             joined: from.time()?,
             visible_from: from.seq()?,
-            left_after: if from.flag()? { Some(from.seq()?) } else { None },
+            left_after: from.optional(Reader::seq)?,
             has_published: from.flag()?,
         })
     }
@@ -169,11 +166,8 @@ impl EntryHeader {
     /// # Errors
     /// [`EngineError::Corrupt`] if they do not start like an entry.
     pub fn decode(bytes: &[u8]) -> Result<Self, EngineError> {
-        let mut from = Reader { rest: bytes };
-        version(&mut from)
-            .and_then(|()| Self::read(&mut from))
-            .map(|(header, _)| header)
-            .map_err(|damage| EngineError::Corrupt { doing: Entry::NAME, detail: damage.0.into() })
+        let mut from = open::<Entry>(bytes)?;
+        Self::read(&mut from).map(|(header, _)| header).map_err(damaged::<Entry>)
     }
 
     fn read(from: &mut Reader<'_>) -> Result<(Self, u8), Damage> {
@@ -188,7 +182,7 @@ const TOMBSTONE: u8 = 2;
 const NOTICE: u8 = 3;
 
 impl Record for Entry {
-    const NAME: &'static str = "decoding an entry";
+    const NAME: &'static str = "an entry";
 
     fn write(&self, out: &mut Writer<'_>) {
         out.id(self.sender.as_bytes());
@@ -226,10 +220,7 @@ impl Record for Entry {
 
 fn write_message(message: &Message, out: &mut Writer<'_>) {
     out.id(message.client_id.as_bytes());
-    out.u8(match message.priority {
-        Priority::Routine => 1,
-        Priority::Urgent => 2,
-    });
+    out.u8(priority_byte(message.priority));
     out.varint(message.reply_to.unwrap_or(Seq::ZERO).0);
     out.blob(message.content_type.as_str().as_bytes());
     out.blob(&message.payload);
@@ -237,11 +228,7 @@ fn write_message(message: &Message, out: &mut Writer<'_>) {
 
 fn read_message(from: &mut Reader<'_>) -> Result<Message, Damage> {
     let client_id = ClientMessageId::new(from.array()?);
-    let priority = match from.u8()? {
-        1 => Priority::Routine,
-        2 => Priority::Urgent,
-        _ => return Err(Damage("the priority is unknown")),
-    };
+    let priority = priority(from.u8()?)?;
     let reply_to = Some(from.seq()?).filter(|seq| *seq != Seq::ZERO);
     let content_type = from.text()?;
     let payload = Bytes::copy_from_slice(from.blob()?);
@@ -256,10 +243,7 @@ fn write_notice(notice: &Notice, out: &mut Writer<'_>) {
         }
         Notice::Added(users, role) => {
             out.u8(2);
-            out.varint(users.len() as u64);
-            for user in users {
-                out.id(user.as_bytes());
-            }
+            out.list(users, |out, user| out.id(user.as_bytes()));
             out.u8(role_byte(*role));
         }
         Notice::Removed(user) => {
@@ -281,11 +265,7 @@ fn read_notice(from: &mut Reader<'_>) -> Result<Notice, Damage> {
     Ok(match from.u8()? {
         1 => Notice::Deleted(from.seq()?),
         2 => {
-            let count = from.count(UserId::BYTES)?;
-            let mut users = Vec::with_capacity(count);
-            for _ in 0..count {
-                users.push(UserId::new(from.array()?));
-            }
+            let users = from.list(UserId::BYTES, |from| from.array().map(UserId::new))?;
             Notice::Added(users, role(from.u8()?)?)
         }
         3 => Notice::Removed(UserId::new(from.array()?)),
@@ -296,31 +276,27 @@ fn read_notice(from: &mut Reader<'_>) -> Result<Notice, Damage> {
 }
 
 impl Record for Cursor {
-    const NAME: &'static str = "decoding a cursor";
+    const NAME: &'static str = "a cursor";
 
     fn write(&self, out: &mut Writer<'_>) {
         out.varint(self.delivered.0);
         out.varint(self.read.0);
-        out.varint(self.devices.len() as u64);
-        for (device, seq) in &self.devices {
+        out.list(&self.devices, |out, (device, seq)| {
             out.id(device.as_bytes());
-            out.varint(seq.0);
-        }
+            out.seq(*seq);
+        });
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, Damage> {
         let (delivered, read) = (from.seq()?, from.seq()?);
-        let count = from.count(DeviceId::BYTES + 1)?;
-        let mut devices = Vec::with_capacity(count);
-        for _ in 0..count {
-            devices.push((DeviceId::new(from.array()?), from.seq()?));
-        }
+        let devices =
+            from.list(DeviceId::BYTES + 1, |from| Ok((DeviceId::new(from.array()?), from.seq()?)))?;
         Ok(Self { delivered, read, devices })
     }
 }
 
 impl Record for Device {
-    const NAME: &'static str = "decoding a device";
+    const NAME: &'static str = "a device";
 
     fn write(&self, out: &mut Writer<'_>) {
         out.time(self.registered);
@@ -333,7 +309,7 @@ impl Record for Device {
 }
 
 impl Record for Acknowledgement {
-    const NAME: &'static str = "decoding a remembered acknowledgement";
+    const NAME: &'static str = "a remembered acknowledgement";
 
     fn write(&self, out: &mut Writer<'_>) {
         out.varint(self.seq.0);
@@ -347,7 +323,7 @@ impl Record for Acknowledgement {
 
 /// The value of a receipt: when.
 impl Record for Timestamp {
-    const NAME: &'static str = "decoding a receipt";
+    const NAME: &'static str = "a receipt";
 
     fn write(&self, out: &mut Writer<'_>) {
         out.time(*self);
@@ -360,7 +336,7 @@ impl Record for Timestamp {
 
 /// The value of a mark: the sequence to go on from.
 impl Record for Seq {
-    const NAME: &'static str = "decoding a mark of waiting work";
+    const NAME: &'static str = "a mark of waiting work";
 
     fn write(&self, out: &mut Writer<'_>) {
         out.varint(self.0);
@@ -371,21 +347,81 @@ impl Record for Seq {
     }
 }
 
-/// The value of an applied position: how many submissions of the partition have been applied.
-impl Record for u64 {
-    const NAME: &'static str = "decoding an applied position";
+impl Record for Applied {
+    const NAME: &'static str = "an applied position";
 
     fn write(&self, out: &mut Writer<'_>) {
-        out.varint(*self);
+        out.varint(self.position);
+        out.time(self.time);
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, Damage> {
-        from.varint()
+        Ok(Self { position: from.varint()?, time: from.time()? })
     }
 }
 
-fn version(from: &mut Reader<'_>) -> Result<(), Damage> {
-    if from.u8()? == VERSION { Ok(()) } else { Err(Damage("the record's version is unknown")) }
+impl Record for Policy {
+    const NAME: &'static str = "a policy";
+
+    fn write(&self, out: &mut Writer<'_>) {
+        out.duration(self.retention_max);
+        out.duration(self.dedupe_window);
+        out.varint(self.members_max.into());
+        out.varint(self.devices_max.into());
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Damage> {
+        Ok(Self {
+            retention_max: from.duration()?,
+            dedupe_window: from.duration()?,
+            members_max: from.u32()?,
+            devices_max: from.u32()?,
+        })
+    }
+}
+
+impl Record for IdSecret {
+    const NAME: &'static str = "a secret for ids";
+
+    fn write(&self, out: &mut Writer<'_>) {
+        out.bytes.extend_from_slice(self.as_bytes());
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Damage> {
+        from.array().map(Self::new)
+    }
+}
+
+fn kind_byte(kind: Kind) -> u8 {
+    match kind {
+        Kind::Direct => 1,
+        Kind::Group => 2,
+        Kind::Broadcast => 3,
+    }
+}
+
+fn kind(byte: u8) -> Result<Kind, Damage> {
+    match byte {
+        1 => Ok(Kind::Direct),
+        2 => Ok(Kind::Group),
+        3 => Ok(Kind::Broadcast),
+        _ => Err(Damage("the kind of conversation is unknown")),
+    }
+}
+
+fn priority_byte(priority: Priority) -> u8 {
+    match priority {
+        Priority::Routine => 1,
+        Priority::Urgent => 2,
+    }
+}
+
+fn priority(byte: u8) -> Result<Priority, Damage> {
+    match byte {
+        1 => Ok(Priority::Routine),
+        2 => Ok(Priority::Urgent),
+        _ => Err(Damage("the priority is unknown")),
+    }
 }
 
 fn role_byte(role: Role) -> u8 {

@@ -1,19 +1,21 @@
 //! A log on an engine whose commits the test holds, counts and breaks.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
-use wardline_storage::command::{
-    Acknowledge, Actor, Command, Create, Event, Outcome, Policy, Publish, Submission,
-};
-use wardline_storage::engine::EngineError;
+use wardline_storage::command::{Acknowledge, Actor, Command, Create, Event, Outcome, Publish, Submission};
+use wardline_storage::engine::{Durability, Engine, EngineError, Mutation, Table};
 use wardline_storage::hooked::{CommitGate, Commits, HookedEngine};
 use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, Seq, TenantId, Timestamp, UserId};
-use wardline_storage::local::{Bounds, LocalLog};
-use wardline_storage::log::{Completion, GroupStats, Log, Lost, Observer, Refused, Reply};
-use wardline_storage::model::{Kind, Priority, Text};
+use wardline_storage::key;
+use wardline_storage::local::LocalLog;
+use wardline_storage::log::{Bounds, Clock, Completion, GroupStats, Log, Lost, Observer, Refused, Reply};
+use wardline_storage::model::{Kind, Policy, Priority, Text};
+use wardline_storage::record::Record as _;
 
 /// Longer than anything here takes on a slow machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -24,6 +26,27 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     while !holds() {
         assert!(Instant::now() < deadline, "not in time: {what}");
         std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A clock that the test sets.
+pub(crate) struct SetClock(AtomicU64);
+
+impl Default for SetClock {
+    fn default() -> Self {
+        Self(AtomicU64::new(1_700_000_000_000))
+    }
+}
+
+impl SetClock {
+    pub(crate) fn set(&self, time: Timestamp) {
+        self.0.store(time.0, Ordering::Relaxed);
+    }
+}
+
+impl Clock for SetClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::Relaxed))
     }
 }
 
@@ -64,6 +87,7 @@ impl Observer for Told {
 /// A log under test, with a conversation in it, and one session that talks to it.
 pub(crate) struct Driver {
     pub(crate) engine: Arc<HookedEngine<CommitGate>>,
+    pub(crate) clock: Arc<SetClock>,
     pub(crate) log: Arc<LocalLog>,
     pub(crate) told: Told,
     pub(crate) session: Session,
@@ -72,14 +96,16 @@ pub(crate) struct Driver {
 impl Driver {
     pub(crate) fn start(bounds: Bounds) -> Self {
         let engine = Arc::new(HookedEngine::new(CommitGate::default()));
-        let told = Told::default();
-        let log = LocalLog::start(engine.clone(), bounds, told.clone()).expect("starts");
+        // Not through the gate: what is counted begins with the conversation.
+        engine.below.commit(&[policy()], Durability::Synced).expect("memory does not fail");
+        let (told, clock) = (Told::default(), Arc::new(SetClock::default()));
+        let log = LocalLog::start(engine.clone(), clock.clone(), bounds, told.clone()).expect("starts");
         let log = Arc::new(log);
         let mut session = Session::new(&log);
         session.submit(create()).expect("taken in");
         assert!(matches!(session.outcome(), (0, Ok(Outcome::Created { existed: false, .. }))));
         eventually("the observer hears of the first group", || told.groups().len() == 1);
-        Self { engine, log, told, session }
+        Self { engine, clock, log, told, session }
     }
 
     /// Holds the next commit, and makes the committer stand in it with one routine message.
@@ -133,7 +159,7 @@ impl Session {
 
     /// The next completion's ticket and outcome.
     pub(crate) fn outcome(&mut self) -> (u64, Result<Outcome, Lost>) {
-        let Completion { ticket, verdict } = self.completion();
+        let Completion { ticket, verdict, .. } = self.completion();
         (ticket, verdict.map(|verdict| verdict.expect("the machine agrees")))
     }
 
@@ -160,20 +186,28 @@ pub(crate) fn wide() -> Bounds {
 
 fn submission(command: Command) -> Submission {
     Submission {
-        time: Timestamp(1_700_000_000_000),
         actor: Arc::new(Actor {
             tenant: TenantId::new([1; 16]),
             user: UserId::new([2; 16]),
             name: Text::new("a"),
             device: DeviceId::new([3; 16]),
         }),
-        policy: Policy {
-            retention_max: Duration::from_secs(86_400),
-            dedupe_window: Duration::from_secs(3_600),
-            members_max: 100,
-            devices_max: 10,
-        },
         command,
+    }
+}
+
+fn policy() -> Mutation {
+    let policy = Policy {
+        retention_max: Duration::from_secs(86_400),
+        dedupe_window: Duration::from_secs(3_600),
+        members_max: 100,
+        devices_max: 10,
+    };
+    Mutation::Put {
+        table: Table::Meta,
+        key: Bytes::from_static(key::POLICY),
+        value: policy.encode(),
+        expires: Timestamp::NEVER,
     }
 }
 

@@ -6,11 +6,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use driver::{Driver, PATIENCE, Session, eventually, publish, receipt, wide};
+use wardline_storage::command::Outcome;
 use wardline_storage::engine::Durability;
 use wardline_storage::hooked::Commits;
-use wardline_storage::id::Seq;
-use wardline_storage::local::Bounds;
-use wardline_storage::log::{Log, Lost, Refused};
+use wardline_storage::id::{Seq, Timestamp};
+use wardline_storage::log::{Bounds, Log, Lost, Refused};
 use wardline_storage::model::Priority::{Routine, Urgent};
 
 #[test]
@@ -63,6 +63,29 @@ fn what_changes_state_is_synced() {
         commits.len() >= 21 && commits.iter().all(|(_, asked)| *asked == Durability::Synced),
         "{commits:?}"
     );
+}
+
+#[test]
+fn a_group_has_one_time_and_an_answer_says_where_it_stands() {
+    let mut driver = Driver::start(wide());
+    driver.clock.set(Timestamp(1_700_000_000_100));
+    driver.hold();
+    for _ in 0..3 {
+        driver.session.submit(publish(Routine, 0)).unwrap();
+    }
+    // Whatever the clock said when they were submitted, and though it is set back.
+    driver.clock.set(Timestamp(1_600_000_000_000));
+    driver.engine.hooks.set(Commits::Pass);
+    for position in [2, 5, 5, 5] {
+        let completion = driver.session.completion();
+        assert_eq!(completion.position, position);
+        assert!(driver.log.applied().position >= position, "who is answered can read it");
+        let verdict = completion.verdict.expect("durable");
+        assert!(
+            matches!(verdict, Ok(Outcome::Published { time: Timestamp(1_700_000_000_100), .. })),
+            "{verdict:?}"
+        );
+    }
 }
 
 /// How many messages go into each group, when so long ones wait during the commit of a first one.

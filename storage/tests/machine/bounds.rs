@@ -65,7 +65,7 @@ fn of_too_many_devices_the_one_not_seen_for_longest_is_forgotten() {
         driver.now = driver.now.after(Duration::from_secs(86_400));
         let mut register = driver.submission(BOB, Command::RegisterDevice);
         Arc::make_mut(&mut register.actor).device = DeviceId::new([number; 16]);
-        driver.applier.apply_group(&[register]).expect("the engine works");
+        driver.applier.apply_group(driver.now, &[register]).expect("the engine works");
         let registered = |number| {
             let at = key::device(BOB, DeviceId::new([number; 16]));
             driver.engine.get(Table::Device, &at, driver.now).expect("readable").is_some()
@@ -89,7 +89,7 @@ fn a_new_device_goes_on_where_it_is_owed_something() {
     driver.now = driver.now.after(Duration::from_secs(1));
     let mut register = driver.submission(BOB, Command::RegisterDevice);
     Arc::make_mut(&mut register.actor).device = DeviceId::new([0xd2; 16]);
-    driver.applier.apply_group(&[register]).expect("the engine works");
+    driver.applier.apply_group(driver.now, &[register]).expect("the engine works");
     driver.publish(100);
     let position = |driver: &Driver, device| {
         driver.view().device_position(&driver.access(BOB), DeviceId::new([device; 16])).expect("readable")

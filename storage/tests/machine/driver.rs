@@ -5,16 +5,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wardline_storage::applier::Applier;
-use wardline_storage::command::{Actor, Command, Create, Outcome, Policy, Publish, Rejection, Submission};
+use wardline_storage::command::{Actor, Command, Create, Outcome, Publish, Rejection, Submission};
 use wardline_storage::engine::{Direction, Engine};
 use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, Seq, TenantId, Timestamp, UserId};
 use wardline_storage::memory::MemoryEngine;
-use wardline_storage::model::{Kind, Person, Priority, Text};
+use wardline_storage::model::{Kind, Person, Policy, Priority, Text};
 use wardline_storage::view::{Access, View};
 
 pub(crate) const ALICE: UserId = UserId::new([0xa1; 16]);
 pub(crate) const BOB: UserId = UserId::new([0xb0; 16]);
 pub(crate) const WARD: ConversationId = ConversationId::new([0xc0; 16]);
+
+pub(crate) const POLICY: Policy = Policy {
+    retention_max: Duration::from_secs(3600),
+    dedupe_window: Duration::from_secs(60),
+    members_max: 10,
+    devices_max: 4,
+};
 
 pub(crate) struct Driver {
     pub(crate) engine: Arc<dyn Engine>,
@@ -38,7 +45,9 @@ impl Driver {
             title: Text::new("Ward"),
             retention: None,
         });
-        driver.apply(ALICE, create).expect("it is new");
+        let group = [Command::SetPolicy(POLICY), create].map(|command| driver.submission(ALICE, command));
+        let made = driver.applier.apply_group(driver.now, &group).expect("the engine works");
+        assert!(made.verdicts.iter().all(Result::is_ok), "it is new");
         driver
     }
 
@@ -49,18 +58,12 @@ impl Driver {
             name: Text::new(if user == ALICE { "alice" } else { "bob" }),
             device: DeviceId::new([0xd1; 16]),
         });
-        let policy = Policy {
-            retention_max: Duration::from_secs(3600),
-            dedupe_window: Duration::from_secs(60),
-            members_max: 10,
-            devices_max: 4,
-        };
-        Submission { time: self.now, actor, policy, command }
+        Submission { actor, command }
     }
 
     pub(crate) fn apply(&mut self, user: UserId, command: Command) -> Result<Outcome, Rejection> {
         let submission = self.submission(user, command);
-        let mut result = self.applier.apply_group(&[submission]).expect("the engine works");
+        let mut result = self.applier.apply_group(self.now, &[submission]).expect("the engine works");
         result.verdicts.remove(0)
     }
 
@@ -86,7 +89,7 @@ impl Driver {
                 self.submission(ALICE, Command::Publish(message))
             })
             .collect();
-        let result = self.applier.apply_group(&group).expect("the engine works");
+        let result = self.applier.apply_group(self.now, &group).expect("the engine works");
         assert!(result.verdicts.iter().all(Result::is_ok));
     }
 

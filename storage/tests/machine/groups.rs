@@ -5,20 +5,20 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use wardline_storage::applier::{Applier, positions};
-use wardline_storage::command::{Command, Outcome};
+use wardline_storage::applier::Applier;
+use wardline_storage::command::{Command, Outcome, Rejection};
 use wardline_storage::engine::{Direction, Durability, Engine, EngineError, KeyRange, Mutation, Table};
 use wardline_storage::hooked::{CommitGate, Commits, HookedEngine, Hooks};
-use wardline_storage::id::{PartitionId, Seq, Timestamp, UserId};
+use wardline_storage::id::{Seq, Timestamp, UserId};
 use wardline_storage::key;
 use wardline_storage::machine::Change;
 use wardline_storage::memory::MemoryEngine;
-use wardline_storage::model::{Conversation, Cursor, Member, Role, Text};
+use wardline_storage::model::{Applied, Conversation, Cursor, IdSecret, Member, Policy, Role, Text};
 use wardline_storage::overlay::Overlay;
 use wardline_storage::record::Record;
-use wardline_storage::state::State;
+use wardline_storage::state::{State, applied, id_secret};
 
-use crate::driver::{ALICE, BOB, Driver, WARD};
+use crate::driver::{ALICE, BOB, Driver, POLICY, WARD};
 
 const SYNC: Duration = Duration::from_millis(2);
 
@@ -46,8 +46,7 @@ fn a_group_is_one_synced_batch_with_one_record_per_key() {
     let engine = gated();
     let mut driver = Driver::on(engine.clone());
     driver.publish(50);
-    // 50 messages, 50 acknowledgements, the conversation, Alice's membership and the applied
-    // position.
+    // 50 messages, 50 acknowledgements, the conversation, Alice's membership, and how far it came.
     assert_eq!(engine.hooks.returned()[1..], [(103, Durability::Synced)]);
 }
 
@@ -56,21 +55,104 @@ fn what_changes_nothing_is_not_written() {
     let engine = gated();
     let mut driver = Driver::on(engine.clone());
     let before = engine.hooks.returned();
-    let ward = PartitionId::of(WARD.as_bytes());
     let stranger = UserId::new([9; 16]);
     let message = driver.message();
     assert!(driver.apply(stranger, Command::Publish(message)).is_err());
     assert_eq!(engine.hooks.returned(), before);
-    // How far it came is written with the next group that changes something, in whichever
-    // partition.
-    let applied = driver.applier.position(ward);
+    // It is as if it had never been: it takes no position, and time does not pass by it.
+    let came = driver.applier.applied();
+    assert_eq!(came, Applied { position: 2, time: driver.now });
+    driver.now = driver.now.after(Duration::from_secs(1));
+    assert!(driver.apply(stranger, Command::RemoveMember { conversation: WARD, user: BOB }).is_err());
+    assert_eq!(driver.applier.applied(), came);
     driver.publish(1);
     assert_eq!(
         engine.hooks.returned()[before.len()..].iter().map(|(_, how)| *how).collect::<Vec<_>>(),
         [Durability::Synced]
     );
-    let known = positions(&*engine).expect("reads");
-    assert_eq!(known[usize::from(ward.index())], applied + 1);
+    assert_eq!(applied(&*engine).expect("reads"), Applied { position: 3, time: driver.now });
+}
+
+#[test]
+fn time_does_not_go_back_whatever_the_clock_says() {
+    let mut driver = Driver::new();
+    driver.publish(1);
+    let (before, latest) = (Timestamp(driver.now.0 - 500), driver.now);
+    driver.now = before;
+    let message = driver.message();
+    let published = driver.apply(ALICE, Command::Publish(message));
+    assert_eq!(published, Ok(Outcome::Published { seq: Seq(2), time: latest }));
+    // Nor after a restart.
+    driver.applier = Applier::new(driver.engine.clone()).expect("readable");
+    let message = driver.message();
+    let published = driver.apply(ALICE, Command::Publish(message));
+    assert_eq!(published, Ok(Outcome::Published { seq: Seq(3), time: latest }));
+}
+
+#[test]
+fn a_tick_writes_the_time_and_nothing_else() {
+    let engine = gated();
+    let mut driver = Driver::on(engine.clone());
+    let commits = || engine.hooks.returned();
+    let (before, came) = (commits().len(), driver.applier.applied());
+    assert_eq!(driver.apply(ALICE, Command::Tick), Ok(Outcome::Noted));
+    assert_eq!((commits().len(), driver.applier.applied()), (before, came), "no time has passed");
+    driver.now = driver.now.after(Duration::from_secs(1));
+    assert_eq!(driver.apply(ALICE, Command::Tick), Ok(Outcome::Noted));
+    assert_eq!(commits()[before..], [(1, Durability::Synced)]);
+    let later = Applied { position: came.position + 1, time: driver.now };
+    assert_eq!(applied(&*engine).expect("reads"), later);
+}
+
+#[test]
+fn a_store_is_founded_once() {
+    let mut driver = Driver::new();
+    assert_eq!(id_secret(&*driver.engine).expect("reads"), None);
+    for number in [1, 2] {
+        let secret = IdSecret::new([number; 32]);
+        assert_eq!(driver.apply(ALICE, Command::Found { secret }), Ok(Outcome::Noted));
+        assert_eq!(id_secret(&*driver.engine).expect("reads"), Some(IdSecret::new([1; 32])));
+    }
+}
+
+/// Of one group, of the next, and after a restart.
+#[test]
+fn a_policy_holds_for_what_comes_after_it() {
+    let mut driver = Driver::new();
+    let shorter = Policy { dedupe_window: Duration::from_secs(1), ..POLICY };
+    let message = driver.message();
+    let group = [Command::SetPolicy(shorter), Command::Publish(message.clone())]
+        .map(|command| driver.submission(ALICE, command));
+    driver.applier.apply_group(driver.now, &group).expect("it works");
+    driver.now = driver.now.after(Duration::from_secs(1));
+    let again = driver.apply(ALICE, Command::Publish(message));
+    assert_eq!(again, Ok(Outcome::Published { seq: Seq(2), time: driver.now }), "it was forgotten");
+    driver.applier = Applier::new(driver.engine.clone()).expect("readable");
+    let message = driver.message();
+    for seq in [3, 4] {
+        let published = driver.apply(ALICE, Command::Publish(message.clone()));
+        assert_eq!(published, Ok(Outcome::Published { seq: Seq(seq), time: driver.now }));
+        driver.now = driver.now.after(Duration::from_secs(1));
+    }
+    assert_eq!(State::policy(&*driver.engine).expect("reads"), Some(shorter));
+}
+
+#[test]
+fn without_a_policy_nothing_begins() {
+    let engine = Arc::new(MemoryEngine::default());
+    let driver = Driver::new();
+    let mut fresh = Applier::new(engine.clone()).expect("readable");
+    let create = Command::Create(wardline_storage::command::Create {
+        conversation: WARD,
+        kind: wardline_storage::model::Kind::Group,
+        others: Vec::new(),
+        title: Text::new(""),
+        retention: None,
+    });
+    let group = [create, Command::RegisterDevice].map(|command| driver.submission(ALICE, command));
+    let verdicts = fresh.apply_group(driver.now, &group).expect("it works").verdicts;
+    assert_eq!(verdicts, [Err(Rejection::NoPolicy), Err(Rejection::NoPolicy)]);
+    assert_eq!(applied(&*engine).expect("reads"), Applied::default());
 }
 
 #[test]
@@ -80,7 +162,7 @@ fn a_failing_engine_fails_the_group() {
     engine.hooks.set(Commits::Fail);
     let message = driver.message();
     let group = [driver.submission(ALICE, Command::Publish(message))];
-    assert!(matches!(driver.applier.apply_group(&group), Err(EngineError::Io { .. })));
+    assert!(matches!(driver.applier.apply_group(driver.now, &group), Err(EngineError::Io { .. })));
 }
 
 #[test]
@@ -91,7 +173,8 @@ fn commands_of_a_group_see_one_another() {
     let leave = driver.submission(BOB, Command::RemoveMember { conversation: WARD, user: BOB });
     let after = driver.message();
     let late = driver.submission(BOB, Command::Publish(after));
-    let result = driver.applier.apply_group(&[publish.clone(), publish, leave, late]).expect("it works");
+    let result =
+        driver.applier.apply_group(driver.now, &[publish.clone(), publish, leave, late]).expect("it works");
     let same = Ok(Outcome::Published { seq: Seq(1), time: driver.now });
     assert_eq!(result.verdicts[..2], [same, same]);
     assert_eq!(result.verdicts[2], Ok(Outcome::Changed(Some(Seq(2)))));
@@ -102,13 +185,12 @@ fn commands_of_a_group_see_one_another() {
 fn an_applier_goes_on_where_the_last_one_stopped() {
     let mut driver = Driver::new();
     driver.publish(5);
-    let partition = PartitionId::of(WARD.as_bytes());
-    assert_eq!(driver.applier.position(partition), 6);
+    assert_eq!(driver.applier.applied().position, 7);
     let mut next = Applier::new(driver.engine.clone()).expect("readable");
-    assert_eq!(next.position(partition), 6);
+    assert_eq!(next.applied(), driver.applier.applied());
     let message = driver.message();
-    next.apply_group(&[driver.submission(BOB, Command::Publish(message))]).expect("it works");
-    assert_eq!(Applier::new(driver.engine).expect("readable").position(partition), 7);
+    next.apply_group(driver.now, &[driver.submission(BOB, Command::Publish(message))]).expect("it works");
+    assert_eq!(Applier::new(driver.engine).expect("readable").applied().position, 8);
 }
 
 /// Records that are kept decoded are scanned like all others.
@@ -182,10 +264,9 @@ fn a_group_tells_what_it_took() {
     let messages = [driver.message(), driver.message()];
     let group = messages.map(|message| driver.submission(ALICE, Command::Publish(message)));
     let began = Instant::now();
-    let stats = driver.applier.apply_group(&group).expect("it works").stats;
+    let stats = driver.applier.apply_group(driver.now, &group).expect("it works").stats;
     let whole = began.elapsed();
-    // Two messages, two acknowledgements, the conversation, Alice's membership and the applied
-    // position.
+    // Two messages, two acknowledgements, the conversation, Alice's membership, how far it came.
     assert_eq!((stats.commands, stats.mutations), (2, 7));
     assert!(stats.commit >= SYNC && !stats.apply.is_zero(), "{stats:?}");
     assert!(stats.apply + stats.commit <= whole, "{stats:?} of {whole:?}");

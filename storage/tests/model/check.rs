@@ -1,12 +1,12 @@
 //! Runs generated sequences through the applier and the model, and compares.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use wardline_storage::applier::Applier;
 use wardline_storage::command::Submission;
 use wardline_storage::engine::{Direction, Engine, KeyRange, Table};
-use wardline_storage::id::{PARTITIONS, PartitionId, Timestamp};
+use wardline_storage::id::Timestamp;
 use wardline_storage::key;
 use wardline_storage::memory::MemoryEngine;
 use wardline_storage::view::View;
@@ -52,14 +52,16 @@ pub(crate) fn sequence(
     while (past.len() as u64) < length {
         let size = if draw.below(3) == 0 { 1 } else { 1 + draw.below(8) };
         let (mut group, mut expected, mut told) = (Vec::new(), Vec::new(), Vec::new());
+        // Whatever the clock shows: the log's time does not go back.
+        let time = draw.pass_time(&model).max(applier.applied().time);
         for _ in 0..size {
             let submission = draw.submission(&model);
-            let (verdict, events) = model.apply(&submission);
+            let (verdict, events) = model.apply(time, &submission);
             expected.push(verdict);
             told.extend(events);
             group.push(submission);
         }
-        let result = applier.apply_group(&group).map_err(|error| failed(error.to_string(), &past))?;
+        let result = applier.apply_group(time, &group).map_err(|error| failed(error.to_string(), &past))?;
         past.extend(group);
         tally.commands += size;
         for verdict in &result.verdicts {
@@ -76,7 +78,7 @@ pub(crate) fn sequence(
             return Err(failed(format!("events {:?}, expected {told:?}", result.events), &past));
         }
         if draw.below(6) == 0 {
-            engine.reclaim(draw.reclaiming_time()).map_err(|error| failed(error.to_string(), &past))?;
+            engine.reclaim(applier.applied().time).map_err(|error| failed(error.to_string(), &past))?;
         }
         if draw.below(6) == 0 {
             let now = draw.reading_time(&model);
@@ -93,17 +95,27 @@ pub(crate) fn sequence(
 /// The first grouping that leaves something else.
 pub(crate) fn grouping(mut draw: Draw, commands_max: u64) -> Result<(), String> {
     let mut model = Model::default();
-    let submissions: Vec<Submission> = (0..5 + draw.below(commands_max))
-        .map(|_| {
+    let mut moments = Vec::new();
+    let mut time = Timestamp::ZERO;
+    for _ in 0..2 + draw.below(commands_max / 4) {
+        time = draw.pass_time(&model).max(time);
+        let mut submissions = Vec::new();
+        for _ in 0..1 + draw.below(7) {
             let submission = draw.submission(&model);
-            let _ = model.apply(&submission);
-            submission
-        })
-        .collect();
-    let single = contents(submissions.chunks(1))?;
-    let whole = contents(submissions.chunks(submissions.len()))?;
-    let size = 1 + draw.below(submissions.len() as u64) as usize;
-    let mixed = contents(submissions.chunks(size))?;
+            let _ = model.apply(time, &submission);
+            submissions.push(submission);
+        }
+        moments.push((time, submissions));
+    }
+    // What is of one moment may be one group, or several.
+    let by = |size: usize| {
+        let groups = moments
+            .iter()
+            .flat_map(move |(time, submissions)| submissions.chunks(size).map(move |group| (*time, group)));
+        contents(groups)
+    };
+    let size = 2 + draw.below(5) as usize;
+    let (single, whole, mixed) = (by(1)?, by(usize::MAX)?, by(size)?);
     match (single == whole, single == mixed) {
         (true, true) => Ok(()),
         (false, _) => Err("one group leaves something else than single commands".into()),
@@ -111,17 +123,16 @@ pub(crate) fn grouping(mut draw: Draw, commands_max: u64) -> Result<(), String> 
     }
 }
 
-/// The records, and how far each partition came.
-type Contents = (Vec<(Table, Vec<u8>, Vec<u8>)>, Vec<u64>);
+/// The records, and which time it is.
+type Contents = (Vec<(Table, Vec<u8>, Vec<u8>)>, Timestamp);
 
-fn contents<'a>(groups: impl Iterator<Item = &'a [Submission]>) -> Result<Contents, String> {
+fn contents<'a>(groups: impl Iterator<Item = (Timestamp, &'a [Submission])>) -> Result<Contents, String> {
     let engine = Arc::new(MemoryEngine::default());
     let mut applier = Applier::new(engine.clone()).map_err(|error| error.to_string())?;
-    for group in groups {
-        applier.apply_group(group).map_err(|error| error.to_string())?;
+    for (time, group) in groups {
+        applier.apply_group(time, group).map_err(|error| error.to_string())?;
     }
     let mut contents = Vec::new();
-    let positions: HashSet<_> = (0..PARTITIONS).map(key::applied).collect();
     // Before the first expiry everything is there; at the others it shows that records go at the
     // same times.
     for now in [0, 1_000_050, 1_000_300].map(Timestamp) {
@@ -129,9 +140,8 @@ fn contents<'a>(groups: impl Iterator<Item = &'a [Submission]>) -> Result<Conten
             let all = KeyRange { from: &[], to: &[0xff; 129] };
             let mut visit = |row: wardline_storage::engine::Row<'_>| {
                 let (key, value) = (row.key, row.value);
-                // How far it came is written with a change, so later for single commands whose last
-                // changed nothing.
-                if !positions.contains(key) {
+                // A group that changes nothing takes no position, so single commands take fewer.
+                if key != key::APPLIED {
                     contents.push((table, key.to_vec(), value.to_vec()));
                 }
                 std::ops::ControlFlow::Continue(())
@@ -140,10 +150,5 @@ fn contents<'a>(groups: impl Iterator<Item = &'a [Submission]>) -> Result<Conten
             scanned.map_err(|error| error.to_string())?;
         }
     }
-    let partitions = (0..PARTITIONS).map(|partition| {
-        let mut id = [0; 16];
-        id[..2].copy_from_slice(&partition.to_be_bytes());
-        PartitionId::of(&id)
-    });
-    Ok((contents, partitions.map(|partition| applier.position(partition)).collect()))
+    Ok((contents, applier.applied().time))
 }

@@ -11,9 +11,9 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::seq::IteratorRandom;
 use rand::{RngExt, SeedableRng};
-use wardline_storage::command::{Acknowledge, Actor, Command, Create, Policy, Publish, Submission};
+use wardline_storage::command::{Acknowledge, Actor, Command, Create, Publish, Submission};
 use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, Seq, TenantId, Timestamp, UserId};
-use wardline_storage::model::{Kind, Person, Priority, Role, Text};
+use wardline_storage::model::{IdSecret, Kind, Person, Policy, Priority, Role, Text};
 
 use super::Model;
 use super::read::edges;
@@ -46,11 +46,10 @@ pub(crate) struct Draw {
     /// What a fuzzer chose; drawn before anything else.
     chosen: VecDeque<u8>,
     chance: StdRng,
+    /// What the clock shows.
     time: Timestamp,
-    /// The latest time of any submission: nobody reads the past.
+    /// The latest that it showed: nobody reads the past.
     latest: Timestamp,
-    /// No submission is earlier than what was reclaimed, by the engine or by rewriting expiries.
-    floor: Timestamp,
 }
 
 impl Draw {
@@ -58,7 +57,7 @@ impl Draw {
     pub(crate) fn new(chosen: &[u8], seed: u64) -> Self {
         let time = Timestamp(1_000_000);
         let (chosen, chance) = (chosen.to_vec().into(), StdRng::seed_from_u64(seed));
-        Self { chosen, chance, time, latest: time, floor: time }
+        Self { chosen, chance, time, latest: time }
     }
 
     /// A number below `bound`.
@@ -91,19 +90,13 @@ impl Draw {
         }
     }
 
-    /// A time to reclaim at; nothing that comes is earlier.
-    pub(crate) fn reclaiming_time(&mut self) -> Timestamp {
-        self.floor = self.time;
-        self.time
-    }
-
     pub(crate) fn submission(&mut self, model: &Model) -> Submission {
-        self.pass_time(model);
         // The first conversations have to come from somewhere.
         let fresh = model.rooms.len() < 2 && self.one_in(2);
         let id = conversation(if self.one_in(4) { self.below(3) as u8 } else { 0 });
         let number = self.actor(model, id);
         let command = match self.below(100) {
+            _ if model.policy.is_none() && !self.one_in(8) => Command::SetPolicy(self.policy()),
             _ if fresh => self.create(id),
             0..3 => self.create(id),
             3..10 => self.add_members(id),
@@ -116,24 +109,19 @@ impl Draw {
                 let retention = self.of(RETENTIONS).map(Duration::from_millis);
                 Command::SetRetention { conversation: id, retention }
             }
-            25..60 => self.publish(model, id),
-            60..82 => self.acknowledge(model, id),
-            82..90 => Command::DeleteMessage { conversation: id, seq: self.seq(model, id) },
-            90..95 => Command::RegisterDevice,
-            _ => {
-                self.floor = self.time;
-                Command::Reexpire { conversation: id }
-            }
+            25..58 => self.publish(model, id),
+            58..78 => self.acknowledge(model, id),
+            78..85 => Command::DeleteMessage { conversation: id, seq: self.seq(model, id) },
+            85..90 => Command::RegisterDevice,
+            90..93 => Command::SetPolicy(self.policy()),
+            93 => Command::Found { secret: IdSecret::new([self.below(256) as u8; 32]) },
+            94 => Command::Tick,
+            _ => Command::Reexpire { conversation: id },
         };
         let tenant = TenantId::new([if number == 4 { 2 } else { 1 }; 16]);
         let Person { user, name } = person(number);
         let device = device(self.below(3) as u8);
-        Submission {
-            time: self.time,
-            actor: Arc::new(Actor { tenant, user, name, device }),
-            policy: self.policy(),
-            command,
-        }
+        Submission { actor: Arc::new(Actor { tenant, user, name, device }), command }
     }
 
     /// Mostly somebody who is in the conversation.
@@ -147,21 +135,22 @@ impl Draw {
         USERS.into_iter().filter(active).choose(&mut self.chance).unwrap_or(number)
     }
 
-    fn pass_time(&mut self, model: &Model) {
+    /// What the clock shows when the next group is taken: on, or back.
+    pub(crate) fn pass_time(&mut self, model: &Model) -> Timestamp {
         let on = |draw: &Self, by: u64| Timestamp(draw.time.0 + by);
         self.time = match self.below(100) {
-            0..40 => self.time,
-            40..75 => {
+            0..20 => self.time,
+            20..75 => {
                 let by = self.below(20);
                 on(self, by)
             }
             75..85 => {
                 // A clock that was set back.
                 let by = self.below(40);
-                Timestamp(self.time.0 - by).max(self.floor)
+                Timestamp(self.time.0 - by)
             }
             85..98 => {
-                let edge = self.edge(model, self.floor);
+                let edge = self.edge(model, self.time);
                 edge.filter(|edge| edge.0 < self.time.0 + 700).unwrap_or(self.time)
             }
             98 => on(self, 400),
@@ -171,12 +160,13 @@ impl Draw {
             }
         };
         self.latest = self.latest.max(self.time);
+        self.time
     }
 
     fn policy(&mut self) -> Policy {
         // Operators change their minds, too.
-        let retention_max = Duration::from_millis(if self.one_in(10) { 250 } else { 600 });
-        let members_max = if self.one_in(10) { 2 } else { 4 };
+        let retention_max = Duration::from_millis(if self.one_in(4) { 250 } else { 600 });
+        let members_max = if self.one_in(4) { 2 } else { 4 };
         Policy { retention_max, dedupe_window: Duration::from_millis(120), members_max, devices_max: 2 }
     }
 

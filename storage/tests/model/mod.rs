@@ -8,23 +8,23 @@
 pub(crate) mod check;
 pub(crate) mod generate;
 pub(crate) mod read;
+mod receipt;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wardline_storage::command::{
-    Acknowledge, Command, Create, Event, Outcome, Publish, Rejection, Submission, Verdict,
-};
+use wardline_storage::command::{Command, Create, Event, Outcome, Publish, Rejection, Submission, Verdict};
 use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, Seq, TenantId, Timestamp, UserId};
 use wardline_storage::model::{
-    Body, Device, Entry, Kind, Message, Notice, Person, Priority, ReceiptKind, Role, Text,
+    Body, Device, Entry, Kind, Message, Notice, Person, Policy, ReceiptKind, Role, Text,
 };
 
 #[derive(Default)]
 pub(crate) struct Model {
     pub(crate) rooms: BTreeMap<ConversationId, Room>,
     pub(crate) devices: BTreeMap<UserId, BTreeMap<DeviceId, Device>>,
+    pub(crate) policy: Option<Policy>,
     published: Vec<Published>,
 }
 
@@ -107,18 +107,22 @@ impl Room {
     }
 }
 
+const NO_POLICY: Policy =
+    Policy { retention_max: Duration::ZERO, dedupe_window: Duration::ZERO, members_max: 0, devices_max: 0 };
+
 /// What a command is about: who, where, when, under which bounds.
 struct Case<'a> {
     id: ConversationId,
     me: Person,
     now: Timestamp,
+    policy: Policy,
     submission: &'a Submission,
     events: Vec<Event>,
 }
 
 impl Case<'_> {
     fn kept(&self, room: &Room) -> Timestamp {
-        let max = self.submission.policy.retention_max;
+        let max = self.policy.retention_max;
         self.now.after(max).min(self.now.after(room.retention.unwrap_or(max)))
     }
 
@@ -136,18 +140,32 @@ impl Case<'_> {
 }
 
 impl Model {
-    /// Does what a submission asks.
-    pub(crate) fn apply(&mut self, submission: &Submission) -> (Verdict, Vec<Event>) {
+    /// Does what a submission asks, at a time.
+    pub(crate) fn apply(&mut self, now: Timestamp, submission: &Submission) -> (Verdict, Vec<Event>) {
         let actor = &submission.actor;
         let me = Person { user: actor.user, name: actor.name.clone() };
         let Some(id) = submission.command.conversation() else {
-            self.register(submission);
-            return (Ok(Outcome::DeviceRegistered), Vec::new());
+            return (self.apply_beside_rooms(now, submission), Vec::new());
         };
-        let mut case = Case { id, me, now: submission.time, submission, events: Vec::new() };
+        // Before there is a policy there is no conversation.
+        let policy = self.policy.unwrap_or(NO_POLICY);
+        let mut case = Case { id, me, now, policy, submission, events: Vec::new() };
         let verdict = self.apply_in_room(&mut case);
         let events = if verdict.is_ok() { case.events } else { Vec::new() };
         (verdict, events)
+    }
+
+    fn apply_beside_rooms(&mut self, now: Timestamp, submission: &Submission) -> Verdict {
+        match &submission.command {
+            Command::RegisterDevice => {
+                self.register(now, submission, self.policy.ok_or(Rejection::NoPolicy)?);
+                return Ok(Outcome::DeviceRegistered);
+            }
+            Command::SetPolicy(policy) => self.policy = Some(*policy),
+            // At what these leave behind, tests of their own look.
+            _ => {}
+        }
+        Ok(Outcome::Noted)
     }
 
     fn apply_in_room(&mut self, case: &mut Case<'_>) -> Verdict {
@@ -167,8 +185,6 @@ impl Model {
             room.tenant == case.submission.actor.tenant
                 && room.people.get(&case.me.user).is_some_and(|person| person.active)
         };
-        let last_activity = self.rooms.get(&id).map_or(case.now, |room| room.last_activity);
-        case.now = case.now.max(last_activity);
         if let Command::Publish(publish) = &case.submission.command
             && let Some(published) = published_before(case, &self.published, publish)
         {
@@ -184,14 +200,14 @@ impl Model {
             Command::Rename { title, .. } => rename(case, room, title),
             Command::SetRetention { retention, .. } => set_retention(case, room, *retention),
             Command::Publish(publish) => publish_once(case, room, &mut self.published, publish),
-            Command::Acknowledge(acknowledge) => acknowledge_in(case, room, acknowledge),
+            Command::Acknowledge(acknowledge) => receipt::acknowledge_in(case, room, acknowledge),
             Command::DeleteMessage { seq, .. } => delete(case, room, seq.0),
-            Command::RegisterDevice | Command::Reexpire { .. } => unreachable!("handled before"),
+            _ => unreachable!("handled before"),
         }
     }
 
-    fn register(&mut self, submission: &Submission) {
-        let (now, devices_max) = (submission.time, submission.policy.devices_max as usize);
+    fn register(&mut self, now: Timestamp, submission: &Submission, policy: Policy) {
+        let devices_max = policy.devices_max as usize;
         let devices = self.devices.entry(submission.actor.user).or_default();
         if let Some(device) = devices.get_mut(&submission.actor.device) {
             if now.0 >= device.last_seen.0 + 60_000 {
@@ -208,6 +224,9 @@ impl Model {
     }
 
     fn create(&mut self, case: &mut Case<'_>, create: &Create) -> Verdict {
+        if self.policy.is_none() {
+            return Err(Rejection::NoPolicy);
+        }
         let mut people = vec![case.me.clone()];
         for person in &create.others {
             if people.iter().all(|known| known.user != person.user) {
@@ -218,7 +237,7 @@ impl Model {
         if direct && people.len() != 2 {
             return Err(Rejection::Forbidden);
         }
-        let max = case.submission.policy.members_max;
+        let max = case.policy.members_max;
         if people.len() > max as usize {
             return Err(Rejection::MembersMax { max });
         }
@@ -282,7 +301,7 @@ fn add(case: &mut Case<'_>, room: &mut Room, people: &[Person], role: Role, shar
     if fresh.is_empty() {
         return Ok(Outcome::Changed(None));
     }
-    let max = case.submission.policy.members_max;
+    let max = case.policy.members_max;
     if room.active() + fresh.len() > max as usize {
         return Err(Rejection::MembersMax { max });
     }
@@ -332,7 +351,7 @@ fn set_retention(case: &mut Case<'_>, room: &mut Room, retention: Option<Duratio
     if room.retention == retention {
         return Ok(Outcome::Changed(None));
     }
-    let max = case.submission.policy.retention_max;
+    let max = case.policy.retention_max;
     let before = room.retention.unwrap_or(max);
     let kept = retention.unwrap_or(max).min(max);
     room.retention = retention;
@@ -381,7 +400,7 @@ fn publish_once(
         reply_to: publish.reply_to,
     };
     let seq = case.append(room, expires, Body::Message(message));
-    let forgotten = case.now.after(case.submission.policy.dedupe_window);
+    let forgotten = case.now.after(case.policy.dedupe_window);
     published.push(Published { what, seq, time: case.now, forgotten });
     let me = room.people.get_mut(&case.me.user).expect("the actor is a member");
     if !me.has_published {
@@ -389,82 +408,6 @@ fn publish_once(
         case.events.push(Event::FirstPublish { conversation: case.id, user: case.me.user });
     }
     Ok(Outcome::Published { seq, time: case.now })
-}
-
-fn acknowledge_in(case: &mut Case<'_>, room: &mut Room, asked: &Acknowledge) -> Verdict {
-    let head = Seq(room.head());
-    let beyond = |seq: Option<Seq>| seq.is_some_and(|seq| seq > head);
-    if beyond(asked.delivered) || beyond(asked.read) {
-        return Err(Rejection::ReceiptBeyondHead { head });
-    }
-    let device = case.submission.actor.device;
-    let me = &room.people[&case.me.user];
-    let place = me.places.iter().find(|(id, _)| *id == device).map(|(_, seq)| *seq);
-    if asked.delivered.is_some_and(|delivered| place.is_some_and(|place| delivered < place)) {
-        return Err(Rejection::ReceiptBackwards { current: place.expect("it lies behind one") });
-    }
-    if asked.read.is_some_and(|read| read.0 < me.read) {
-        return Err(Rejection::ReceiptBackwards { current: Seq(me.read) });
-    }
-    let read = asked.read.map_or(0, |seq| seq.0);
-    let delivered = asked.delivered.map_or(0, |seq| seq.0).max(read);
-
-    // What is certified: (kind, sequence, when it is gone), in the order in which it is told.
-    let late = case.now.after(case.submission.policy.retention_max);
-    let mut certified = Vec::new();
-    if delivered > me.delivered {
-        certified.push((ReceiptKind::Delivered, delivered, late));
-    }
-    if read > me.read {
-        certified.push((ReceiptKind::Read, read, late));
-    }
-    let (delivered_to, read_to) = (me.delivered.max(delivered), me.read.max(read));
-    for (kind, singles, covered) in [
-        (ReceiptKind::DeliveredOnly, &asked.delivered_only, delivered_to),
-        (ReceiptKind::ReadOnly, &asked.read_only, read_to),
-    ] {
-        let mut singles: Vec<u64> = singles.iter().map(|seq| seq.0).collect();
-        singles.sort_unstable();
-        singles.dedup();
-        for seq in singles {
-            if seq > head.0 {
-                return Err(Rejection::ReceiptBeyondHead { head });
-            }
-            if !room.may_see(case.me.user, seq) {
-                continue;
-            }
-            let Some(entry) = room.entry(seq, case.now) else { continue };
-            match &entry.body {
-                Body::Message(message) if message.priority == Priority::Urgent => {}
-                Body::Tombstone { .. } => continue,
-                _ => return Err(Rejection::NotUrgent),
-            }
-            let known = |receipt: &Certificate| {
-                receipt.kind == kind && receipt.seq == seq && case.now < receipt.expires
-            };
-            if seq > covered && !me.receipts.iter().any(known) {
-                certified.push((kind, seq, entry.expires));
-            }
-        }
-    }
-
-    let me = room.people.get_mut(&case.me.user).expect("the actor is a member");
-    me.delivered = delivered_to;
-    me.read = read_to;
-    if delivered > place.map_or(0, |seq| seq.0) {
-        me.places.retain(|(id, _)| *id != device);
-        me.places.push((device, Seq(delivered)));
-        while me.places.len() > case.submission.policy.devices_max as usize {
-            me.places.remove(0);
-        }
-    }
-    for (kind, seq, expires) in certified {
-        me.receipts.push(Certificate { kind, seq, time: case.now, expires });
-        let person = case.me.clone();
-        let (conversation, time) = (case.id, case.now);
-        case.events.push(Event::Receipt { conversation, person, kind, seq: Seq(seq), time });
-    }
-    Ok(Outcome::Acknowledged { delivered: Seq(delivered_to), read: Seq(read_to) })
 }
 
 fn delete(case: &mut Case<'_>, room: &mut Room, seq: u64) -> Verdict {

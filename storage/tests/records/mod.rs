@@ -1,13 +1,15 @@
 //! A record of every kind, and what must hold of any bytes that claim to be one.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use wardline_storage::command::{Acknowledge, Actor, Command, Create, Group, Publish, Submission};
 use wardline_storage::engine::EngineError;
-use wardline_storage::id::{ClientMessageId, DeviceId, Seq, TenantId, Timestamp, UserId};
+use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, Seq, TenantId, Timestamp, UserId};
 use wardline_storage::model::{
-    Acknowledgement, Body, Conversation, Cursor, Device, Entry, Kind, Member, Message, Notice, Priority,
-    Role, Shortening, Text,
+    Acknowledgement, Applied, Body, Conversation, Cursor, Device, Entry, IdSecret, Kind, Member, Message,
+    Notice, Person, Policy, Priority, Role, Shortening, Text,
 };
 use wardline_storage::record::{EntryHeader, Record};
 
@@ -95,6 +97,94 @@ pub(crate) fn acknowledgements() -> Vec<Acknowledgement> {
     vec![Acknowledgement { seq: Seq(300), time: TIME }]
 }
 
+pub(crate) const APPLIED: Applied = Applied { position: 70_000, time: TIME };
+
+pub(crate) const POLICY: Policy = Policy {
+    retention_max: Duration::from_secs(30 * 24 * 3600),
+    dedupe_window: Duration::from_secs(24 * 3600),
+    members_max: 1_000,
+    devices_max: 8,
+};
+
+/// One of every kind and form.
+pub(crate) fn commands() -> Vec<Command> {
+    let conversation = ConversationId::new([0xc0; 16]);
+    let bob = Person { user: BOB, name: Text::new("bob") };
+    let direct = Create {
+        conversation,
+        kind: Kind::Direct,
+        others: vec![bob.clone()],
+        title: Text::new(""),
+        retention: None,
+    };
+    let group = Create {
+        kind: Kind::Group,
+        others: Vec::new(),
+        title: Text::new("Ward"),
+        retention: Some(Duration::from_secs(60)),
+        ..direct.clone()
+    };
+    let plain = Publish {
+        conversation,
+        client_id: ClientMessageId::new([0xc1; 16]),
+        content_type: Text::new("text/plain"),
+        payload: Bytes::from_static(b"hello"),
+        priority: Priority::Routine,
+        reply_to: None,
+        expires_in: None,
+    };
+    let urgent = Publish {
+        priority: Priority::Urgent,
+        reply_to: Some(Seq(41)),
+        expires_in: Some(Duration::from_millis(1)),
+        ..plain.clone()
+    };
+    let receipts = Acknowledge {
+        conversation,
+        delivered: Some(Seq(9)),
+        read: Some(Seq(8)),
+        delivered_only: vec![Seq(300)],
+        read_only: vec![Seq(1), Seq(2)],
+    };
+    vec![
+        Command::Create(direct),
+        Command::Create(group),
+        Command::AddMembers { conversation, people: vec![bob], role: Role::Admin, share_history: true },
+        Command::RemoveMember { conversation, user: BOB },
+        Command::Rename { conversation, title: Text::new("Ward") },
+        Command::SetRetention { conversation, retention: None },
+        Command::SetRetention { conversation, retention: Some(Duration::from_secs(60)) },
+        Command::Publish(plain),
+        Command::Publish(urgent),
+        Command::Acknowledge(Acknowledge { conversation, ..Acknowledge::default() }),
+        Command::Acknowledge(receipts),
+        Command::DeleteMessage { conversation, seq: Seq(41) },
+        Command::RegisterDevice,
+        Command::Reexpire { conversation },
+        Command::Found { secret: IdSecret::new([0x5e; 32]) },
+        Command::SetPolicy(POLICY),
+        Command::Tick,
+    ]
+}
+
+pub(crate) fn submissions() -> Vec<Submission> {
+    let actor = Arc::new(Actor {
+        tenant: TenantId::new([0x7e; 16]),
+        user: ALICE,
+        name: Text::new("alice"),
+        device: DeviceId::new([0xd1; 16]),
+    });
+    commands().into_iter().map(|command| Submission { actor: Arc::clone(&actor), command }).collect()
+}
+
+pub(crate) fn groups() -> Vec<Group> {
+    let submissions = submissions().split_off(15);
+    vec![
+        Group { position: 0, time: TIME, submissions: Vec::new() },
+        Group { position: 70_000, time: TIME, submissions },
+    ]
+}
+
 /// The bytes of one record of every kind and form.
 pub(crate) fn samples() -> Vec<Bytes> {
     fn all<R: Record>(records: Vec<R>) -> impl Iterator<Item = Bytes> {
@@ -108,7 +198,11 @@ pub(crate) fn samples() -> Vec<Bytes> {
         .chain(all(acknowledgements()))
         .chain(all(vec![TIME]))
         .chain(all(vec![Seq(300)]))
-        .chain(all(vec![70_000u64]))
+        .chain(all(vec![APPLIED]))
+        .chain(all(vec![POLICY]))
+        .chain(all(vec![IdSecret::new([0x5e; 32])]))
+        .chain(all(submissions()))
+        .chain(all(groups()))
         .collect()
 }
 
@@ -119,7 +213,7 @@ pub(crate) fn samples() -> Vec<Bytes> {
 /// The kind that broke this.
 pub(crate) fn check_bytes(bytes: &[u8]) -> Result<usize, String> {
     if let Err(error) = EntryHeader::decode(bytes)
-        && !matches!(error, EngineError::Corrupt { .. })
+        && !matches!(error, EngineError::Corrupt { .. } | EngineError::Version { .. })
     {
         return Err(format!("an entry's header: {error}"));
     }
@@ -132,7 +226,11 @@ pub(crate) fn check_bytes(bytes: &[u8]) -> Result<usize, String> {
         check_as::<Acknowledgement>(bytes)?,
         check_as::<Timestamp>(bytes)?,
         check_as::<Seq>(bytes)?,
-        check_as::<u64>(bytes)?,
+        check_as::<Applied>(bytes)?,
+        check_as::<Policy>(bytes)?,
+        check_as::<IdSecret>(bytes)?,
+        check_as::<Submission>(bytes)?,
+        check_as::<Group>(bytes)?,
     ]
     .into_iter()
     .filter(|accepted| *accepted)
@@ -143,7 +241,7 @@ fn check_as<R: Record>(bytes: &[u8]) -> Result<bool, String> {
     match R::decode(bytes) {
         Ok(record) if record.encode() == bytes => Ok(true),
         Ok(_) => Err(format!("{}: accepted what it would not write: {bytes:02x?}", R::NAME)),
-        Err(EngineError::Corrupt { .. }) => Ok(false),
+        Err(EngineError::Corrupt { .. } | EngineError::Version { .. }) => Ok(false),
         Err(error) => Err(format!("{}: {error}", R::NAME)),
     }
 }

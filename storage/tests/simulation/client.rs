@@ -6,12 +6,11 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use wardline_storage::command::{Acknowledge, Actor, Command, Outcome, Policy, Publish, Submission};
-use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, Seq, TenantId, Timestamp, UserId};
+use wardline_storage::command::{Acknowledge, Actor, Command, Outcome, Publish, Submission};
+use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, Seq, TenantId, UserId};
 use wardline_storage::log::{Completion, Reply};
 use wardline_storage::model::{Person, Priority, Text};
 
@@ -84,7 +83,7 @@ impl Client {
 
     /// The next message to send, and where its answer goes; `None` if there is none or the window
     /// is full.
-    pub(crate) fn next(&mut self, now: u64) -> Option<(Submission, Reply)> {
+    pub(crate) fn next(&mut self) -> Option<(Submission, Reply)> {
         let message = self.line.get(self.sent)?.clone();
         let place = self.replies.clone().try_reserve_owned().ok()?;
         let publish = Command::Publish(Publish {
@@ -96,11 +95,11 @@ impl Client {
             reply_to: None,
             expires_in: None,
         });
-        Some((self.submission(now, publish), self.reply(place, Asked::Publish(message.id))))
+        Some((self.submission(publish), self.reply(place, Asked::Publish(message.id))))
     }
 
     /// A receipt for what was received in a conversation.
-    pub(crate) fn receipt(&mut self, now: u64, room: ConversationId) -> Option<(Submission, Reply)> {
+    pub(crate) fn receipt(&mut self, room: ConversationId) -> Option<(Submission, Reply)> {
         let place = self.replies.clone().try_reserve_owned().ok()?;
         let seq = self.cursors.get(&room).copied().filter(|seq| *seq > Seq::ZERO)?;
         let receipt = Acknowledge {
@@ -109,7 +108,7 @@ impl Client {
             read: Some(seq),
             ..Acknowledge::default()
         };
-        Some((self.submission(now, Command::Acknowledge(receipt)), self.reply(place, Asked::Read(room))))
+        Some((self.submission(Command::Acknowledge(receipt)), self.reply(place, Asked::Read(room))))
     }
 
     /// The log took the message that was next.
@@ -149,17 +148,14 @@ impl Client {
         self.sent = 0;
     }
 
-    pub(crate) fn submission(&self, now: u64, command: Command) -> Submission {
-        let day = Duration::from_secs(24 * 3600);
+    pub(crate) fn submission(&self, command: Command) -> Submission {
         Submission {
-            time: Timestamp(now),
             actor: Arc::new(Actor {
                 tenant: TenantId::new([1; 16]),
                 user: self.person.user,
                 name: self.person.name.clone(),
                 device: DeviceId::new(*self.person.user.as_bytes()),
             }),
-            policy: Policy { retention_max: 30 * day, dedupe_window: day, members_max: 100, devices_max: 4 },
             command,
         }
     }

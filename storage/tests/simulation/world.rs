@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::fmt::Arguments;
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,11 +18,13 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::mpsc;
 use wardline_storage::command::{Command, Create};
-use wardline_storage::engine::{Direction, Engine};
+use wardline_storage::engine::{Direction, Durability, Engine, Mutation, Table};
 use wardline_storage::id::{ClientMessageId, ConversationId, Seq, Timestamp, UserId};
-use wardline_storage::local::{Bounds, LocalLog};
-use wardline_storage::log::{Log, Reply};
-use wardline_storage::model::{Body, Kind, Person, Priority, Text};
+use wardline_storage::key;
+use wardline_storage::local::LocalLog;
+use wardline_storage::log::{Bounds, Clock, Log, Reply};
+use wardline_storage::model::{Body, Kind, Person, Policy, Priority, Text};
+use wardline_storage::record::Record as _;
 use wardline_storage::view::View;
 
 use crate::client::{Answer, Client, Message};
@@ -44,6 +47,7 @@ pub(crate) struct Trace {
 pub(crate) struct World {
     random: StdRng,
     now: u64,
+    clock: Arc<Wall>,
     disk: Arc<GatedDisk>,
     life: Life,
     clients: Vec<Client>,
@@ -58,6 +62,15 @@ pub(crate) struct World {
     is_told: bool,
 }
 
+/// The clock on everybody's wall.
+struct Wall(AtomicU64);
+
+impl Clock for Wall {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::Relaxed))
+    }
+}
+
 /// The log from its start to its end.
 struct Life {
     log: LocalLog,
@@ -68,7 +81,7 @@ struct Life {
 }
 
 impl Life {
-    fn start(disk: &Arc<GatedDisk>) -> Self {
+    fn start(disk: &Arc<GatedDisk>, clock: &Arc<Wall>) -> Self {
         let bounds = Bounds {
             waiting_commands_max: 24,
             waiting_bytes_max: 1 << 20,
@@ -78,7 +91,8 @@ impl Life {
             close_timeout: Duration::from_secs(60),
         };
         let engine: Arc<dyn Engine> = Arc::clone(disk) as _;
-        let log = LocalLog::start(engine, bounds, Ear::begin(disk)).expect("the log starts");
+        let clock = Arc::clone(clock);
+        let log = LocalLog::start(engine, clock, bounds, Ear::begin(disk)).expect("the log starts");
         Self { log, submitted: 0, is_committing: false }
     }
 }
@@ -106,11 +120,22 @@ impl World {
             user: UserId::new([index + 101; 16]),
             name: Text::new(format!("person {index}")),
         });
+        let (now, day) = (1_800_000_000_000, Duration::from_secs(24 * 3600));
+        let policy = Policy { retention_max: 30 * day, dedupe_window: day, members_max: 100, devices_max: 4 };
+        let put = Mutation::Put {
+            table: Table::Meta,
+            key: Bytes::from_static(key::POLICY),
+            value: policy.encode(),
+            expires: Timestamp::NEVER,
+        };
+        disk.below.commit(&[put], Durability::Synced).expect("there is power");
+        let clock = Arc::new(Wall(AtomicU64::new(now)));
         Self {
             clients: people.map(Client::new).collect(),
             random,
-            now: 1_800_000_000_000,
-            life: Life::start(&disk),
+            now,
+            life: Life::start(&disk, &clock),
+            clock,
             disk,
             rooms: (0..ROOMS).map(|index| ConversationId::new([index + 1; 16])).collect(),
             sent: HashMap::new(),
@@ -132,7 +157,7 @@ impl World {
                 title: Text::new("ward"),
                 retention: None,
             });
-            let submission = self.clients[0].submission(self.now, create);
+            let submission = self.clients[0].submission(create);
             let place = replies.clone().try_reserve_owned().expect("its only place is free");
             let taken = self.life.log.submit(submission, Reply { ticket: 0, place });
             assert!(taken.is_ok(), "an empty log takes it");
@@ -148,6 +173,7 @@ impl World {
     fn step(&mut self) -> Result<(), Objection> {
         self.trace.steps += 1;
         self.now += self.random.random_range(0..20);
+        self.clock.0.store(self.now, Ordering::Relaxed);
         let who = self.random.random_range(0..self.clients.len());
         match self.random.random_range(0..100) {
             0..20 => self.write(who),
@@ -161,7 +187,7 @@ impl World {
                 self.note(format_args!("the power goes in {commits} commits"));
                 self.disk.below.hooks.cut_after(commits);
             }
-            97 => drop(self.disk.reclaim(Timestamp(self.now)).map_err(|error| error.to_string())?),
+            97 => drop(self.disk.reclaim(self.life.log.applied().time).map_err(|error| error.to_string())?),
             _ => return self.end_now(),
         }
         Ok(())
@@ -188,7 +214,7 @@ impl World {
 
     /// Somebody sends what is next in line.
     fn send(&mut self, who: usize) {
-        let Some((submission, reply)) = self.clients[who].next(self.now) else { return };
+        let Some((submission, reply)) = self.clients[who].next() else { return };
         match self.life.log.submit(submission, reply) {
             Ok(()) => {
                 self.clients[who].was_taken();
@@ -204,7 +230,7 @@ impl World {
 
     fn send_receipt(&mut self, who: usize) {
         let room = self.rooms[self.random.random_range(0..self.rooms.len())];
-        let Some((submission, reply)) = self.clients[who].receipt(self.now, room) else { return };
+        let Some((submission, reply)) = self.clients[who].receipt(room) else { return };
         match self.life.log.submit(submission, reply) {
             Ok(()) => {
                 self.note(format_args!("{who} sends a receipt"));
@@ -266,7 +292,7 @@ impl World {
         // With the log in its place, the old one has let go of the engine.
         self.life.log.close();
         power_on(&self.disk.below);
-        self.life = Life::start(&self.disk);
+        self.life = Life::start(&self.disk, &self.clock);
         self.audit()
     }
 

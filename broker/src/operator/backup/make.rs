@@ -14,6 +14,7 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 use thiserror::Error;
 use wardline_storage::id::Timestamp;
+use wardline_storage::model::Applied;
 
 use super::file;
 use super::manifest::{self, Entry, Manifest, ManifestError};
@@ -57,8 +58,10 @@ pub struct Source {
     pub checkpoint: PathBuf,
     /// The engine that made it.
     pub engine: String,
-    /// How many submissions of each partition are in it, at least.
-    pub applied: Vec<u64>,
+    /// The store's format.
+    pub format: u32,
+    /// How far it has come, at least.
+    pub applied: Applied,
 }
 
 /// What came of it.
@@ -104,7 +107,7 @@ pub fn make(source: &Source, repository: &Path, now: Timestamp) -> Result<Made, 
         };
         files.push(entry);
     }
-    let manifest = Manifest::new(source.engine.clone(), now.0, source.applied.clone(), files);
+    let manifest = Manifest::new(source.engine.clone(), source.format, source.applied, now, files);
     let folder = repository.join(name);
     let finish = || {
         // The names before the manifest, the manifest before the backup's name.

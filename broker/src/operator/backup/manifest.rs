@@ -13,11 +13,13 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use wardline_storage::format::FORMAT;
+use wardline_storage::id::Timestamp;
+use wardline_storage::model::Applied;
 
 /// Its file's name.
 pub(super) const NAME: &str = "manifest.json";
-/// The version that this code writes.
-const VERSION: u32 = 1;
+/// The version that this code writes. Version 1 had a position for each of 64 partitions.
+const VERSION: u32 = 2;
 /// What stands in the seal's place while it is computed.
 const UNSEALED: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -47,8 +49,15 @@ pub struct Manifest {
     pub format: u32,
     /// When it was made: milliseconds since the Unix epoch.
     pub made_at_ms: u64,
-    /// How many submissions of each partition are in it, at least.
-    pub applied: Vec<u64>,
+    /// How many submissions are in it, at least.
+    #[serde(default)]
+    pub position: u64,
+    /// The log's time at that position: milliseconds since the Unix epoch; 0: it is not known.
+    #[serde(default)]
+    pub log_time_ms: u64,
+    /// Of version 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    applied: Vec<u64>,
     /// Its files, by name.
     pub files: Vec<Entry>,
     seal: String,
@@ -101,10 +110,25 @@ struct Head {
 
 impl Manifest {
     /// A manifest of these files, by this version.
-    pub(super) fn new(engine: String, made_at_ms: u64, applied: Vec<u64>, files: Vec<Entry>) -> Self {
-        let wardline = env!("CARGO_PKG_VERSION").to_owned();
-        let seal = UNSEALED.to_owned();
-        Self { manifest: VERSION, wardline, engine, format: FORMAT, made_at_ms, applied, files, seal }
+    pub(super) fn new(
+        engine: String,
+        format: u32,
+        applied: Applied,
+        made_at: Timestamp,
+        files: Vec<Entry>,
+    ) -> Self {
+        Self {
+            manifest: VERSION,
+            wardline: env!("CARGO_PKG_VERSION").to_owned(),
+            engine,
+            format,
+            made_at_ms: made_at.0,
+            position: applied.position,
+            log_time_ms: applied.time.0,
+            applied: Vec::new(),
+            files,
+            seal: UNSEALED.to_owned(),
+        }
     }
 
     /// Reads the manifest of a backup.
@@ -131,7 +155,11 @@ impl Manifest {
                 return Err(ManifestError::Newer { path, what, found, known });
             }
         }
-        let manifest: Self = serde_json::from_str(&text).map_err(|_| damaged("a part of it is missing"))?;
+        let mut manifest: Self =
+            serde_json::from_str(&text).map_err(|_| damaged("a part of it is missing"))?;
+        if manifest.manifest == 1 {
+            manifest.position = manifest.applied.iter().fold(0, |sum, part| sum.saturating_add(*part));
+        }
         let names: BTreeSet<&str> = manifest.files.iter().map(|file| file.name.as_str()).collect();
         if names.len() != manifest.files.len() || !names.into_iter().all(is_plain) {
             return Err(damaged("it names a file twice, or outside of its folder"));
@@ -171,7 +199,8 @@ mod tests {
     fn written(change: impl FnOnce(&mut Manifest)) -> Result<Manifest, ManifestError> {
         let folder = tempfile::tempdir().expect("a folder");
         let entry = Entry { name: "000007.sst".into(), bytes: 5, sha256: seal("table") };
-        let mut manifest = Manifest::new("rocksdb".into(), 1, vec![3, 4], vec![entry]);
+        let applied = Applied { position: 7, time: Timestamp(9) };
+        let mut manifest = Manifest::new("rocksdb".into(), FORMAT, applied, Timestamp(1), vec![entry]);
         change(&mut manifest);
         super::super::file::write(&folder.path().join(NAME), manifest.sealed().as_bytes()).expect("writes");
         Manifest::read(folder.path())
@@ -199,6 +228,15 @@ mod tests {
         assert!(matches!(refused, ManifestError::Newer { what: "manifest", .. }), "{refused}");
         let refused = written(|manifest| manifest.format = FORMAT + 1).expect_err("newer");
         assert!(matches!(refused, ManifestError::Newer { what: "format", .. }), "{refused}");
+    }
+
+    #[test]
+    fn one_of_version_1_tells_its_position_by_partitions() {
+        let manifest = written(|manifest| {
+            (manifest.manifest, manifest.format, manifest.position) = (1, 1, 0);
+            manifest.applied = vec![3, 4];
+        });
+        assert_eq!(manifest.expect("it is good").position, 7);
     }
 
     #[test]

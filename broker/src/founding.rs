@@ -1,0 +1,64 @@
+//! What a broker tells its store before it takes clients in: a secret, if it has none yet, and the
+//! policy, if another one is in force.
+//!
+//! Both go through the log like all else, so that every node that applies it has them. What a
+//! client is answered rests on them; nothing is served before both are durable.
+
+use thiserror::Error;
+use tokio::sync::mpsc;
+use wardline_storage::command::{Command, Submission};
+use wardline_storage::engine::{Engine, EngineError};
+use wardline_storage::log::{Log, Reply};
+use wardline_storage::model::{IdSecret, Policy};
+use wardline_storage::state::{State as _, id_secret};
+
+use crate::access::caller::nobody;
+
+/// The store is not ready to be served from. The operator must act.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum FoundingError {
+    /// The store could not be read.
+    #[error("the store cannot be used: {0}")]
+    Storage(#[from] EngineError),
+    /// The log did not take it, or stopped.
+    #[error(
+        "the store cannot be used: its log stopped before it had taken a first command; the log lines before this say why"
+    )]
+    Stopped,
+    /// The operating system gives no randomness.
+    #[error("the operating system gives no randomness: {0}")]
+    Randomness(getrandom::Error),
+}
+
+/// Sees to it that the store has a secret and this policy; gives the secret.
+///
+/// # Errors
+/// [`FoundingError`] if it cannot.
+pub(crate) async fn found(
+    log: &dyn Log,
+    engine: &dyn Engine,
+    policy: Policy,
+) -> Result<IdSecret, FoundingError> {
+    if id_secret(engine)?.is_none() {
+        let mut fresh = [0; 32];
+        getrandom::fill(&mut fresh).map_err(FoundingError::Randomness)?;
+        tell(log, Command::Found { secret: IdSecret::new(fresh) }).await?;
+    }
+    if engine.policy()? != Some(policy) {
+        tell(log, Command::SetPolicy(policy)).await?;
+        tracing::info!(code = "policy-set", ?policy, "these bounds are in force from now on");
+    }
+    id_secret(engine)?.ok_or(FoundingError::Stopped)
+}
+
+async fn tell(log: &dyn Log, command: Command) -> Result<(), FoundingError> {
+    let (places, mut completions) = mpsc::channel(1);
+    let place = places.try_reserve_owned().expect("a new channel has room for one");
+    let taken = log.submit(Submission { actor: nobody(), command }, Reply { ticket: 0, place });
+    taken.map_err(|_| FoundingError::Stopped)?;
+    match completions.recv().await.map(|completion| completion.verdict) {
+        Some(Ok(Ok(_))) => Ok(()),
+        _ => Err(FoundingError::Stopped),
+    }
+}

@@ -1,0 +1,231 @@
+//! The bytes of submissions and groups: what a log that keeps them appends.
+//!
+//! ```text
+//! submission  01 · tenant 16 · user 16 · device 16 · name · command
+//! command     kind 1 · its fields, in the order in which `Command` has them
+//! group       01 · position · time 8 · count · so many submissions, each without the 01
+//! ```
+//!
+//! What may be missing has a flag (0 or 1) before it, a list its length. A flag, a length or a kind
+//! that is not what is written here is damage, as in every record; so each value has one encoding.
+//! Who changes the layout of a submission gives both records another version.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::codec::{Damage, Reader, Writer};
+use super::{Record, kind, kind_byte, priority, priority_byte, role, role_byte};
+use crate::command::{Acknowledge, Actor, Command, Create, Group, Publish, Submission};
+use crate::id::{ClientMessageId, ConversationId, DeviceId, Seq, TenantId, UserId};
+use crate::model::{IdSecret, Person, Policy};
+
+/// The kinds of commands. Append only.
+const CREATE: u8 = 1;
+const ADD_MEMBERS: u8 = 2;
+const REMOVE_MEMBER: u8 = 3;
+const RENAME: u8 = 4;
+const SET_RETENTION: u8 = 5;
+const PUBLISH: u8 = 6;
+const ACKNOWLEDGE: u8 = 7;
+const DELETE_MESSAGE: u8 = 8;
+const REGISTER_DEVICE: u8 = 9;
+const REEXPIRE: u8 = 10;
+const FOUND: u8 = 11;
+const SET_POLICY: u8 = 12;
+const TICK: u8 = 13;
+
+/// The shortest submission in a group: its name is empty, its command has no fields.
+const SUBMISSION_BYTES_MIN: usize = TenantId::BYTES + UserId::BYTES + DeviceId::BYTES + 1 + 1;
+
+impl Record for Submission {
+    const NAME: &'static str = "a submission";
+
+    fn write(&self, out: &mut Writer<'_>) {
+        let Actor { tenant, user, name, device } = &*self.actor;
+        out.id(tenant.as_bytes());
+        out.id(user.as_bytes());
+        out.id(device.as_bytes());
+        out.text(name);
+        write_command(&self.command, out);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Damage> {
+        let (tenant, user) = (TenantId::new(from.array()?), UserId::new(from.array()?));
+        let (device, name) = (DeviceId::new(from.array()?), from.text()?);
+        Ok(Self { actor: Arc::new(Actor { tenant, user, name, device }), command: read_command(from)? })
+    }
+}
+
+impl Record for Group {
+    const NAME: &'static str = "a group";
+
+    fn write(&self, out: &mut Writer<'_>) {
+        out.varint(self.position);
+        out.time(self.time);
+        out.list(&self.submissions, |out, submission| submission.write(out));
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Damage> {
+        let (position, time) = (from.varint()?, from.time()?);
+        let submissions = from.list(SUBMISSION_BYTES_MIN, Submission::read)?;
+        Ok(Self { position, time, submissions })
+    }
+}
+
+fn write_command(command: &Command, out: &mut Writer<'_>) {
+    match command {
+        Command::Create(create) => {
+            out.u8(CREATE);
+            write_create(create, out);
+        }
+        Command::AddMembers { conversation, people, role, share_history } => {
+            start(ADD_MEMBERS, *conversation, out);
+            write_people(people, out);
+            out.u8(role_byte(*role));
+            out.u8((*share_history).into());
+        }
+        Command::RemoveMember { conversation, user } => {
+            start(REMOVE_MEMBER, *conversation, out);
+            out.id(user.as_bytes());
+        }
+        Command::Rename { conversation, title } => {
+            start(RENAME, *conversation, out);
+            out.text(title);
+        }
+        Command::SetRetention { conversation, retention } => {
+            start(SET_RETENTION, *conversation, out);
+            out.optional(*retention, Writer::duration);
+        }
+        Command::Publish(publish) => {
+            start(PUBLISH, publish.conversation, out);
+            write_publish(publish, out);
+        }
+        Command::Acknowledge(acknowledge) => {
+            start(ACKNOWLEDGE, acknowledge.conversation, out);
+            write_acknowledge(acknowledge, out);
+        }
+        Command::DeleteMessage { conversation, seq } => {
+            start(DELETE_MESSAGE, *conversation, out);
+            out.seq(*seq);
+        }
+        Command::RegisterDevice => out.u8(REGISTER_DEVICE),
+        Command::Reexpire { conversation } => start(REEXPIRE, *conversation, out),
+        Command::Found { secret } => {
+            out.u8(FOUND);
+            secret.write(out);
+        }
+        Command::SetPolicy(policy) => {
+            out.u8(SET_POLICY);
+            policy.write(out);
+        }
+        Command::Tick => out.u8(TICK),
+    }
+}
+
+fn read_command(from: &mut Reader<'_>) -> Result<Command, Damage> {
+    let tag = from.u8()?;
+    Ok(match tag {
+        CREATE => Command::Create(read_create(from)?),
+        REGISTER_DEVICE => Command::RegisterDevice,
+        FOUND => Command::Found { secret: IdSecret::read(from)? },
+        SET_POLICY => Command::SetPolicy(Policy::read(from)?),
+        TICK => Command::Tick,
+        ADD_MEMBERS..=REEXPIRE => read_command_in(tag, ConversationId::new(from.array()?), from)?,
+        _ => return Err(Damage("the kind of command is unknown")),
+    })
+}
+
+/// A command about a conversation that is there.
+fn read_command_in(tag: u8, conversation: ConversationId, from: &mut Reader<'_>) -> Result<Command, Damage> {
+    Ok(match tag {
+        ADD_MEMBERS => Command::AddMembers {
+            conversation,
+            people: read_people(from)?,
+            role: role(from.u8()?)?,
+            share_history: from.flag()?,
+        },
+        REMOVE_MEMBER => Command::RemoveMember { conversation, user: UserId::new(from.array()?) },
+        RENAME => Command::Rename { conversation, title: from.text()? },
+        SET_RETENTION => Command::SetRetention { conversation, retention: from.optional(Reader::duration)? },
+        PUBLISH => Command::Publish(read_publish(conversation, from)?),
+        ACKNOWLEDGE => Command::Acknowledge(read_acknowledge(conversation, from)?),
+        DELETE_MESSAGE => Command::DeleteMessage { conversation, seq: from.seq()? },
+        REEXPIRE => Command::Reexpire { conversation },
+        _ => return Err(Damage("the kind of command is unknown")),
+    })
+}
+
+fn start(tag: u8, conversation: ConversationId, out: &mut Writer<'_>) {
+    out.u8(tag);
+    out.id(conversation.as_bytes());
+}
+
+fn write_people(people: &[Person], out: &mut Writer<'_>) {
+    out.list(people, |out, person| {
+        out.id(person.user.as_bytes());
+        out.text(&person.name);
+    });
+}
+
+fn read_people(from: &mut Reader<'_>) -> Result<Vec<Person>, Damage> {
+    from.list(UserId::BYTES + 1, |from| Ok(Person { user: UserId::new(from.array()?), name: from.text()? }))
+}
+
+fn write_create(create: &Create, out: &mut Writer<'_>) {
+    out.id(create.conversation.as_bytes());
+    out.u8(kind_byte(create.kind));
+    write_people(&create.others, out);
+    out.text(&create.title);
+    out.optional(create.retention, Writer::duration);
+}
+
+fn read_create(from: &mut Reader<'_>) -> Result<Create, Damage> {
+    Ok(Create {
+        conversation: ConversationId::new(from.array()?),
+        kind: kind(from.u8()?)?,
+        others: read_people(from)?,
+        title: from.text()?,
+        retention: from.optional(Reader::duration)?,
+    })
+}
+
+fn write_publish(publish: &Publish, out: &mut Writer<'_>) {
+    out.bytes.reserve(publish.payload.len() + publish.content_type.as_str().len() + 64);
+    out.id(publish.client_id.as_bytes());
+    out.text(&publish.content_type);
+    out.blob(&publish.payload);
+    out.u8(priority_byte(publish.priority));
+    out.optional(publish.reply_to, Writer::seq);
+    out.optional(publish.expires_in, Writer::duration);
+}
+
+fn read_publish(conversation: ConversationId, from: &mut Reader<'_>) -> Result<Publish, Damage> {
+    Ok(Publish {
+        conversation,
+        client_id: ClientMessageId::new(from.array()?),
+        content_type: from.text()?,
+        payload: Bytes::copy_from_slice(from.blob()?),
+        priority: priority(from.u8()?)?,
+        reply_to: from.optional(Reader::seq)?,
+        expires_in: from.optional(Reader::duration)?,
+    })
+}
+
+fn write_acknowledge(acknowledge: &Acknowledge, out: &mut Writer<'_>) {
+    let seqs = |out: &mut Writer<'_>, seqs: &[Seq]| out.list(seqs, |out, seq| out.seq(*seq));
+    out.optional(acknowledge.delivered, Writer::seq);
+    out.optional(acknowledge.read, Writer::seq);
+    seqs(out, &acknowledge.delivered_only);
+    seqs(out, &acknowledge.read_only);
+}
+
+fn read_acknowledge(conversation: ConversationId, from: &mut Reader<'_>) -> Result<Acknowledge, Damage> {
+    Ok(Acknowledge {
+        conversation,
+        delivered: from.optional(Reader::seq)?,
+        read: from.optional(Reader::seq)?,
+        delivered_only: from.list(1, Reader::seq)?,
+        read_only: from.list(1, Reader::seq)?,
+    })
+}
