@@ -1,7 +1,10 @@
 //! redb passes the suite that every engine must pass.
 
-use wardline_redb::RedbEngine;
-use wardline_storage::conformance;
+use std::path::Path;
+
+use redb::TableDefinition;
+use wardline_redb::{Redb, RedbEngine};
+use wardline_storage::conformance::{self, OnDisk};
 use wardline_storage::open::Options;
 
 const OPTIONS: Options = Options { memory_bytes: 16 << 20 };
@@ -22,4 +25,22 @@ fn redb_conforms_across_reopening() {
     let root = tempfile::tempdir().expect("a temporary folder");
     let folder = root.path().join("store");
     conformance::run_durable(&mut || Box::new(RedbEngine::open(&folder, OPTIONS).expect("opens")));
+}
+
+#[test]
+fn redb_conforms_on_disk() {
+    conformance::run_on_disk(&OnDisk {
+        engine: &Redb,
+        test: "redb_conforms_on_disk",
+        variables: &[],
+        make_newer: &with_another_table,
+    });
+}
+
+/// What a later version adds.
+fn with_another_table(store: &Path) {
+    let newer = redb::Database::open(store.join("store.redb")).expect("opens");
+    let writing = newer.begin_write().expect("begins");
+    writing.open_table(TableDefinition::<&[u8], &[u8]>::new("attachment")).expect("makes a table");
+    writing.commit().expect("commits");
 }
