@@ -2,8 +2,8 @@
 //!
 //! An engine keeps ordered keys and values in a fixed set of tables, changes them in atomic
 //! batches, and forgets records whose time has come. To write one, implement [`Engine`] and
-//! [`Opener`](crate::open::Opener), then run `conformance` on it (feature `conformance`): what
-//! passes there works in the broker.
+//! [`Opener`](crate::open::Opener), then run all of `conformance` on it (feature `conformance`):
+//! what passes there works in the broker.
 //!
 //! The rules that matter:
 //! - A record whose `expires` is at or before the reader's `now` is never returned, whether its

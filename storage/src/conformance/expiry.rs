@@ -15,6 +15,7 @@ pub(super) const RULES: &[Rule] = &[
     reclaim_frees_what_is_expired_and_nothing_else,
     reclaim_frees_nothing_twice,
     what_waits_to_be_reclaimed_has_an_age,
+    a_reader_from_the_future_frees_nothing,
     a_scan_passes_over_the_expired,
     an_expired_record_can_be_written_anew,
 ];
@@ -142,6 +143,31 @@ fn what_waits_to_be_reclaimed_has_an_age(engine: &dyn Engine) {
     );
     engine.reclaim(LATE.after(Duration::from_millis(60))).expect("reclaims");
     assert_eq!(age(LATE.after(Duration::from_secs(9))), Duration::ZERO);
+}
+
+/// What is freed goes by the latest time given to a reclaim, never by a reader's clock.
+fn a_reader_from_the_future_frees_nothing(engine: &dyn Engine) {
+    let (soon, late) = (EARLY.after(Duration::from_secs(1)), EARLY.after(Duration::from_secs(3_600)));
+    for table in expiring() {
+        commit(engine, &[put_until(table, b"key", b"value", soon), put_until(table, b"other", b"", soon)]);
+        assert!(!is_there(engine, table, b"key", late));
+        assert!(contents(engine, table, late).is_empty());
+        engine.health(late);
+        commit(engine, &[delete(table, b"other")]);
+    }
+    engine.reclaim(EARLY).expect("reclaims");
+    for table in expiring() {
+        assert!(is_there(engine, table, b"key", EARLY), "{table:?}");
+    }
+    engine.reclaim(soon).expect("reclaims");
+    // A clock that was set back brings nothing back, and takes nothing more.
+    for table in expiring() {
+        commit(engine, &[put_until(table, b"key", b"again", late)]);
+    }
+    engine.reclaim(EARLY).expect("reclaims");
+    for table in expiring() {
+        assert!(is_there(engine, table, b"key", EARLY), "{table:?}");
+    }
 }
 
 fn a_scan_passes_over_the_expired(engine: &dyn Engine) {

@@ -59,6 +59,7 @@ pub const RULES_ON_DISK: &[RuleOnDisk] = &[
     rule("a checkpoint beside commits has whole batches", copy::beside_commits),
     rule("a kill takes nothing that was synced, and no part of a batch", kill::takes_the_end_at_most),
     rule("after a failed commit nothing is committed", failed::nothing_follows),
+    rule("a reclaim or a checkpoint that fails does no harm", failed::others_do_no_harm),
     rule("damage is refused or reported, and nothing is lost by it", damage::is_never_silent),
 ];
 

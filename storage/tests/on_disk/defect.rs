@@ -43,6 +43,10 @@ pub(crate) enum Defect {
     TriesAgain,
     /// Errors of writing are passed over.
     HearsNoErrors,
+    /// A reclaim empties the log, and then writes it anew.
+    ReclaimsInPlace,
+    /// A reclaim that could not write says that it is done.
+    SaysItReclaimed,
     /// No checksum is looked at.
     TrustsBytes,
     /// The log ends where it cannot be read, and nobody asks whether more was synced.
@@ -76,6 +80,8 @@ pub(crate) const ALL: &[(Defect, &str)] = &[
     (Defect::KeepsHalves, "a kill takes nothing that was synced, and no part of a batch"),
     (Defect::TriesAgain, "after a failed commit nothing is committed"),
     (Defect::HearsNoErrors, "after a failed commit nothing is committed"),
+    (Defect::ReclaimsInPlace, "a reclaim or a checkpoint that fails does no harm"),
+    (Defect::SaysItReclaimed, "a reclaim or a checkpoint that fails does no harm"),
     (Defect::TrustsBytes, "damage is refused or reported, and nothing is lost by it"),
     (Defect::EndsQuietly, "damage is refused or reported, and nothing is lost by it"),
     (Defect::RemovesDamage, "damage is refused or reported, and nothing is lost by it"),

@@ -29,6 +29,8 @@ const TASKS: &[(&str, Task)] = &[
     ("commit and wait", kill::commit_and_wait),
     ("hold", refusal::hold),
     ("fail", failed::fail),
+    ("fail halfway", failed::fail_halfway),
+    ("fail others", failed::fail_others),
 ];
 
 /// Does what a child is there for, and ends the process, if this is one.

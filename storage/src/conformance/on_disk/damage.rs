@@ -2,7 +2,8 @@
 //! without a word, and nothing is repaired by deleting.
 //!
 //! Of each kind of file that a store has, closed or killed, some are taken: a bit is flipped, the
-//! end is cut off, a page becomes zeros, the file goes. Then the store is opened. If it is refused,
+//! end is cut off, a page becomes zeros, the file goes, or is as it once was. Then the store is
+//! opened. If it is refused,
 //! putting the right bytes back must bring everything back. If it opens, each read must be right or
 //! fail, also after a commit, a reclaim, and another opening. Of what looks well only some is
 //! looked into so far: opening takes its time.
@@ -35,12 +36,23 @@ const LASTS: Duration = Duration::from_secs(25);
 const PAGE: usize = 4096;
 
 /// What is done to a file.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 enum Damage {
-    Flip { byte: usize, bit: usize },
-    Cut { bytes: usize },
-    Zeros { from: usize },
+    Flip {
+        byte: usize,
+        bit: usize,
+    },
+    Cut {
+        bytes: usize,
+    },
+    Zeros {
+        from: usize,
+    },
     Gone,
+    /// As it was before.
+    Older {
+        content: Vec<u8>,
+    },
 }
 
 impl fmt::Display for Damage {
@@ -50,22 +62,24 @@ impl fmt::Display for Damage {
             Self::Cut { bytes } => write!(f, "it was cut to {bytes} bytes"),
             Self::Zeros { from } => write!(f, "a page of zeros was put at byte {from}"),
             Self::Gone => f.write_str("it was removed"),
+            Self::Older { content } => write!(f, "it became as it was before, of {} bytes", content.len()),
         }
     }
 }
 
 impl Damage {
     /// Does it; `None`: it would change nothing.
-    fn done_to(self, content: &[u8]) -> Option<Option<Vec<u8>>> {
+    fn done_to(&self, content: &[u8]) -> Option<Option<Vec<u8>>> {
         let mut damaged = content.to_vec();
         match self {
-            Self::Flip { byte, bit } => *damaged.get_mut(byte)? ^= 1 << bit,
-            Self::Cut { bytes } => damaged.truncate(bytes),
+            Self::Flip { byte, bit } => *damaged.get_mut(*byte)? ^= 1 << bit,
+            Self::Cut { bytes } => damaged.truncate(*bytes),
             Self::Zeros { from } => {
                 let end = (from + PAGE).min(damaged.len());
-                damaged.get_mut(from..end)?.fill(0);
+                damaged.get_mut(*from..end)?.fill(0);
             }
             Self::Gone => return Some(None),
+            Self::Older { content } => damaged.clone_from(content),
         }
         (damaged != content).then_some(Some(damaged))
     }
@@ -103,13 +117,15 @@ enum Answer {
 
 pub(super) fn is_never_silent(on_disk: &OnDisk<'_>) {
     let root = Folder::new();
-    let [closed, killed] = ["closed", "killed"].map(|name| root.join(name));
+    let [older, closed, killed] = ["older", "closed", "killed"].map(|name| root.join(name));
+    commit_through(on_disk.open(&closed).as_ref(), KILLED_BATCHES * 3 / 4);
+    copy(&closed, &older);
     commit_through(on_disk.open(&closed).as_ref(), KILLED_BATCHES);
     leave_killed(on_disk, &killed);
     let model = Model::through(KILLED_BATCHES);
     let mut random = Random::new();
     let seed = random.seed();
-    let cases = [&closed, &killed].into_iter().flat_map(|store| cases(store, &mut random));
+    let cases = [&closed, &killed].into_iter().flat_map(|store| cases(store, &older, &mut random));
     let mut cases: Vec<Case<'_>> = cases.collect();
     cases.sort_by_key(|case| case.order);
     let (began, mut answers) = (Instant::now(), BTreeMap::new());
@@ -154,12 +170,16 @@ struct Case<'a> {
 }
 
 /// What is to be done to some files of each kind.
-fn cases<'a>(store: &'a Path, random: &mut Random) -> Vec<Case<'a>> {
+fn cases<'a>(store: &'a Path, older: &Path, random: &mut Random) -> Vec<Case<'a>> {
     let mut cases = Vec::new();
     for file in some_files(store, random) {
         let bytes = fs::read(&file).expect("reads").len();
-        for (order, damage) in Damage::some(bytes, random).into_iter().enumerate() {
-            let looks_further = matches!(damage, Damage::Gone) || random.below(LOOKED_INTO) == 0;
+        let older = fs::read(older.join(file.file_name().unwrap_or_default()));
+        let older = older.map(|content| Damage::Older { content });
+        let all = older.into_iter().chain(Damage::some(bytes, random));
+        for (order, damage) in all.enumerate() {
+            let looks_further =
+                matches!(damage, Damage::Gone | Damage::Older { .. }) || random.below(LOOKED_INTO) == 0;
             cases.push(Case { store, file: file.clone(), damage, order, looks_further });
         }
     }

@@ -68,7 +68,8 @@ pub(super) fn commit_for_ever(on_disk: &OnDisk<'_>, folder: &Path) {
     thread::scope(|scope| {
         scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
-                thread::sleep(Duration::from_millis(40));
+                // At once, or after some batches.
+                thread::sleep(Duration::from_millis(u64::from(number(engine.as_ref())) * 7 % 40));
                 engine.reclaim(EARLY).expect("reclaims beside commits");
             }
         });
