@@ -33,7 +33,7 @@ impl Intruder {
         for text in ["one", "two", "three"] {
             within("publishing", owner.client.publish(Outgoing::text(conversation, text))).await.unwrap();
         }
-        let (raw, _) = Raw::session(site, "intruder", 1).await;
+        let raw = Raw::session(site, "intruder", 1).await;
         Self { raw, conversation }
     }
 
@@ -112,7 +112,7 @@ async fn garbage_instead_of_protobuf() {
         before_hello.closed(Code::BadFrame).await;
     }
     for bytes in &garbage[..4] {
-        let (raw, _) = Raw::session(&site, "intruder", 1).await;
+        let raw = Raw::session(&site, "intruder", 1).await;
         raw.lane().await.send_bytes(bytes).await;
         raw.closed(Code::BadFrame).await;
     }

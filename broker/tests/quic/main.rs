@@ -1,8 +1,8 @@
 //! The product over real QUIC: every operation of the wire contract, every kind of bad input,
 //! expiry.
 //!
-//! One binary, so that the site is compiled and linked once. Tests of operations run on both
-//! engines.
+//! [`raw`] is a client without the SDK: it says what no SDK would, and sees the lanes. One binary,
+//! so that the site is compiled and linked once. Tests of operations run on both engines.
 
 // A test that cannot go on has failed.
 #![allow(clippy::unwrap_used)]
@@ -27,6 +27,7 @@ macro_rules! on_both_engines {
 
 mod bad_input;
 mod conversations;
+mod delivery;
 mod expiry;
 mod membership;
 mod messages;
@@ -37,4 +38,5 @@ mod reload;
 mod sessions;
 mod site;
 mod stop;
+mod violations;
 mod witness;

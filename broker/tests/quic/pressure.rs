@@ -52,7 +52,7 @@ async fn half_a_frame_on_a_lane() {
     })
     .await;
     let witness = Witness::start(&site).await;
-    let (mut raw, _) = Raw::session(&site, "ann", 1).await;
+    let mut raw = Raw::session(&site, "ann", 1).await;
     let mut lane = raw.lane().await;
     lane.send_bytes(&[50, 8]).await;
     lane.reset(Code::FrameTimeout).await;
@@ -70,9 +70,9 @@ async fn half_a_frame_on_a_lane() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_more_lanes_than_allowed() {
     let site = Site::memory().await;
-    let (raw, welcome) = Raw::session(&site, "ann", 1).await;
+    let raw = Raw::session(&site, "ann", 1).await;
     let mut lanes = Vec::new();
-    for _ in 1..welcome.limits.unwrap().lanes_max {
+    for _ in 1..raw.welcome.limits.unwrap().lanes_max {
         lanes.push(raw.lane().await);
     }
     let one_more = tokio::time::timeout(Duration::from_millis(200), raw.connection.open_bi()).await;
@@ -112,7 +112,7 @@ async fn a_client_that_stops_reading_deliveries() {
     .await;
     let witness = Witness::start(&site).await;
     let (ann, mut bob) = (site.person("ann").await, site.person("bob").await);
-    let (mut sloth, _) = Raw::session(&site, "sloth", 1).await;
+    let mut sloth = Raw::session(&site, "sloth", 1).await;
     let group = ann.group(&["bob", "sloth"]).await;
     flood(&ann, &mut bob, group, MESSAGES).await;
     assert_eq!(sloth.control.goodbye().await.code(), Code::SlowReader);
@@ -138,7 +138,7 @@ async fn a_client_that_stops_reading_answers() {
     let (ann, mut bob) = (site.person("ann").await, site.person("bob").await);
     let group = ann.group(&["bob", "sloth"]).await;
     flood(&ann, &mut bob, group, 100).await;
-    let (sloth, _) = Raw::session(&site, "sloth", 1).await;
+    let sloth = Raw::session(&site, "sloth", 1).await;
     let mut lane = sloth.lane().await;
     for request_id in 1..=500 {
         let history = History { conversation_id: group.0.to_vec().into(), ..History::default() };
@@ -160,7 +160,7 @@ async fn more_work_than_fits() {
     let witness = Witness::start(&site).await;
     let ann = site.person("ann").await;
     let group = ann.group(&["raw"]).await;
-    let (mut raw, _) = Raw::session(&site, "raw", 1).await;
+    let mut raw = Raw::session(&site, "raw", 1).await;
     engine.hooks.set(Commits::Hold);
     for number in 1..=PIPELINED {
         raw.control.send(number, publish(group, number, 0, 100)).await;
@@ -259,7 +259,7 @@ async fn a_disk_that_is_nearly_full() {
     let mut site = site.restart().await;
 
     let mut number = 0;
-    let (mut raw, _) = until("a session", async || Some(Raw::session(&site, "ann", 2).await)).await;
+    let mut raw = until("a session", async || Some(Raw::session(&site, "ann", 2).await)).await;
     let error = loop {
         number += 1;
         raw.control.send(number + 1, publish(group, number, 0, 10)).await;
@@ -295,7 +295,7 @@ async fn a_store_that_fails() {
     let (ann, bob) = (site.person("ann").await, site.person("bob").await);
     let group = ann.group(&["bob"]).await;
     let before = within("publishing", ann.client.publish(Outgoing::text(group, "before"))).await.unwrap();
-    let (mut raw, _) = Raw::session(&site, "raw", 1).await;
+    let mut raw = Raw::session(&site, "raw", 1).await;
     let mut lane = raw.lane().await;
     engine.hooks.set(Commits::Fail);
 

@@ -108,7 +108,7 @@ async fn urgent_messages_are_acknowledged_singly(site: Site) {
     urgent.priority = Priority::Urgent;
     let urgent = within("publishing", ann.client.publish(urgent)).await.unwrap().sequence;
 
-    let (mut bob, _) = Raw::session(&site, "bob", 1).await;
+    let mut bob = Raw::session(&site, "bob", 1).await;
     let single = |delivered_only: Vec<u64>, read_only: Vec<u64>| {
         Request::Acknowledge(Acknowledge {
             conversation_id: group.0.to_vec().into(),
@@ -186,7 +186,7 @@ async fn the_record_is_paged(site: Site) {
     let ann = site.person("ann").await;
     let names: Vec<_> = (0..7).map(|number| format!("nurse {number}")).collect();
     let group = ann.group(&names.iter().map(String::as_str).collect::<Vec<_>>()).await;
-    let (mut raw, _) = Raw::session(&site, "ann", 2).await;
+    let mut raw = Raw::session(&site, "ann", 2).await;
     raw.control
         .send(
             2,

@@ -27,7 +27,8 @@ on_both_engines![
 
 async fn welcome_tells_the_limits(site: Site) {
     let before = now_ms();
-    let (_raw, welcome) = Raw::session(&site, "ann", 1).await;
+    let raw = Raw::session(&site, "ann", 1).await;
+    let welcome = &raw.welcome;
     let (limits, set) = (welcome.limits.unwrap(), &site.settings.limits);
     assert_eq!(limits.frame_bytes_max as usize, set.frame_bytes_max);
     assert_eq!(limits.payload_bytes_max as usize, set.payload_bytes_max);
@@ -51,14 +52,14 @@ async fn welcome_tells_the_limits(site: Site) {
 }
 
 async fn a_session_is_renewed(site: Site) {
-    let (mut raw, welcome) = Raw::session(&site, "ann", 1).await;
+    let mut raw = Raw::session(&site, "ann", 1).await;
     let mut longer = claims(TENANT, "ann", json!([]));
     let expires_s = longer["exp"].as_u64().unwrap() + 3600;
     longer["exp"] = json!(expires_s);
     raw.control.send(2, Request::Renew(Renew { token: site.issuer.sign(&longer) })).await;
     let Response::Welcome(renewed) = raw.control.answer(2).await else { panic!("not renewed") };
     assert_eq!(renewed.token_expires_at_ms, expires_s * 1000);
-    assert_eq!(renewed.session_id, welcome.session_id);
+    assert_eq!(renewed.session_id, raw.welcome.session_id);
     assert_eq!(renewed.user, "ann");
 
     // Nobody becomes somebody else, and a bad token changes nothing.
@@ -87,8 +88,8 @@ async fn a_token_that_runs_out_ends_the_session(site: Site) {
 }
 
 async fn a_newer_connection_supersedes(site: Site) {
-    let (mut old, _) = Raw::session(&site, "ann", 1).await;
-    let (_tablet, _) = Raw::session(&site, "ann", 2).await;
+    let mut old = Raw::session(&site, "ann", 1).await;
+    let _tablet = Raw::session(&site, "ann", 2).await;
     let mut new = site.person("ann").await;
     assert_eq!(old.control.goodbye().await.code(), Code::Superseded);
     old.closed(Code::Superseded).await;
@@ -105,7 +106,7 @@ async fn a_newer_connection_supersedes(site: Site) {
 
 async fn a_stop_says_goodbye_and_loses_nothing(site: Site) {
     let (ann, mut bob) = (site.person("ann").await, site.person("bob").await);
-    let (mut raw, _) = Raw::session(&site, "raw", 1).await;
+    let mut raw = Raw::session(&site, "raw", 1).await;
     let group = ann.group(&["bob"]).await;
     let mut pending = Vec::new();
     for number in 0..200 {

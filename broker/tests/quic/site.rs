@@ -55,6 +55,11 @@ impl Site {
         Self::start(Arc::new(MemoryEngine::default()), None, set).await
     }
 
+    /// A broker on the memory engine, with other limits.
+    pub(crate) async fn limited(limits: Limits) -> Self {
+        Self::memory_with(|settings| settings.limits = limits).await
+    }
+
     /// A broker on RocksDB in a folder of its own.
     pub(crate) async fn rocksdb() -> Self {
         Self::rocksdb_with(|_| ()).await
@@ -360,6 +365,13 @@ impl TokenIssuer {
     /// A token of somebody without roles, good for an hour.
     pub(crate) fn token(&self, user: &str) -> String {
         self.sign(&claims(TENANT, user, json!([])))
+    }
+
+    /// A token of somebody without roles, good for so long.
+    pub(crate) fn token_for(&self, user: &str, time: Duration) -> String {
+        let mut claims = claims(TENANT, user, json!([]));
+        claims["exp"] = (now_ms() / 1000 + time.as_secs()).into();
+        self.sign(&claims)
     }
 
     /// A token with these claims.

@@ -3,8 +3,6 @@
 //!
 //! Never looks into the broker; what it says on the lanes is all there is.
 
-// A test that cannot go on has failed.
-use crate::raw::{Site, now, publish, soon};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,12 +16,15 @@ use wardline_storage::engine::{Engine, EngineError, Table};
 use wardline_storage::hooked::{HookedEngine, Hooks};
 use wardline_storage::id::Timestamp;
 
-#[tokio::test(flavor = "multi_thread")]
+use crate::raw::{Raw, hello, publish};
+use crate::site::{Site, now_ms, within};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_is_delivered_and_its_receipt_comes_back() {
-    let site = Site::start(Limits::default()).await;
-    let mut anna = site.keys.session("anna", 1).await;
+    let site = Site::memory().await;
+    let mut anna = Raw::session(&site, "anna", 1).await;
     assert_eq!((anna.welcome.user.as_str(), anna.welcome.session_id.len()), ("anna", 16));
-    let mut ben = site.keys.session("ben", 2).await;
+    let mut ben = Raw::session(&site, "ben", 2).await;
     let conversation = anna.direct("ben").await;
     assert_eq!(ben.direct("anna").await, conversation, "one conversation a pair");
 
@@ -49,15 +50,15 @@ async fn a_message_is_delivered_and_its_receipt_comes_back() {
     assert_eq!(site.broker.stop().await, wardline_broker::broker::Ended::Stopped);
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_missed_is_delivered_after_the_devices_cursor() {
-    let site = Site::start(Limits { tail_bytes_max: 2000, ..Limits::default() }).await;
-    let mut anna = site.keys.session("anna", 1).await;
+    let site = Site::limited(Limits { tail_bytes_max: 2000, ..Limits::default() }).await;
+    let mut anna = Raw::session(&site, "anna", 1).await;
     let conversation = anna.direct("ben").await;
     for key in 0..200 {
         anna.publish(&conversation, key, &"x".repeat(usize::from(key) + 1)).await;
     }
-    let mut ben = site.keys.session("ben", 2).await;
+    let mut ben = Raw::session(&site, "ben", 2).await;
     for key in 0..200u64 {
         let (sequence, _, payload) = ben.message().await;
         assert_eq!((sequence, payload.len() as u64), (key + 1, key + 1));
@@ -72,22 +73,23 @@ async fn what_was_missed_is_delivered_after_the_devices_cursor() {
     });
     assert!(matches!(ben.ask(acknowledge).await, Response::Acknowledged(_)));
     drop(ben);
-    let mut ben = site.keys.session("ben", 2).await;
+    let mut ben = Raw::session(&site, "ben", 2).await;
     assert_eq!(ben.message().await.0, 151);
-    let token = site.keys.token("ben", std::time::Duration::from_secs(60));
     let position = v1::Position { conversation_id: conversation.clone(), after_sequence: 199 };
-    let mut ben = site.keys.session_with(site.keys.dial().await, token, 2, vec![position]).await;
+    let resume = Some(v1::Resume { positions: vec![position] });
+    let hello = v1::Hello { resume, ..hello(site.issuer.token("ben"), "ben", 2) };
+    let mut ben = Raw::silent(&site).await.says(hello).await;
     assert_eq!(ben.message().await.0, 200);
     anna.publish(&conversation, 250, "live").await;
     assert_eq!(ben.message().await.2, Bytes::from_static(b"live"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn urgent_messages_come_on_their_lane_and_again_in_order() {
-    let site = Site::start(Limits::default()).await;
-    let mut anna = site.keys.session("anna", 1).await;
+    let site = Site::memory().await;
+    let mut anna = Raw::session(&site, "anna", 1).await;
     let conversation = anna.direct("ben").await;
-    let mut ben = site.keys.session("ben", 2).await;
+    let mut ben = Raw::session(&site, "ben", 2).await;
     anna.publish(&conversation, 1, "routine").await;
     // What is sent before ben's session follows the conversation comes in its turn alone.
     assert_eq!(ben.message().await.2, "routine");
@@ -99,17 +101,17 @@ async fn urgent_messages_come_on_their_lane_and_again_in_order() {
     assert_eq!(ben.message().await.2, "urgent");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deleted_message_is_a_tombstone_for_those_who_come_later() {
-    let site = Site::start(Limits::default()).await;
-    let mut anna = site.keys.session("anna", 1).await;
-    let mut carl = site.keys.session("carl", 3).await;
+    let site = Site::memory().await;
+    let mut anna = Raw::session(&site, "anna", 1).await;
+    let mut carl = Raw::session(&site, "carl", 3).await;
     let group = anna.create(v1::ConversationKind::Group, &["ben", "carl"], 1).await;
     let gone = anna.publish(&group, 1, "gone soon").await.sequence;
     assert_eq!(carl.message().await.2, "gone soon", "the tail has it");
     let delete = Request::DeleteMessage(v1::DeleteMessage { conversation_id: group.clone(), sequence: gone });
     assert!(matches!(anna.ask(delete).await, Response::Done(_)));
-    let mut ben = site.keys.session("ben", 2).await;
+    let mut ben = Raw::session(&site, "ben", 2).await;
     loop {
         let Push::Entry(entry) = ben.push().await else { continue };
         match entry.body {
@@ -128,31 +130,31 @@ async fn a_deleted_message_is_a_tombstone_for_those_who_come_later() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_expired_while_a_device_was_away_is_not_sent() {
-    let site = Site::start(Limits::default()).await;
-    let mut anna = site.keys.session("anna", 1).await;
+    let site = Site::memory().await;
+    let mut anna = Raw::session(&site, "anna", 1).await;
     let conversation = anna.direct("ben").await;
     let Request::Publish(mut short) = publish(&conversation, 1, "short-lived") else { unreachable!() };
     short.expires_in_ms = 50;
     let Response::PublishAck(ack) = anna.ask(Request::Publish(short)).await else { panic!("no ack") };
     anna.publish(&conversation, 2, "lasting").await;
-    soon("the clock", async {
-        while now().0 <= ack.time_ms + 50 {
+    within("the clock", async {
+        while now_ms() <= ack.time_ms + 50 {
             tokio::task::yield_now().await;
         }
     })
     .await;
-    let mut ben = site.keys.session("ben", 2).await;
+    let mut ben = Raw::session(&site, "ben", 2).await;
     assert_eq!(ben.message().await.2, "lasting");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn members_hear_of_each_change_with_its_names() {
-    let site = Site::start(Limits::default()).await;
-    let mut anna = site.keys.session("anna", 1).await;
+    let site = Site::memory().await;
+    let mut anna = Raw::session(&site, "anna", 1).await;
     let group = anna.create(v1::ConversationKind::Group, &["ben"], 1).await;
-    let mut ben = site.keys.session("ben", 2).await;
+    let mut ben = Raw::session(&site, "ben", 2).await;
     let add = Request::AddMembers(v1::AddMembers {
         conversation_id: group.clone(),
         members: vec!["carl".to_owned(), "dora".to_owned()],
@@ -211,19 +213,19 @@ impl Hooks for CursorGate {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_happens_while_a_session_attaches_is_delivered() {
     let engine = Arc::new(HookedEngine::new(CursorGate::default()));
-    let site = Site::start_on(Arc::clone(&engine) as _, Limits::default(), |_| {}).await;
-    let mut anna = site.keys.session("anna", 1).await;
+    let site = Site::start(Arc::clone(&engine) as _, None, |_| ()).await;
+    let mut anna = Raw::session(&site, "anna", 1).await;
     let conversation = anna.direct("ben").await;
     engine.hooks.hold(true);
     // Ben's session has attached and is about to find out where his device stands.
-    let mut ben = site.keys.session("ben", 2).await;
+    let mut ben = Raw::session(&site, "ben", 2).await;
     for key in 1..=20 {
         anna.publish(&conversation, key, "early").await;
         // Time for his bell to be heard.
-        ben.refused(publish(&Bytes::from_static(&[9; 16]), key, "")).await;
+        ben.refused(publish(&Bytes::from_static(&[9; 16]), key, ""), v1::ErrorCode::NotFound).await;
     }
     engine.hooks.hold(false);
     for sequence in 1..=20 {
