@@ -109,6 +109,28 @@ fn backup_commands_name_what_is_missing() {
 }
 
 #[test]
+fn a_folder_belongs_to_the_engine_that_made_it() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let redb = ["--set", "storage.engine=redb"];
+    assert_eq!(Serving::start(folder, &redb).stop(), Some(0));
+    // Without a name, the first one is meant.
+    let refusal =
+        "data holds a store of the engine \"redb\", not \"rocksdb\": set storage.engine to \"redb\"";
+    fails(folder, &["serve", "--dev", "--listen", "127.0.0.1:0"], 1, &[refusal]);
+    fails(folder, &["backup", "--to", "backups"], 1, &[refusal]);
+    let said = String::from_utf8(run(folder, &["doctor", "--dev"]).stdout).unwrap();
+    assert!(said.contains(&format!("BAD   store: the data folder {refusal}")), "{said}");
+
+    let backup = run(folder, &[&["backup", "--to", "backups"][..], &redb].concat());
+    assert!(backup.status.success(), "{backup:?}");
+    // A backup knows its engine, whatever is configured.
+    let restored = run(folder, &["restore", "backups", "--to", "other"]);
+    assert!(restored.status.success(), "{restored:?}");
+    assert_eq!(Serving::start(folder, &[&redb[..], &["--data", "other"]].concat()).stop(), Some(0));
+}
+
+#[test]
 fn man_pages_and_completions_are_generated() {
     let folder = TempDir::new().unwrap();
     let folder = folder.path();
