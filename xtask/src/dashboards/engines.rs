@@ -99,6 +99,15 @@ pub(super) fn redb() -> Dashboard {
                         .query("sum(rate(wardline_redb_read_bytes_total{$i}[$__rate_interval]))", "read"),
                     lines("Page reads", PerSecond, "Of pages that were not in memory.")
                         .query("sum(rate(wardline_redb_page_reads_total{$i}[$__rate_interval]))", "reads"),
+                    lines(
+                        "Held up by a reclaim",
+                        Share,
+                        "Share of the time that commits waited for a copy to take the store's place.",
+                    )
+                    .query(
+                        "sum(rate(wardline_redb_stall_microseconds_total{$i}[$__rate_interval])) / 1e6",
+                        "held up",
+                    ),
                 ],
             ),
         ],
