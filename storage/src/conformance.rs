@@ -15,19 +15,16 @@ mod bytes_and_order;
 mod expiry;
 mod on_disk;
 mod random;
+mod rows;
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
-use crate::engine::{Direction, Durability, Engine, KeyRange, Mutation, Row, Table};
-use crate::id::Timestamp;
+use crate::engine::{Durability, Engine, Table};
+use rows::{EARLY, contents, delete_all, key, put, put_until, read};
 
 pub use on_disk::{OnDisk, RULES_ON_DISK, RuleOnDisk, run_on_disk};
-
-/// Before everything that a check lets expire.
-const EARLY: Timestamp = Timestamp(1_000);
 
 /// Checks every rule, each on a fresh, empty engine that `fresh` makes.
 ///
@@ -76,67 +73,4 @@ pub fn run_durable(open: &mut dyn FnMut() -> Box<dyn Engine>) {
     let engine = open();
     assert_eq!(contents(engine.as_ref(), Table::Message, EARLY), expected);
     assert_eq!(read(engine.as_ref(), Table::Meta, b"round"), Some(Bytes::from_static(&[3])));
-}
-
-/// A check of one rule, on an empty engine.
-type Rule = fn(&dyn Engine);
-
-fn key(bytes: &[u8]) -> Bytes {
-    Bytes::copy_from_slice(bytes)
-}
-
-fn put(table: Table, key: &[u8], value: &[u8]) -> Mutation {
-    put_until(table, key, value, Timestamp::NEVER)
-}
-
-fn put_until(table: Table, key: &[u8], value: &[u8], expires: Timestamp) -> Mutation {
-    Mutation::Put { table, key: Bytes::copy_from_slice(key), value: Bytes::copy_from_slice(value), expires }
-}
-
-fn insert_until(table: Table, key: &[u8], value: &[u8], expires: Timestamp) -> Mutation {
-    Mutation::Insert {
-        table,
-        key: Bytes::copy_from_slice(key),
-        value: Bytes::copy_from_slice(value),
-        expires,
-    }
-}
-
-fn delete(table: Table, key: &[u8]) -> Mutation {
-    Mutation::Delete { table, key: Bytes::copy_from_slice(key) }
-}
-
-fn commit(engine: &dyn Engine, batch: &[Mutation]) {
-    engine.commit(batch, Durability::Buffered).expect("a commit of a sound batch succeeds");
-}
-
-fn delete_all(engine: &dyn Engine, keys: &[Bytes]) {
-    let batch: Vec<Mutation> = keys.iter().map(|key| delete(Table::Message, key)).collect();
-    engine.commit(&batch, Durability::Synced).expect("commits");
-}
-
-fn read(engine: &dyn Engine, table: Table, key: &[u8]) -> Option<Bytes> {
-    engine.get(table, key, EARLY).expect("a read succeeds")
-}
-
-/// The records of a range, in the order in which the scan shows them.
-fn collect(
-    engine: &dyn Engine,
-    table: Table,
-    (from, to): (&[u8], &[u8]),
-    direction: Direction,
-    now: Timestamp,
-) -> Vec<(Bytes, Bytes)> {
-    let mut found = Vec::new();
-    let mut visit = |row: Row<'_>| {
-        found.push((Bytes::copy_from_slice(row.key), Bytes::copy_from_slice(row.value)));
-        ControlFlow::Continue(())
-    };
-    engine.scan(table, KeyRange { from, to }, direction, now, &mut visit).expect("a scan succeeds");
-    found
-}
-
-fn contents(engine: &dyn Engine, table: Table, now: Timestamp) -> BTreeMap<Bytes, Bytes> {
-    let KeyRange { from, to } = KeyRange::ALL;
-    collect(engine, table, (from, to), Direction::Forward, now).into_iter().collect()
 }

@@ -9,7 +9,7 @@ use std::thread;
 
 use bytes::Bytes;
 
-use super::{EARLY, Rule, collect, commit, contents, delete, key, put, read};
+use super::rows::{EARLY, Rule, collect, commit, contents, delete, key, put, read};
 use crate::engine::{Direction, Durability, Engine, KEY_BYTES_MAX, KeyRange, Row, Table};
 
 pub(super) const RULES: &[Rule] = &[

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{EARLY, Rule, collect, commit, contents, delete, insert_until, put, put_until, read};
+use super::rows::{EARLY, Rule, collect, commit, contents, delete, insert_until, put, put_until, read};
 use crate::engine::{Direction, Engine, KeyRange, Reclaimed, Table};
 use crate::id::Timestamp;
 

@@ -16,25 +16,10 @@ mod kill;
 mod refusal;
 mod scans;
 mod story;
+mod subject;
+mod tasks;
 
-use std::path::Path;
-use std::sync::Arc;
-
-use crate::engine::Engine;
-use crate::open::{OpenError, Opener, Options};
-
-/// An engine, and what the rules need to know to try it.
-#[derive(Clone, Copy)]
-pub struct OnDisk<'a> {
-    /// The engine.
-    pub engine: &'a dyn Opener,
-    /// The name of the test that calls this, as the test runner shows it: `module::name`.
-    pub test: &'a str,
-    /// Variables that its children get.
-    pub variables: &'a [(&'a str, &'a str)],
-    /// Makes of a closed store one that a later version of the engine wrote.
-    pub make_newer: &'a dyn Fn(&Path),
-}
+pub use subject::OnDisk;
 
 /// A rule for engines that keep files.
 #[derive(Clone, Copy)]
@@ -83,7 +68,7 @@ impl RuleOnDisk {
     /// # Panics
     /// If the engine breaks it.
     pub fn check(&self, on_disk: &OnDisk<'_>) {
-        child::be_one_if_asked(on_disk);
+        tasks::do_if_asked(on_disk);
         (self.check)(on_disk);
     }
 }
@@ -91,19 +76,5 @@ impl RuleOnDisk {
 impl std::fmt::Debug for RuleOnDisk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name)
-    }
-}
-
-/// Little, so that an engine has to write files.
-const MEMORY: Options = Options { memory_bytes: 8 << 20 };
-
-impl OnDisk<'_> {
-    fn try_open(&self, folder: &Path) -> Result<Arc<dyn Engine>, OpenError> {
-        self.engine.open(folder, MEMORY)
-    }
-
-    #[track_caller]
-    fn open(&self, folder: &Path) -> Arc<dyn Engine> {
-        self.try_open(folder).expect("a sound store opens")
     }
 }

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::{Rule, collect, commit, delete, put_until};
+use super::rows::{Rule, collect, commit, delete, put_until};
 use crate::engine::{Direction, Engine, Mutation, Table};
 use crate::id::Timestamp;
 

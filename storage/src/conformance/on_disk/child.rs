@@ -5,43 +5,21 @@
 //! writes fail beyond the limit of a file's size, instead of ending the process.
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
 use super::story::PATIENCE;
-use super::{OnDisk, failed, kill, refusal};
+use super::subject::OnDisk;
 
-const TASK: &str = "CONFORMANCE_TASK";
-const FOLDER: &str = "CONFORMANCE_FOLDER";
+/// The variables that tell a child what to do, and where.
+pub(super) const TASK: &str = "CONFORMANCE_TASK";
+pub(super) const FOLDER: &str = "CONFORMANCE_FOLDER";
 /// What lines for the rule begin with: the test runner writes lines too.
 const MARK: &str = "conformance: ";
 /// Lines that wait for the rule; a child that says more waits too.
 const LINES_MAX: usize = 1 << 16;
-
-/// What a child does in a folder.
-type Task = fn(&OnDisk<'_>, &Path);
-
-/// What a child can do.
-const TASKS: &[(&str, Task)] = &[
-    ("commit", kill::commit_for_ever),
-    ("commit and wait", kill::commit_and_wait),
-    ("hold", refusal::hold),
-    ("fail", failed::fail),
-    ("fail halfway", failed::fail_halfway),
-    ("fail others", failed::fail_others),
-];
-
-/// Does what a child is there for, and ends the process, if this is one.
-pub(super) fn be_one_if_asked(on_disk: &OnDisk<'_>) {
-    let Ok(wanted) = std::env::var(TASK) else { return };
-    let folder = PathBuf::from(std::env::var_os(FOLDER).expect("a child has a folder"));
-    let (_, task) = TASKS.iter().find(|(name, _)| *name == wanted).expect("a task that there is");
-    say("began");
-    task(on_disk, &folder);
-    std::process::exit(0);
-}
 
 /// Tells the rule something.
 pub(super) fn say(what: &str) {

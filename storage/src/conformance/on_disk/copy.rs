@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::super::EARLY;
-use super::OnDisk;
+use super::super::rows::EARLY;
 use super::folder::Folder;
 use super::kill::commit_through;
 use super::story::{Model, batch, number};
+use super::subject::OnDisk;
 use crate::engine::{Durability, Engine};
 
 const BATCHES: u32 = 120;

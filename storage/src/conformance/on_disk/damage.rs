@@ -15,12 +15,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::super::EARLY;
 use super::super::random::Random;
-use super::OnDisk;
+use super::super::rows::EARLY;
 use super::folder::{Folder, copy, files, kind};
 use super::kill::{KILLED_BATCHES, commit_through, leave_killed};
 use super::story::{Model, Reads, batch};
+use super::subject::OnDisk;
 use crate::engine::{Durability, Engine};
 use crate::open::OpenError;
 

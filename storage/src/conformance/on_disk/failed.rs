@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::super::EARLY;
-use super::OnDisk;
+use super::super::rows::EARLY;
 use super::child::{Child, say};
 use super::folder::{Folder, files, files_with};
 use super::kill::commit_through;
 use super::story::{Model, batch, number};
+use super::subject::OnDisk;
 use crate::engine::{Durability, Engine};
 
 const BEFORE: u32 = 60;

@@ -9,9 +9,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::super::random::Random;
-use super::super::{EARLY, delete, put, put_until};
-use super::OnDisk;
+use super::super::rows::{EARLY, delete, put, put_until};
 use super::folder::{Folder, files_with};
+use super::subject::OnDisk;
 use crate::engine::{Durability, Mutation, Table};
 use crate::id::Timestamp;
 

@@ -10,12 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::super::EARLY;
 use super::super::random::Random;
-use super::OnDisk;
+use super::super::rows::EARLY;
 use super::child::{Child, say};
 use super::folder::{Folder, files_with};
 use super::story::{Model, batch, number, values};
+use super::subject::OnDisk;
 use crate::engine::{Durability, Engine};
 
 const KILLS: u32 = 14;

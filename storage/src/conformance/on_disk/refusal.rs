@@ -7,12 +7,12 @@ use std::fs;
 use std::path::Path;
 use std::thread;
 
-use super::super::EARLY;
-use super::OnDisk;
+use super::super::rows::EARLY;
 use super::child::{Child, say};
 use super::folder::{Folder, copy, files, kind};
 use super::kill::commit_through;
 use super::story::Model;
+use super::subject::OnDisk;
 use crate::open::OpenError;
 
 const BATCHES: u32 = 30;

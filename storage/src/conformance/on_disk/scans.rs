@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::super::random::Random;
-use super::super::{EARLY, delete, put_until};
-use super::OnDisk;
+use super::super::rows::{EARLY, delete, put_until};
 use super::folder::{Folder, files_with};
 use super::story::PATIENCE;
+use super::subject::OnDisk;
 use crate::engine::{Direction, Durability, Engine, KeyRange, Mutation, Row, Table};
 use crate::id::Timestamp;
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::super::random::Random;
-use super::super::{EARLY, delete, insert_until, put};
+use super::super::rows::{EARLY, delete, insert_until, put};
 use crate::engine::{Direction, Engine, KeyRange, Mutation, Row, Table};
 use crate::id::Timestamp;
 
