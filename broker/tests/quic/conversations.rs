@@ -9,7 +9,7 @@ use wardline_client::{
 
 use crate::site::{Site, now_ms, refused, until, within};
 
-on_both_engines![
+on_all_engines![
     a_direct_conversation_is_one_per_pair,
     a_group_has_its_creator_as_admin,
     only_broadcasters_create_broadcasts_and_only_admins_publish,

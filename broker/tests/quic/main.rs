@@ -2,13 +2,13 @@
 //! expiry.
 //!
 //! [`raw`] is a client without the SDK: it says what no SDK would, and sees the lanes. One binary,
-//! so that the site is compiled and linked once. Tests of operations run on both engines.
+//! so that the site is compiled and linked once. Tests of operations run on all engines.
 
 // A test that cannot go on has failed.
 #![allow(clippy::unwrap_used)]
 
-/// Makes a test of each function, on the memory engine and on RocksDB.
-macro_rules! on_both_engines {
+/// Makes a test of each function on each engine.
+macro_rules! on_all_engines {
     ($($name:ident),* $(,)?) => {
         mod memory {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -20,6 +20,12 @@ macro_rules! on_both_engines {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
                 super::$name(crate::site::Site::rocksdb().await).await;
+            })*
+        }
+        mod redb {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(crate::site::Site::redb().await).await;
             })*
         }
     };

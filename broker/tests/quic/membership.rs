@@ -4,7 +4,7 @@ use wardline_client::{Body, Code, ConversationId, Direction, Entry, Notice, Outg
 
 use crate::site::{Person, Site, now_ms, refused, until, within};
 
-on_both_engines![
+on_all_engines![
     who_is_added_sees_what_they_should,
     who_is_removed_sees_nothing_more,
     who_comes_back_goes_on,

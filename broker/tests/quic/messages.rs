@@ -7,7 +7,7 @@ use wardline_client::{Body, Code, ConversationId, Direction, Entry, Notice, Outg
 
 use crate::site::{Person, Site, now_ms, refused, until, within};
 
-on_both_engines![
+on_all_engines![
     what_is_published_arrives_as_it_was,
     publishing_again_gives_the_same_ack,
     publishing_again_after_a_restart_gives_the_same_ack,

@@ -1,5 +1,5 @@
-//! A client without manners: quinn and frames, to send what the SDK never would, and to see on which
-//! lane something came.
+//! A client without manners: quinn and frames, to send what the SDK never would, and to see on
+//! which lane something came.
 //!
 //! Never looks into the broker; what it says on its streams is all there is.
 

@@ -9,7 +9,7 @@ use wardline_proto::v1::client_frame::Request;
 use wardline_proto::v1::server_frame::Response;
 use wardline_proto::v1::{Acknowledge, Publish};
 
-on_both_engines![
+on_all_engines![
     taking_a_delivery_acknowledges_it,
     reading_is_told_to_the_sender,
     the_record_tells_each_message_apart,

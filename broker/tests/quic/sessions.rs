@@ -14,7 +14,7 @@ use wardline_proto::v1::{Position, Renew, Resume};
 use crate::raw::{Raw, hello};
 use crate::site::{Person, Site, TENANT, TokenIssuer, claims, device_of, now_ms, start_again, until, within};
 
-on_both_engines![
+on_all_engines![
     welcome_tells_the_limits,
     a_session_is_renewed,
     a_token_that_runs_out_ends_the_session,

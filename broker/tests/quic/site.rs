@@ -20,18 +20,20 @@ use wardline_client::{
     Client, Code, Conversation, ConversationId, DeviceId, Direction, Entry, Inbox, Incoming, NewConversation,
     Options, Receipt, RequestError, Session, Status, Trust, connect,
 };
-use wardline_rocksdb::RocksEngine;
 use wardline_storage::engine::Engine;
 use wardline_storage::format;
 use wardline_storage::local::Local;
 use wardline_storage::memory::MemoryEngine;
 use wardline_storage::model::Policy;
+use wardline_storage::open::{Opener, Options as StoreOptions};
 
 /// How long anything may take before a test gives up. Generous: the machine may be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) const TENANT: &str = "st-mary";
 const AUDIENCE: &str = "wardline";
 const ISSUER: &str = "https://id.example";
+/// The engines that keep files.
+const ON_DISK: [&dyn Opener; 2] = [&wardline_rocksdb::Rocks, &wardline_redb::Redb];
 
 /// A broker, the engine under it, and the authorities that it trusts.
 pub(crate) struct Site {
@@ -67,8 +69,18 @@ impl Site {
 
     /// A broker on RocksDB in a folder of its own, set otherwise.
     pub(crate) async fn rocksdb_with(set: impl FnOnce(&mut Settings)) -> Self {
+        Self::on_disk("rocksdb", set).await
+    }
+
+    /// A broker on redb in a folder of its own.
+    pub(crate) async fn redb() -> Self {
+        Self::on_disk("redb", |_| ()).await
+    }
+
+    /// A broker on an engine that keeps files, in a folder of its own, set otherwise.
+    async fn on_disk(engine: &str, set: impl FnOnce(&mut Settings)) -> Self {
         let folder = TempDir::new().unwrap();
-        let engine = open_rocksdb(&folder);
+        let engine = open(engine, &folder);
         Self::start(engine, Some(folder), set).await
     }
 
@@ -115,8 +127,9 @@ impl Site {
         let Self { broker, engine, mut settings, ca, issuer, folder } = self;
         settings.listen = broker.address();
         assert_eq!(within("stopping", broker.stop()).await, Ended::Stopped);
+        let name = engine.name();
         drop(engine);
-        let engine = open_rocksdb(folder.as_ref().unwrap());
+        let engine = open(name, folder.as_ref().unwrap());
         let broker = start_again(&settings, Arc::clone(&engine)).await;
         Self { broker, engine, settings, ca, issuer, folder }
     }
@@ -166,9 +179,10 @@ pub(crate) async fn start_again(settings: &Settings, engine: Arc<dyn Engine>) ->
     .await
 }
 
-fn open_rocksdb(folder: &TempDir) -> Arc<dyn Engine> {
-    let path = folder.path().join("store");
-    Arc::new(RocksEngine::open(path, wardline_rocksdb::Options::default()).unwrap())
+fn open(engine: &str, folder: &TempDir) -> Arc<dyn Engine> {
+    let mut engines = ON_DISK.iter().filter(|opener| opener.name() == engine);
+    let options = StoreOptions { memory_bytes: 64 << 20 };
+    engines.next().unwrap().open(&folder.path().join("store"), options).unwrap()
 }
 
 /// The same device for the same name and number.
