@@ -16,7 +16,7 @@ use wardline_proto::message_entry::MessageEntry;
 use wardline_proto::v1::PushFrame;
 use wardline_proto::v1::push_frame::Push;
 
-use crate::core::order::{Order, Verdict};
+use crate::core::order::{Order, Passage};
 use crate::core::receipts::Mark;
 use crate::end::End;
 use crate::frames::{Frame, FrameReader, StreamError};
@@ -269,13 +269,13 @@ impl Queues {
         };
         let conversation = wire::conversation_id(read.conversation_id)?;
         let arrival = match self.judge(class, conversation, read.sequence) {
-            Verdict::New => {
+            Passage::New => {
                 let payload = frame.share(read.payload);
                 let entry = wire::message_entry(conversation, &read, sender, content_type, payload)?;
                 Arrival::Entry(entry, class)
             }
-            Verdict::HadAhead => Arrival::Passed(conversation, class.mark(read.sequence)),
-            Verdict::Duplicate => return Ok(()),
+            Passage::HadAhead => Arrival::Passed(conversation, class.mark(read.sequence)),
+            Passage::Duplicate => return Ok(()),
         };
         self.queue(class).push(arrival);
         Ok(())
@@ -288,9 +288,9 @@ impl Queues {
                 let conversation = wire::conversation_id(&entry.conversation_id)?;
                 let sequence = entry.sequence;
                 let entry = match self.judge(class, conversation, sequence) {
-                    Verdict::New => wire::entry(conversation, entry)?,
-                    Verdict::HadAhead => None,
-                    Verdict::Duplicate => return Ok(None),
+                    Passage::New => wire::entry(conversation, entry)?,
+                    Passage::HadAhead => None,
+                    Passage::Duplicate => return Ok(None),
                 };
                 let passed = Arrival::Passed(conversation, class.mark(sequence));
                 Some(entry.map_or(passed, |entry| Arrival::Entry(entry, class)))
@@ -315,7 +315,7 @@ impl Queues {
     }
 
     /// Judges an entry by what the application had already.
-    fn judge(&mut self, class: Class, conversation: ConversationId, sequence: Sequence) -> Verdict {
+    fn judge(&mut self, class: Class, conversation: ConversationId, sequence: Sequence) -> Passage {
         match class {
             Class::Ordered => self.order.in_turn(conversation, sequence),
             Class::Urgent => self.order.ahead(conversation, sequence),

@@ -28,11 +28,11 @@ const NAME: &str = "memory";
 /// Keeps everything in ordered maps. Durable only as long as the process lives.
 #[derive(Default)]
 pub struct MemoryEngine {
-    state: RwLock<State>,
+    state: RwLock<Tables>,
 }
 
 #[derive(Default)]
-struct State {
+struct Tables {
     tables: [BTreeMap<Bytes, Stored>; Table::ALL.len()],
     /// Every record that expires, soonest first.
     expiries: BTreeSet<(Timestamp, Table, Bytes)>,
@@ -49,7 +49,7 @@ impl fmt::Debug for MemoryEngine {
     }
 }
 
-impl State {
+impl Tables {
     fn table(&self, table: Table) -> &BTreeMap<Bytes, Stored> {
         &self.tables[table as usize]
     }

@@ -43,16 +43,16 @@ pub(super) struct Arguments {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
+enum Grade {
     Ok,
     Warn,
     Bad,
 }
 
-use Verdict::{Bad, Ok as Fine, Warn};
+use Grade::{Bad, Ok as Fine, Warn};
 
 /// What one check found: how it is, what was seen, what to do.
-type Finding = (Verdict, String);
+type Finding = (Grade, String);
 
 /// Goes through all checks.
 pub(super) fn run(arguments: &Arguments, engines: Engines) -> anyhow::Result<()> {
@@ -218,7 +218,7 @@ fn nearest(path: &Path) -> Option<PathBuf> {
 
 fn file_system(folder: &Path) -> Finding {
     /// Numbers of `linux/magic.h` and of the file systems' own headers.
-    const KNOWN: &[(u64, &str, Verdict)] = &[
+    const KNOWN: &[(u64, &str, Grade)] = &[
         (0xef53, "ext4", Fine),
         (0x5846_5342, "xfs", Fine),
         (0x9123_683e, "btrfs", Fine),

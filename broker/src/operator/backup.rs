@@ -19,7 +19,7 @@ use std::path::Path;
 
 pub use file::Damage;
 pub use make::{BackupError, Made, Source, make, prune};
-pub use manifest::{Entry, Manifest, ManifestError};
+pub use manifest::{Listed, Manifest, ManifestError};
 pub use repository::list;
 pub use restore::{RestoreError, Restored, restore};
 

@@ -19,7 +19,7 @@ const AHEAD_MAX: usize = 1024;
 
 /// What to do with an entry that arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Passage {
     /// Hand it to the application.
     New,
     /// Its turn came, but the application has it already: only the position advances.
@@ -59,31 +59,31 @@ impl Order {
     }
 
     /// Judges an entry from the ordered lane.
-    pub(crate) fn in_turn(&mut self, conversation: ConversationId, sequence: Sequence) -> Verdict {
+    pub(crate) fn in_turn(&mut self, conversation: ConversationId, sequence: Sequence) -> Passage {
         let reached = self.reached(conversation);
         if reached.up_to.is_some_and(|up_to| sequence <= up_to) {
-            return Verdict::Duplicate;
+            return Passage::Duplicate;
         }
         reached.up_to = Some(sequence);
         if reached.ahead.is_empty() {
-            return Verdict::New;
+            return Passage::New;
         }
         let above = reached.ahead.split_off(&(sequence + 1));
         let had = reached.ahead.contains(&sequence);
         reached.ahead = above;
-        if had { Verdict::HadAhead } else { Verdict::New }
+        if had { Passage::HadAhead } else { Passage::New }
     }
 
     /// Judges an entry from the urgent lane.
-    pub(crate) fn ahead(&mut self, conversation: ConversationId, sequence: Sequence) -> Verdict {
+    pub(crate) fn ahead(&mut self, conversation: ConversationId, sequence: Sequence) -> Passage {
         let reached = self.reached(conversation);
         if reached.up_to.is_some_and(|up_to| sequence <= up_to)
             || reached.ahead.len() >= AHEAD_MAX
             || !reached.ahead.insert(sequence)
         {
-            return Verdict::Duplicate;
+            return Passage::Duplicate;
         }
-        Verdict::New
+        Passage::New
     }
 
     /// Notes that the user is a member again.

@@ -22,7 +22,7 @@ const URGENT_SHARE: usize = 8;
 #[derive(Debug)]
 pub(super) struct Queue {
     bounds: Bounds,
-    state: Mutex<State>,
+    state: Mutex<Line>,
     /// Urgent submissions that were taken in and are not done.
     urgent: AtomicUsize,
     /// Something waits, or the phase changed: the committer looks.
@@ -32,7 +32,7 @@ pub(super) struct Queue {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Line {
     urgent: VecDeque<Waiting>,
     routine: VecDeque<Waiting>,
     bytes: usize,
@@ -127,7 +127,7 @@ impl Queue {
             }
         }
         let (commands_max, bytes_max) = (self.bounds.group_commands_max.max(1), self.bounds.group_bytes_max);
-        let State { urgent, routine, bytes, pressing, .. } = &mut *state;
+        let Line { urgent, routine, bytes, pressing, .. } = &mut *state;
         if urgent.len() + routine.len() <= commands_max && *bytes <= bytes_max {
             group.append(urgent);
             group.append(routine);
@@ -179,7 +179,7 @@ impl Queue {
             state.phase = Phase::Stopped;
         }
         (state.bytes, state.pressing) = (0, 0);
-        let State { urgent, routine, .. } = &mut *state;
+        let Line { urgent, routine, .. } = &mut *state;
         self.urgent_done(urgent.len());
         let replies = urgent.drain(..).chain(routine.drain(..)).map(|waiting| waiting.reply).collect();
         drop(state);
@@ -214,7 +214,7 @@ impl Queue {
     }
 }
 
-impl State {
+impl Line {
     fn commands(&self) -> usize {
         self.urgent.len() + self.routine.len()
     }

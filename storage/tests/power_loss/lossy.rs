@@ -26,10 +26,10 @@ pub(crate) type LossyEngine = HookedEngine<Cache>;
 /// The cache and the disk.
 pub(crate) struct Cache {
     disk: Disk,
-    state: Mutex<State>,
+    state: Mutex<Contents>,
 }
 
-struct State {
+struct Contents {
     /// What would be there after a cut.
     stable: MemoryEngine,
     /// Written and not synced, oldest first.
@@ -42,7 +42,7 @@ struct State {
 
 impl Cache {
     pub(crate) fn new(disk: Disk, seed: u64) -> Self {
-        let state = State {
+        let state = Contents {
             stable: MemoryEngine::default(),
             cached: Vec::new(),
             commits_left: None,
@@ -97,7 +97,7 @@ fn rows(engine: &MemoryEngine) -> Vec<Mutation> {
     rows
 }
 
-impl State {
+impl Contents {
     /// The oldest of what is cached, so many batches, reach the disk.
     fn write_down(&mut self, batches_max: usize) {
         let batches = batches_max.min(self.cached.len());

@@ -36,12 +36,12 @@ pub(crate) type GatedDisk = HookedEngine<Gate, LossyEngine>;
 /// What commits wait at.
 #[derive(Default)]
 pub(crate) struct Gate {
-    state: Mutex<State>,
+    state: Mutex<Count>,
     moved: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct Count {
     entered: u64,
     let_through: u64,
     /// Commands of this life of the log.

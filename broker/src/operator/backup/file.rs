@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest::{Context, SHA256};
 use thiserror::Error;
 
-use super::manifest::Entry;
+use super::manifest::Listed;
 
 /// Bytes that are read at a time.
 const STEP_BYTES: usize = 1 << 20;
@@ -56,7 +56,7 @@ pub enum Damage {
 ///
 /// # Errors
 /// [`Damage`] if it is not as it was written.
-pub(super) fn check(folder: &Path, entry: &Entry) -> Result<(), Damage> {
+pub(super) fn check(folder: &Path, entry: &Listed) -> Result<(), Damage> {
     compare(folder, entry, &mut io::sink()).map_err(|failed| match failed {
         Failed::Damaged(damage) => damage,
         // Nothing is written here.
@@ -76,7 +76,7 @@ pub(super) enum Failed {
 ///
 /// # Errors
 /// [`Failed`]; what was copied by then is of no use.
-pub(super) fn take(folder: &Path, entry: &Entry, to: &Path) -> Result<(), Failed> {
+pub(super) fn take(folder: &Path, entry: &Listed, to: &Path) -> Result<(), Failed> {
     let mut copy = create(&to.join(&entry.name)).map_err(Failed::Write)?;
     compare(folder, entry, &mut copy)?;
     copy.sync_all().map_err(Failed::Write)
@@ -84,7 +84,7 @@ pub(super) fn take(folder: &Path, entry: &Entry, to: &Path) -> Result<(), Failed
 
 /// Copies a file, synced, and gives its entry. The last bytes of a file that still grows are left
 /// out.
-pub(super) fn copy(from: &Path, name: &str, to: &Path) -> io::Result<Entry> {
+pub(super) fn copy(from: &Path, name: &str, to: &Path) -> io::Result<Listed> {
     let mut copy = create(&to.join(name))?;
     let entry = read(File::open(from.join(name))?, name, &mut copy).map_err(|(_, error)| error)?;
     copy.sync_all()?;
@@ -92,7 +92,7 @@ pub(super) fn copy(from: &Path, name: &str, to: &Path) -> io::Result<Entry> {
 }
 
 /// The entry of a file.
-pub(super) fn hash(folder: &Path, name: &str) -> io::Result<Entry> {
+pub(super) fn hash(folder: &Path, name: &str) -> io::Result<Listed> {
     read(File::open(folder.join(name))?, name, &mut io::sink()).map_err(|(_, error)| error)
 }
 
@@ -117,7 +117,7 @@ fn create(path: &Path) -> io::Result<File> {
     File::options().write(true).create_new(true).mode(0o600).open(path)
 }
 
-fn compare(folder: &Path, entry: &Entry, out: &mut dyn Write) -> Result<(), Failed> {
+fn compare(folder: &Path, entry: &Listed, out: &mut dyn Write) -> Result<(), Failed> {
     let path = folder.join(&entry.name);
     let file = match File::open(&path) {
         Ok(file) => file,
@@ -146,7 +146,7 @@ enum Side {
     Write,
 }
 
-fn read(mut from: impl Read, name: &str, to: &mut dyn Write) -> Result<Entry, (Side, io::Error)> {
+fn read(mut from: impl Read, name: &str, to: &mut dyn Write) -> Result<Listed, (Side, io::Error)> {
     let (mut context, mut bytes) = (Context::new(&SHA256), 0);
     let mut step = vec![0; STEP_BYTES];
     loop {
@@ -160,5 +160,5 @@ fn read(mut from: impl Read, name: &str, to: &mut dyn Write) -> Result<Entry, (S
         to.write_all(&step[..length]).map_err(|error| (Side::Write, error))?;
         bytes += length as u64;
     }
-    Ok(Entry { name: name.to_owned(), bytes, sha256: hex::encode(context.finish()) })
+    Ok(Listed { name: name.to_owned(), bytes, sha256: hex::encode(context.finish()) })
 }

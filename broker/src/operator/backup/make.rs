@@ -17,7 +17,7 @@ use wardline_storage::id::Timestamp;
 use wardline_storage::model::Applied;
 
 use super::file;
-use super::manifest::{self, Entry, Manifest, ManifestError};
+use super::manifest::{self, Listed, Manifest, ManifestError};
 use super::repository::{PARTIAL, list};
 
 /// Held while a backup is made or removed.
@@ -154,7 +154,7 @@ pub fn prune(repository: &Path, keep: Duration, now: Timestamp) -> Result<Vec<Pa
 
 /// Links a file of the newest backup, if it is the same as that of the checkpoint and still as it
 /// was written. `Ok(None)`: it is to be copied.
-fn link(checkpoint: &Path, newest: &Path, entry: &Entry, into: &Path) -> io::Result<Option<Entry>> {
+fn link(checkpoint: &Path, newest: &Path, entry: &Listed, into: &Path) -> io::Result<Option<Listed>> {
     if fs::metadata(checkpoint.join(&entry.name))?.len() != entry.bytes {
         return Ok(None);
     }

@@ -26,7 +26,7 @@ const UNSEALED: &str = "00000000000000000000000000000000000000000000000000000000
 /// A file of a backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Entry {
+pub struct Listed {
     /// Its name in the backup's folder.
     pub name: String,
     /// Its length.
@@ -59,7 +59,7 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     applied: Vec<u64>,
     /// Its files, by name.
-    pub files: Vec<Entry>,
+    pub files: Vec<Listed>,
     seal: String,
 }
 
@@ -115,7 +115,7 @@ impl Manifest {
         format: u32,
         applied: Applied,
         made_at: Timestamp,
-        files: Vec<Entry>,
+        files: Vec<Listed>,
     ) -> Self {
         Self {
             manifest: VERSION,
@@ -198,7 +198,7 @@ mod tests {
 
     fn written(change: impl FnOnce(&mut Manifest)) -> Result<Manifest, ManifestError> {
         let folder = tempfile::tempdir().expect("a folder");
-        let entry = Entry { name: "000007.sst".into(), bytes: 5, sha256: seal("table") };
+        let entry = Listed { name: "000007.sst".into(), bytes: 5, sha256: seal("table") };
         let applied = Applied { position: 7, time: Timestamp(9) };
         let mut manifest = Manifest::new("rocksdb".into(), FORMAT, applied, Timestamp(1), vec![entry]);
         change(&mut manifest);

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::{Order, Verdict};
+use super::{Order, Passage};
 use crate::types::ConversationId;
 
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ proptest! {
                     let sequence = *cursor;
                     let reached = far.entry(conversation).or_default();
                     *reached = sequence.max(*reached);
-                    if order.in_turn(id(conversation), sequence) == Verdict::New {
+                    if order.in_turn(id(conversation), sequence) == Passage::New {
                         prop_assert!(handed.entry(conversation).or_default().insert(sequence), "twice");
                         let last = last_routine.entry(conversation).or_default();
                         prop_assert!(sequence > *last, "out of order");
@@ -66,7 +66,7 @@ proptest! {
                 }
                 Step::Ahead(conversation, which) if !urgent.is_empty() => {
                     let sequence = *which.get(&urgent);
-                    if order.ahead(id(conversation), sequence) == Verdict::New {
+                    if order.ahead(id(conversation), sequence) == Passage::New {
                         prop_assert!(handed.entry(conversation).or_default().insert(sequence), "twice");
                     }
                     prop_assert!(handed[&conversation].contains(&sequence), "dropped");
@@ -107,10 +107,10 @@ fn forgets_the_least_active_conversations_beyond_its_bound() {
     };
     let mut order = Order::default();
     for number in 0..super::CONVERSATIONS_MAX + 10 {
-        assert_eq!(order.in_turn(id(number), 5), Verdict::New);
+        assert_eq!(order.in_turn(id(number), 5), Passage::New);
     }
     assert!(order.conversations.len() <= super::CONVERSATIONS_MAX);
-    assert_eq!(order.in_turn(id(super::CONVERSATIONS_MAX + 9), 5), Verdict::Duplicate, "the latest is known");
+    assert_eq!(order.in_turn(id(super::CONVERSATIONS_MAX + 9), 5), Passage::Duplicate, "the latest is known");
 }
 
 #[test]
@@ -119,9 +119,9 @@ fn urgent_messages_beyond_the_bound_wait_for_their_turn() {
     let mut order = Order::default();
     let above = super::AHEAD_MAX as u64 + 1;
     for sequence in 1..above {
-        assert_eq!(order.ahead(conversation, sequence), Verdict::New);
+        assert_eq!(order.ahead(conversation, sequence), Passage::New);
     }
-    assert_eq!(order.ahead(conversation, above), Verdict::Duplicate);
-    assert_eq!(order.in_turn(conversation, 1), Verdict::HadAhead);
-    assert_eq!(order.in_turn(conversation, above), Verdict::New);
+    assert_eq!(order.ahead(conversation, above), Passage::Duplicate);
+    assert_eq!(order.in_turn(conversation, 1), Passage::HadAhead);
+    assert_eq!(order.in_turn(conversation, above), Passage::New);
 }
