@@ -7,7 +7,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 
 use super::story::PATIENCE;
@@ -81,13 +81,16 @@ impl Child {
 
     /// Waits until it ends by itself; gives all that it said.
     pub(super) fn finish(mut self) -> Vec<String> {
-        while let Ok(said) = self.lines.recv_timeout(PATIENCE) {
-            self.said.push(said);
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(said) => self.said.push(said),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("a child does not end, and said {:?}", self.said),
+            }
         }
-        let ended = self.process.try_wait().expect("it can be waited for");
-        let said = std::mem::take(&mut self.said);
-        assert!(ended.is_none_or(|status| status.success()), "a child failed, and said {said:?}");
-        said
+        let ended = self.process.wait().expect("it can be waited for");
+        assert!(ended.success(), "a child failed, and said {:?}", self.said);
+        std::mem::take(&mut self.said)
     }
 
     fn end(&mut self) {

@@ -3,10 +3,9 @@
 //!
 //! Of each kind of file that a store has, closed or killed, some are taken: a bit is flipped, the
 //! end is cut off, a page becomes zeros, the file goes, or is as it once was. Then the store is
-//! opened. If it is refused,
-//! putting the right bytes back must bring everything back. If it opens, each read must be right or
-//! fail, also after a commit, a reclaim, and another opening. Of what looks well only some is
-//! looked into so far: opening takes its time.
+//! opened. If it is refused, putting the right bytes back must bring everything back. If it opens,
+//! each read must be right or fail, also in a copy, and after a commit, a reclaim and another
+//! opening. Of what looks well only some is looked into so far: opening takes its time.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -266,26 +265,43 @@ impl Case<'_> {
             return Ok(Answer::Harmless);
         }
         // A store that is damaged may refuse any of this.
-        let next = KILLED_BATCHES + 1;
+        let (next, copy) = (KILLED_BATCHES + 1, folder.with_extension("copy"));
+        let is_copied = engine.checkpoint(&copy).is_ok();
         let is_committed = engine.commit(&batch(next), Durability::Synced).is_ok();
         let is_reclaimed = engine.reclaim(EARLY).is_ok();
         drop(engine);
-        let is_whole = refused == 0 && is_committed && is_reclaimed;
-        match on_disk.try_open(folder) {
-            Err(OpenError::Damaged { .. } | OpenError::Newer { .. }) => Ok(Answer::Reported),
-            Err(other) => Err(format!("it is damaged, but the refusal is {other:?}")),
-            Ok(engine) => {
-                let after = |last| Model::through(last).is_reported_by(engine.as_ref());
-                // Of a commit that failed nobody knows.
-                let before =
-                    if is_committed { after(next) } else { after(KILLED_BATCHES).or_else(|_| after(next)) };
-                let Reads { refused } = before.map_err(|wrong| {
-                    format!(
-                        "after a commit ({is_committed}) and a reclaim ({is_reclaimed}) it opens, and {wrong}"
-                    )
-                })?;
-                Ok(if is_whole && refused == 0 { Answer::Harmless } else { Answer::Reported })
-            }
+        let copy_is_whole = if is_copied {
+            let opened = reopens(on_disk, &copy, &[KILLED_BATCHES]);
+            opened.map_err(|wrong| format!("it opens, and of its copy {wrong}"))?
+        } else {
+            false
+        };
+        // It may not be there, or a part of it.
+        let _ = fs::remove_dir_all(&copy);
+        // Of a commit that failed nobody knows.
+        let lasts = if is_committed { &[next][..] } else { &[KILLED_BATCHES, next] };
+        let later = reopens(on_disk, folder, lasts).map_err(|wrong| {
+            format!("after a commit ({is_committed}) and a reclaim ({is_reclaimed}) {wrong}")
+        })?;
+        let is_whole = refused == 0 && is_committed && is_reclaimed && copy_is_whole && later;
+        Ok(if is_whole { Answer::Harmless } else { Answer::Reported })
+    }
+}
+
+/// Whether a store opens and has everything, up to one of these batches; an error, if it opens and
+/// does not say what is missing.
+fn reopens(on_disk: &OnDisk<'_>, folder: &Path, lasts: &[u32]) -> Result<bool, String> {
+    let engine = match on_disk.try_open(folder) {
+        Ok(engine) => engine,
+        Err(OpenError::Damaged { .. } | OpenError::Newer { .. }) => return Ok(false),
+        Err(other) => return Err(format!("the refusal is {other:?}")),
+    };
+    let mut wrong = String::new();
+    for last in lasts {
+        match Model::through(*last).is_reported_by(engine.as_ref()) {
+            Ok(Reads { refused }) => return Ok(refused == 0),
+            Err(found) => wrong = found,
         }
     }
+    Err(format!("it opens, and {wrong}"))
 }
