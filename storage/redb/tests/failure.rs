@@ -1,12 +1,19 @@
 //! After a failed commit nothing more is written.
 
 use std::fs;
+use std::ops::ControlFlow;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Barrier;
+use std::thread;
+use std::time::Duration;
 
 use bytes::Bytes;
 use wardline_redb::RedbEngine;
-use wardline_storage::engine::{Durability, Engine, EngineError, Mutation, Table};
+use wardline_storage::engine::{
+    Direction, Durability, Engine, EngineError, KeyRange, Mutation, Reclaimed, Row, Table,
+};
 use wardline_storage::id::Timestamp;
 use wardline_storage::open::Options;
 
@@ -56,8 +63,15 @@ fn in_a_process_whose_files_cannot_grow() {
     let root = Path::new(&root);
     let store = root.join("store");
     let engine = open(&store);
-    let failed = (0..10_000)
-        .find_map(|key| engine.commit(&put(key), Durability::Synced).err().map(|error| (key, error)));
+    (0..2).for_each(|_| engine.commit(&put(0), Durability::Synced).expect("commits"));
+    let mut failed = None;
+    let reclaim = beside_a_scan(&engine, || {
+        let failing = |key| engine.commit(&put(key), Durability::Synced).err().map(|error| (key, error));
+        failed = (0..10_000).find_map(failing);
+    });
+    // It waited for the scan, and did not wait on when all was over.
+    let error = reclaim.expect_err("the reclaim did not finish");
+    assert!(error.to_string().contains("a commit failed meanwhile"), "{error}");
     let (acknowledged, error) = failed.expect("the file cannot grow");
     assert!(matches!(error, EngineError::Io { .. }), "{error}");
     fs::write(root.join("acknowledged"), acknowledged.to_string()).expect("writes");
@@ -71,4 +85,34 @@ fn in_a_process_whose_files_cannot_grow() {
     engine.reclaim(Timestamp(1)).expect_err("the same");
     drop(engine);
     assert!(fs::read(store.join("store.redb")).expect("reads") == before, "closing writes nothing");
+}
+
+/// Reclaims while a scan holds the old file; what the reclaim gives, after `meanwhile`, which begins
+/// when the new file is the store.
+fn beside_a_scan(engine: &RedbEngine, meanwhile: impl FnOnce()) -> Result<Reclaimed, EngineError> {
+    let file = engine.folder().expect("it keeps files").join("store.redb");
+    let inode = || fs::metadata(&file).expect("it is there").ino();
+    let (before, reads, ends) = (inode(), Barrier::new(2), Barrier::new(2));
+    thread::scope(|threads| {
+        threads.spawn(|| {
+            let visit = &mut |_: Row<'_>| {
+                reads.wait();
+                ends.wait();
+                ControlFlow::Break(())
+            };
+            let forward = Direction::Forward;
+            engine.scan(Table::Message, KeyRange::ALL, forward, Timestamp::ZERO, visit).expect("reads");
+        });
+        reads.wait();
+        let reclaim = threads.spawn(|| engine.reclaim(Timestamp(1)));
+        while inode() == before {
+            thread::sleep(Duration::from_millis(1));
+        }
+        thread::sleep(Duration::from_millis(100));
+        assert!(!reclaim.is_finished(), "it waits for the scan");
+        meanwhile();
+        let reclaimed = reclaim.join().expect("no panic");
+        ends.wait();
+        reclaimed
+    })
 }
