@@ -41,11 +41,7 @@ enum Chore {
     /// Checks everything: format, lints, tests, documentation, house rules.
     Test,
     /// Checks the house rules that no compiler keeps.
-    Tidy {
-        /// Also tell what is known and not put right yet.
-        #[arg(long)]
-        strict: bool,
-    },
+    Tidy,
     /// Makes faults under a broker, and says whether its promises held.
     Torture(torture::Options),
 }
@@ -86,9 +82,8 @@ fn run(chore: Chore) -> anyhow::Result<bool> {
         Chore::Defects => defects::run(&workspace),
         Chore::Test => checks::run(&workspace),
         Chore::Torture(options) => torture::run(&workspace, &options),
-        Chore::Tidy { strict } => {
-            let check = if strict { tidy::check_strictly } else { tidy::check };
-            let findings = check(&workspace.root)?;
+        Chore::Tidy => {
+            let findings = tidy::check(&workspace.root)?;
             for finding in &findings {
                 xtask::say(&finding.to_string());
             }

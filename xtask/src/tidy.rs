@@ -29,32 +29,13 @@ use citations::Tree;
 use finding::Finding;
 use source::Source;
 
-/// What is known and not put right yet: findings with these words, in files whose path begins or
-/// ends so.
-const NOT_YET: &[(&str, &[&str])] = &[("take it apart", &["storage/tests/model"])];
-
 /// Checks all files of a repository.
 ///
 /// # Errors
 /// If git does not list them or one cannot be read.
 pub fn check(root: &Path) -> anyhow::Result<Vec<Finding>> {
-    let mut findings = check_strictly(root)?;
-    findings.retain(|finding| !is_known(finding));
-    Ok(findings)
-}
-
-/// The same, with what is known and not put right yet.
-///
-/// # Errors
-/// If git does not list them or one cannot be read.
-pub fn check_strictly(root: &Path) -> anyhow::Result<Vec<Finding>> {
     let tree = Tree::new(files(root)?.iter().map(String::as_str));
     Ok(check_in(&tree, &sources(root)?))
-}
-
-fn is_known(finding: &Finding) -> bool {
-    let is_there = |place: &&str| finding.path.starts_with(place) || finding.path.ends_with(place);
-    NOT_YET.iter().any(|(words, places)| finding.text.contains(words) && places.iter().any(is_there))
 }
 
 /// Checks these files as if they were the repository.

@@ -1,7 +1,7 @@
 //! Receipts, as plainly as they can be said.
 
 use wardline_storage::command::{Acknowledge, Event, Outcome, Rejection, Verdict};
-use wardline_storage::id::Seq;
+use wardline_storage::id::{Seq, Timestamp};
 use wardline_storage::model::{Body, Priority, ReceiptKind};
 
 use super::{Case, Certificate, Room};
@@ -73,11 +73,17 @@ pub(super) fn acknowledge_in(case: &mut Case<'_>, room: &mut Room, asked: &Ackno
             me.places.remove(0);
         }
     }
+    certify(case, room, certified);
+    Ok(Outcome::Acknowledged { delivered: Seq(delivered_to), read: Seq(read_to) })
+}
+
+/// Keeps what is certified and tells of it, in this order.
+fn certify(case: &mut Case<'_>, room: &mut Room, certified: Vec<(ReceiptKind, u64, Timestamp)>) {
+    let me = room.people.get_mut(&case.me.user).expect("the actor is a member");
     for (kind, seq, expires) in certified {
         me.receipts.push(Certificate { kind, seq, time: case.now, expires });
         let person = case.me.clone();
         let (conversation, time) = (case.id, case.now);
         case.events.push(Event::Receipt { conversation, person, kind, seq: Seq(seq), time });
     }
-    Ok(Outcome::Acknowledged { delivered: Seq(delivered_to), read: Seq(read_to) })
 }
