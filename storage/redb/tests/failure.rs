@@ -87,8 +87,8 @@ fn in_a_process_whose_files_cannot_grow() {
     assert!(fs::read(store.join("store.redb")).expect("reads") == before, "closing writes nothing");
 }
 
-/// Reclaims while a scan holds the old file; what the reclaim gives, after `meanwhile`, which begins
-/// when the new file is the store.
+/// Reclaims while a scan holds the old file; what the reclaim gives, after `meanwhile`, which
+/// begins when the new file is the store.
 fn beside_a_scan(engine: &RedbEngine, meanwhile: impl FnOnce()) -> Result<Reclaimed, EngineError> {
     let file = engine.folder().expect("it keeps files").join("store.redb");
     let inode = || fs::metadata(&file).expect("it is there").ino();
