@@ -1,10 +1,10 @@
 //! The rules for an engine that keeps files: what becomes of them when it reclaims, is copied, is
 //! killed, fails, or finds them damaged.
 //!
-//! Each rule works in folders of its own, in the system's folder for temporary files, and ends
-//! within seconds. Some need a process that is killed or that meets a full disk: for those, the
-//! test that calls [`run_on_disk`] is run again, as a child that does what the rule wants and ends.
-//! Chance comes from `WARDLINE_SEED`, and a failure names it.
+//! Each rule works in folders of its own, which go with it, and ends within seconds. Some need a
+//! process that is killed or that meets a full disk: for those, the test that calls
+//! [`run_on_disk`] is run again, as a child that does what the rule wants and ends. Chance comes
+//! from `WARDLINE_SEED`, and a failure names it.
 
 mod child;
 mod copy;

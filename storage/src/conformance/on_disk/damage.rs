@@ -115,7 +115,7 @@ enum Answer {
 }
 
 pub(super) fn is_never_silent(on_disk: &OnDisk<'_>) {
-    let root = Folder::new();
+    let root = Folder::in_memory();
     let [older, closed, killed] = ["older", "closed", "killed"].map(|name| root.join(name));
     commit_through(on_disk.open(&closed).as_ref(), KILLED_BATCHES * 3 / 4);
     copy(&closed, &older);
