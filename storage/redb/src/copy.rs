@@ -20,11 +20,11 @@ use crate::followed::Followed;
 use crate::row;
 
 /// About what one step copies, keys and values.
-const STEP_BYTES: usize = 4 << 20;
+const STEP_BYTES: usize = 1 << 20;
 /// Commits are to wait no longer than this for the last round, if they leave the choice.
 const ROUND: Duration = Duration::from_millis(20);
 /// After so many rounds that took longer, one may take twice as long.
-const PATIENCE: u32 = 4;
+const PATIENCE: u32 = 16;
 
 /// A copy that is being made.
 pub(crate) struct Copy<'a> {
