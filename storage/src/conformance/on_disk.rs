@@ -14,6 +14,7 @@ mod folder;
 mod garbage;
 mod kill;
 mod refusal;
+mod rot;
 mod scans;
 mod story;
 mod subject;
@@ -46,6 +47,7 @@ pub const RULES_ON_DISK: &[RuleOnDisk] = &[
     rule("after a failed commit nothing is committed", failed::nothing_follows),
     rule("a reclaim or a checkpoint that fails does no harm", failed::others_do_no_harm),
     rule("damage is refused or reported, and nothing is lost by it", damage::is_never_silent),
+    rule("what rots while a store is open is never served", rot::is_never_served),
 ];
 
 const fn rule(name: &'static str, check: fn(&OnDisk<'_>)) -> RuleOnDisk {

@@ -55,6 +55,8 @@ pub(crate) enum Defect {
     RemovesDamage,
     /// A store without its log is a new one.
     OpensEmpty,
+    /// Scans read the log again, and look at no checksum.
+    ServesRot,
     /// What cannot be read makes it panic.
     Panics,
 }
@@ -86,5 +88,6 @@ pub(crate) const ALL: &[(Defect, &str)] = &[
     (Defect::EndsQuietly, "damage is refused or reported, and nothing is lost by it"),
     (Defect::RemovesDamage, "damage is refused or reported, and nothing is lost by it"),
     (Defect::OpensEmpty, "damage is refused or reported, and nothing is lost by it"),
+    (Defect::ServesRot, "what rots while a store is open is never served"),
     (Defect::Panics, "damage is refused or reported, and nothing is lost by it"),
 ];

@@ -336,6 +336,13 @@ impl Engine for FileEngine {
                 let _no_commits = self.scanning.read();
                 self.step((table, range, direction), now, visit)
             }
+            Defect::ServesRot => {
+                let log = fs::read(self.folder.join(LOG)).map_err(io_failed("scanning"))?;
+                let (files, memory) = (Files { defect: Defect::TrustsBytes }, MemoryEngine::default());
+                let loaded = files.load(&self.folder, &log, 0, &memory);
+                loaded.map_err(|error| io_failed("scanning")(io::Error::other(error)))?;
+                memory.scan(table, range, direction, now, visit)
+            }
             _ => self.memory.scan(table, range, direction, now, visit),
         }
     }
