@@ -51,7 +51,11 @@ pub fn publish_into(conversation_id: Bytes, number: u64) -> v1::ClientFrame {
         epoch: 1,
         ..Default::default()
     };
-    v1::ClientFrame { request_id: number + 1, request: Some(v1::client_frame::Request::Publish(publish)) }
+    v1::ClientFrame {
+        request_id: number + 1,
+        request: Some(v1::client_frame::Request::Publish(publish)),
+        ..v1::ClientFrame::default()
+    }
 }
 
 /// A message as it goes to a reader: an encoded frame with its length.

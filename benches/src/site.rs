@@ -216,7 +216,10 @@ impl RequestLane {
 
     async fn ask(&mut self, request: Request) -> Result<Response> {
         let mut out = BytesMut::new();
-        frame::encode(&v1::ClientFrame { request_id: 1, request: Some(request) }, &mut out);
+        frame::encode(
+            &v1::ClientFrame { request_id: 1, request: Some(request), ..v1::ClientFrame::default() },
+            &mut out,
+        );
         self.up.write_all(&out).await?;
         let answer: v1::ServerFrame = read(&mut self.down, &mut self.buffer).await?;
         answer.response.context("an answer without content")

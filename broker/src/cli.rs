@@ -16,6 +16,7 @@ mod open_files;
 mod serve;
 mod session;
 mod show;
+mod state_hash;
 mod tail;
 mod token;
 

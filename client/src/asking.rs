@@ -26,7 +26,8 @@ pub(crate) enum Repeat {
     Unsafe,
 }
 
-/// Asks the broker, within `time`: across sessions, and waiting out refusals that pass.
+/// Asks the broker, within `time`: across sessions, and waiting out refusals that pass. A read sees
+/// what was applied up to the position `at_least`.
 ///
 /// # Errors
 /// As [`RequestError`] says.
@@ -36,12 +37,13 @@ pub(crate) enum Repeat {
 pub(crate) async fn ask(
     shared: &Shared,
     request: Request,
+    at_least: u64,
     repeat: Repeat,
     time: Duration,
 ) -> Result<Response, RequestError> {
     let deadline = Instant::now() + time;
     loop {
-        let answer = match timeout_at(deadline, ask_once(shared, request.clone())).await {
+        let answer = match timeout_at(deadline, ask_once(shared, request.clone(), at_least)).await {
             Ok(answer) => answer,
             Err(_) => return Err(RequestError::Unknown(format!("no answer within {time:?}"))),
         };
@@ -66,7 +68,7 @@ pub(crate) async fn ask(
     }
 }
 
-async fn ask_once(shared: &Shared, request: Request) -> Result<Response, NoAnswer> {
+async fn ask_once(shared: &Shared, request: Request, at_least: u64) -> Result<Response, NoAnswer> {
     let closed = || {
         NoAnswer::Closed(shared.closed().map_or_else(String::new, |closed| match closed {
             RequestError::Closed(why) => why,
@@ -75,7 +77,7 @@ async fn ask_once(shared: &Shared, request: Request) -> Result<Response, NoAnswe
     };
     let seats = shared.requests(|requests| requests.seats());
     let Ok(seat) = seats.acquire_owned().await else { return Err(closed()) };
-    let answer = shared.requests(|requests| requests.push(request, seat));
+    let answer = shared.requests(|requests| requests.push(request, at_least, seat));
     shared.requests_bell.notify_one();
     answer.await.unwrap_or_else(|_| Err(closed()))
 }

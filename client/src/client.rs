@@ -60,7 +60,7 @@ pub async fn connect(options: Options) -> Result<(Client, Inbox), ConnectError> 
     let shared = life::start(options).await?;
     let inbox = Inbox::new(Arc::clone(&shared));
     let handle = Handle { shared, turn: tokio::sync::Mutex::new(()), request_timeout };
-    Ok((Client { handle: Arc::new(handle) }, inbox))
+    Ok((Client { handle: Arc::new(handle), at_least: 0 }, inbox))
 }
 
 /// Asks and publishes. Cheap to clone; the session ends when all clones are dropped or
@@ -68,6 +68,8 @@ pub async fn connect(options: Options) -> Result<(Client, Inbox), ConnectError> 
 #[derive(Clone)]
 pub struct Client {
     handle: Arc<Handle>,
+    /// What reads must see.
+    at_least: u64,
 }
 
 impl std::fmt::Debug for Client {
@@ -276,6 +278,24 @@ impl Client {
         .await
     }
 
+    /// The highest position that an answer told: who sees what was applied up to there sees all
+    /// that this client was answered. It does not go back if the broker's store does, by a restored
+    /// backup: then open the client anew.
+    pub fn position(&self) -> u64 {
+        self.shared().position()
+    }
+
+    /// A clone whose reads (conversations, members, history, receipts) see what was applied up to a
+    /// position, such as [`Client::position`] of another client, or are refused with
+    /// [`Code::Unavailable`] after a second. One broker shows what it acknowledged anyway; this is
+    /// for when there are more.
+    ///
+    /// [`Code::Unavailable`]: crate::Code::Unavailable
+    #[must_use]
+    pub fn at_least(&self, position: u64) -> Self {
+        Self { at_least: position, ..self.clone() }
+    }
+
     /// Lists the user's conversations, a page at a time (`page_size` 0: the broker's choice).
     pub async fn conversations(
         &self,
@@ -394,7 +414,7 @@ impl Client {
     }
 
     async fn ask(&self, request: Request, repeat: Repeat) -> Result<Response, RequestError> {
-        asking::ask(self.shared(), request, repeat, self.handle.request_timeout).await
+        asking::ask(self.shared(), request, self.at_least, repeat, self.handle.request_timeout).await
     }
 
     async fn change(&self, request: Request) -> Result<Option<Sequence>, RequestError> {

@@ -141,7 +141,10 @@ async fn hello(
         publish_only: options.publish_only,
     };
     let mut frames = BytesMut::new();
-    frame::encode(&ClientFrame { request_id: 1, request: Some(Request::Hello(hello)) }, &mut frames);
+    frame::encode(
+        &ClientFrame { request_id: 1, request: Some(Request::Hello(hello)), ..ClientFrame::default() },
+        &mut frames,
+    );
     control.write(frames);
     loop {
         let Some(answer) = control.turn().await? else { continue };

@@ -152,7 +152,10 @@ impl<'a> Control<'a> {
                 && let Some(acknowledge) = receipts.next_to_send(self.next_request_id)
             {
                 let request = Some(Request::Acknowledge(acknowledge));
-                frame::encode(&ClientFrame { request_id: self.next_request_id, request }, frames);
+                frame::encode(
+                    &ClientFrame { request_id: self.next_request_id, request, ..ClientFrame::default() },
+                    frames,
+                );
                 self.next_request_id += 1;
                 self.unanswered += 1;
             }
@@ -171,7 +174,7 @@ impl<'a> Control<'a> {
                 self.next_request_id += 1;
                 self.unanswered += 1;
                 let request = Some(Request::Renew(Renew { token: token.clone() }));
-                frame::encode(&ClientFrame { request_id, request }, frames);
+                frame::encode(&ClientFrame { request_id, request, ..ClientFrame::default() }, frames);
                 self.renewal = Some(Renewal { request_id, token });
             }
             Ok(_) => {}
@@ -180,6 +183,7 @@ impl<'a> Control<'a> {
     }
 
     fn take_answer(&mut self, answer: ServerFrame) -> Result<(), End> {
+        self.shared.note_position(answer.position);
         let response = match answer.response {
             Some(Response::Goodbye(goodbye)) => return Err(End::Goodbye(wire::farewell(goodbye))),
             Some(response) => response,

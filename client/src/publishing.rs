@@ -76,6 +76,7 @@ fn gather(shared: &Shared, unanswered_max: usize) -> BytesMut {
 
 /// Takes an answer; gives the pause that the broker asked for, once it begins.
 fn take_answer(shared: &Shared, answer: ServerFrame) -> Result<Option<Duration>, End> {
+    shared.note_position(answer.position);
     let result = match answer.response {
         Some(Response::PublishAck(ack)) => Ok(Ack { sequence: ack.sequence, time_ms: ack.time_ms }),
         Some(Response::Error(error)) => Err(wire::refusal(error)),

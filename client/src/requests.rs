@@ -24,6 +24,8 @@ pub(crate) struct Requests {
 
 struct Call {
     request: Option<Request>,
+    /// What a read must see.
+    at_least: u64,
     reply: oneshot::Sender<Result<Response, NoAnswer>>,
     _seat: OwnedSemaphorePermit,
 }
@@ -49,16 +51,17 @@ impl Requests {
         Arc::clone(&self.seats)
     }
 
-    /// Puts a request in line; gives where its answer will be. If all was closed in between, there
-    /// will be none: the sender is dropped.
+    /// Puts a request in line, which must see `at_least` if it reads; gives where its answer will
+    /// be. If all was closed in between, there will be none: the sender is dropped.
     pub(crate) fn push(
         &mut self,
         request: Request,
+        at_least: u64,
         seat: OwnedSemaphorePermit,
     ) -> oneshot::Receiver<Result<Response, NoAnswer>> {
         let (reply, answer) = oneshot::channel();
         if !self.seats.is_closed() {
-            self.waiting.push_back(Call { request: Some(request), reply, _seat: seat });
+            self.waiting.push_back(Call { request: Some(request), at_least, reply, _seat: seat });
         }
         answer
     }
@@ -70,9 +73,9 @@ impl Requests {
             if call.reply.is_closed() {
                 continue;
             }
-            let request = call.request.take();
+            let (request, at_least) = (call.request.take(), call.at_least);
             self.sent.insert(request_id, call);
-            return Some(ClientFrame { request_id, request });
+            return Some(ClientFrame { request_id, request, at_least });
         }
     }
 

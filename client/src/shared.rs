@@ -5,6 +5,7 @@
 //! taken in and everybody who waits is told why.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     outbox: Mutex<Outbox<Publisher>>,
     receipts: Mutex<Receipts>,
     requests: Mutex<Requests>,
+    /// The highest position that an answer told.
+    position: AtomicU64,
     /// Rings for the publish lane.
     pub(crate) publishes_bell: Notify,
     /// Rings for the control stream: requests to send at once.
@@ -61,6 +64,7 @@ impl Shared {
             outbox: Mutex::new(Outbox::new()),
             receipts: Mutex::default(),
             requests: Mutex::default(),
+            position: AtomicU64::new(0),
             publishes_bell: Notify::new(),
             requests_bell: Notify::new(),
             receipts_bell: Notify::new(),
@@ -81,6 +85,16 @@ impl Shared {
     /// Works on the requests.
     pub(crate) fn requests<R>(&self, work: impl FnOnce(&mut Requests) -> R) -> R {
         work(&mut self.requests.lock())
+    }
+
+    /// Takes note of the position of an answer.
+    pub(crate) fn note_position(&self, position: u64) {
+        self.position.fetch_max(position, Ordering::Relaxed);
+    }
+
+    /// The highest one so far.
+    pub(crate) fn position(&self) -> u64 {
+        self.position.load(Ordering::Relaxed)
     }
 
     /// Puts a publish in line.

@@ -85,7 +85,7 @@ fn an_empty_frame_is_a_message_of_defaults() {
 fn the_readmes_example_is_what_is_sent() {
     let mut wire = BytesMut::new();
     let request = Some(Request::ListConversations(ListConversations::default()));
-    frame::encode(&ClientFrame { request_id: 1, request }, &mut wire);
+    frame::encode(&ClientFrame { request_id: 1, request, ..ClientFrame::default() }, &mut wire);
     assert_eq!(&wire[..], [0x04, 0x08, 0x01, 0x62, 0x00]);
     assert!(include_str!("../README.md").contains("`04 08 01 62 00`"));
 }
@@ -94,7 +94,10 @@ fn the_readmes_example_is_what_is_sent() {
 fn a_payload_is_a_slice_of_the_received_buffer() {
     let publish = Publish { payload: Bytes::from_static(&[7; 600]), ..Publish::default() };
     let mut wire = BytesMut::new();
-    frame::encode(&ClientFrame { request_id: 1, request: Some(Request::Publish(publish)) }, &mut wire);
+    frame::encode(
+        &ClientFrame { request_id: 1, request: Some(Request::Publish(publish)), ..ClientFrame::default() },
+        &mut wire,
+    );
     let received = wire.as_ptr_range();
 
     let content = frame::split(&mut wire, FRAME_BYTES_MAX).expect("well-formed").expect("whole");

@@ -35,5 +35,6 @@ mod recent;
 pub mod record;
 mod scan;
 pub mod state;
+pub mod state_hash;
 pub mod value;
 pub mod view;

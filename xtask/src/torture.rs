@@ -77,22 +77,23 @@ pub fn run(workspace: &Workspace, options: &Options) -> anyhow::Result<bool> {
     Err(command.exec()).context("cannot start wardline-torture")
 }
 
-/// Plants every defect into a broker, and lets the programme look that must see it; whether each
-/// was seen.
+/// Plants every defect that one broker shows into it, and lets the programme look that must see it;
+/// whether each was seen.
 fn all_defects(workspace: &Workspace) -> anyhow::Result<bool> {
     let torture = program(workspace)?;
     let mut table = String::new();
     let mut all_seen = true;
     for defect in defects::DEFECTS {
+        let Some(programme) = defect.programme else { continue };
         let broker = defects::broker(workspace, defect.name)?;
         say(&format!("--- {}", defect.name));
         let mut command = Command::new(&torture);
         command.arg("--out").arg(folder(workspace).join("defects")).arg("--program").arg(broker);
-        command.args(["--expect-objections", defect.programme, CONTROL_CYCLES]);
+        command.args(["--expect-objections", programme, CONTROL_CYCLES]);
         let seen = command.status().context("cannot start wardline-torture")?.success();
         all_seen &= seen;
         let verdict = if seen { "seen" } else { "NOT SEEN" };
-        let _ = writeln!(table, "  {:<48}{:<10}{verdict}", defect.name, defect.programme);
+        let _ = writeln!(table, "  {:<48}{:<10}{verdict}", defect.name, programme);
     }
     say(&format!("defect, and the programme that looked for it:\n{table}"));
     Ok(all_seen)

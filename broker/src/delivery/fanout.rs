@@ -38,6 +38,8 @@ pub(crate) struct Fanout {
 
 impl Observer for Fanout {
     fn committed(&mut self, group: GroupStats, events: Vec<Event>) {
+        self.metrics.applied_position.set(group.applied.position as f64);
+        self.metrics.applied_time.set(group.applied.time.0 as f64 / 1000.0);
         self.metrics.group_commands.record(group.commands as f64);
         self.metrics.apply_seconds.record(group.apply.as_secs_f64());
         self.metrics.commit_seconds.record(group.commit.as_secs_f64());

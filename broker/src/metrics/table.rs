@@ -77,6 +77,8 @@ table! {
         group_commands: Histogram = "wardline_commit_group_commands", "Commands committed with one sync.";
         apply_seconds: Histogram = "wardline_apply_seconds", "Time to decide the commands of a group.";
         commit_seconds: Histogram = "wardline_commit_seconds", "Time to write a group to the store, its sync included.";
+        applied_position: Gauge = "wardline_applied_position", "How many commands the store has applied.";
+        applied_time: Gauge = "wardline_applied_timestamp_seconds", "The time of the last commands that the store has applied, in seconds since 1970: expiry and reclaiming go by it.";
         queue_commands: Gauge = "wardline_queue_commands", "Commands that wait to be committed.";
         queue_commands_max: Gauge = "wardline_queue_commands_max", "Most commands that may wait (limits.waiting_commands).";
         queue_bytes: Gauge = "wardline_queue_bytes", "Bytes of commands that wait to be committed.";
@@ -105,6 +107,7 @@ table! {
         disk_reserve_bytes: Gauge = "wardline_disk_reserve_bytes", "Writes are refused while less than this is free (storage.reserve).";
         disk_full: Gauge = "wardline_disk_full", "1 while writes are refused for lack of room on the disk.";
         clock_held_seconds: Gauge = "wardline_clock_held_seconds", "How far the broker's time and the system's clock are apart, because that was set back, or moved by more than a minute at once, which is not followed.";
+        clock_behind_seconds: Gauge = "wardline_clock_behind_seconds", "How far the broker's clock is behind what the store had reached at start; as long as it is not 0, time stands still, and messages are kept longer by as much.";
         clock_moved_seconds: Gauge = "wardline_clock_moved_seconds", "How far the system's clock was moved against the monotonic clock since the broker started.";
     }
     labelled {

@@ -101,6 +101,7 @@ impl Look {
         metrics.reads_catch_up.set(catch_up as f64);
 
         metrics.clock_held_seconds.set(seen.clock.held().as_secs_f64());
+        metrics.clock_behind_seconds.set(seen.clock.behind().as_secs_f64());
         let (monotonic, wall) = self.started;
         let moved = since_epoch().as_secs_f64() - wall.as_secs_f64() - monotonic.elapsed().as_secs_f64();
         metrics.clock_moved_seconds.set(moved);

@@ -53,12 +53,12 @@ impl Config {
         tasks: &mut Tasks,
     ) -> Requests {
         let Self { limits, policy, disk } = self;
-        let admission = Arc::new(Admission::new(log, limits.retry_after));
+        let admission = Arc::new(Admission::new(Arc::clone(&log), limits.retry_after));
         tasks.spawn(|stop| Arc::clone(&admission).watch(disk, metrics, stop));
         Requests {
             intake: Arc::new(Intake::new(admission)),
             planner: Planner::new(ids, policy.members_max),
-            queries: Queries::new(reads, &limits, policy.retention_max),
+            queries: Queries::new(log, reads, &limits, policy.retention_max),
         }
     }
 }

@@ -1,19 +1,28 @@
 //! Queries: what is read from the store for a request, on a blocking thread.
 //!
-//! Every one begins with the caller's access, so that what may not be seen and what does not exist
-//! are one answer.
+//! A client may say how far a read must see: then it waits, within a bound, until the store has
+//! come so far, and each answer says how far it had come before it was read. Every one begins with
+//! the caller's access, so that what may not be seen and what does not exist are one answer.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep};
 use wardline_storage::engine::{Direction, EngineError};
 use wardline_storage::id::{ConversationId, Seq, UserId};
+use wardline_storage::log::Log;
 use wardline_storage::view::{Access, Page, View};
 
 use super::reads::Reads;
 use crate::limits::Limits;
-use crate::refusal::Refusal;
+use crate::refusal::{Code, Refusal};
 use crate::wire::{PageRequest, Response};
+
+/// Longest wait of a read for what it must see.
+const REACH_MAX: Duration = Duration::from_secs(1);
+/// How often it is looked meanwhile. Rare enough to cost nothing: on one node, who was acknowledged
+/// need not wait at all.
+const REACH_LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// A question to the store.
 pub(crate) enum Query {
@@ -39,24 +48,50 @@ pub(crate) struct Bounds {
 
 /// Answers queries.
 pub(crate) struct Queries {
+    log: Arc<dyn Log>,
     reads: Arc<Reads>,
     bounds: Bounds,
 }
 
 impl Queries {
-    /// From what this reads.
-    pub(crate) fn new(reads: Arc<Reads>, limits: &Limits, retention_max: Duration) -> Self {
-        Self { reads, bounds: Bounds { page_bytes_max: limits.page_bytes_max, retention_max } }
+    /// From what this reads of a store that this log writes.
+    pub(crate) fn new(
+        log: Arc<dyn Log>,
+        reads: Arc<Reads>,
+        limits: &Limits,
+        retention_max: Duration,
+    ) -> Self {
+        Self { log, reads, bounds: Bounds { page_bytes_max: limits.page_bytes_max, retention_max } }
     }
 
-    /// Answers a query as of now.
+    /// Answers a query as of now, once the store has come to a position; gives the one that it had
+    /// come to before it was read.
     ///
     /// # Cancellation
     /// A read that has begun runs to its end, and its result is dropped.
-    pub(crate) async fn answer(&self, user: UserId, query: Query) -> Response {
+    pub(crate) async fn answer(&self, user: UserId, at_least: u64, query: Query) -> (u64, Response) {
+        let position = match self.reach(at_least).await {
+            Ok(position) => position,
+            Err(refusal) => return (0, Response::Refused(refusal)),
+        };
         let bounds = self.bounds;
         let read = self.reads.for_request(move |reads| bounds.answer(reads.view(), user, &query)).await;
-        read.unwrap_or_else(Response::Refused)
+        (position, read.unwrap_or_else(Response::Refused))
+    }
+
+    async fn reach(&self, at_least: u64) -> Result<u64, Refusal> {
+        let until = Instant::now() + REACH_MAX;
+        loop {
+            let position = self.log.applied().position;
+            if position >= at_least {
+                return Ok(position);
+            }
+            if Instant::now() >= until {
+                let text = format!("at_least: the store has come to position {position} only; ask again");
+                return Err(Refusal::new(Code::Unavailable, text).after(REACH_MAX));
+            }
+            sleep(REACH_LOOK_EVERY).await;
+        }
     }
 }
 

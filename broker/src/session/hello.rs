@@ -21,7 +21,7 @@ use crate::presence::bell::Bell;
 use crate::presence::ending::Ending;
 use crate::presence::registry::{Present, SessionId};
 use crate::refusal::{Code, Refusal};
-use crate::wire::{self, Hello, Request, Response};
+use crate::wire::{self, Decoded, Hello, Request, Response};
 
 /// A session that was welcomed.
 pub(super) struct Opened {
@@ -73,7 +73,7 @@ pub(super) async fn open(sessions: &Arc<Sessions>, connection: &quinn::Connectio
         Err(refusal) => return Err(Failed { refusal, request_id, stream: Some(stream) }),
     };
     let mut out = BytesMut::new();
-    wire::answer(request_id, Response::Welcome(Box::new(session.welcome())), &mut out);
+    wire::answer(request_id, 0, Response::Welcome(Box::new(session.welcome())), &mut out);
     if stream.write_all(&out).await.is_err() {
         return Err(Failed { refusal: None, request_id, stream: None });
     }
@@ -91,9 +91,9 @@ fn hello(limits: &Limits, read: Read) -> Result<(u64, Hello), (u64, Option<Refus
         Read::Violation(refusal) => return Err((0, Some(refusal))),
     };
     match wire::decode(content, limits) {
-        Ok((id, Ok(Request::Hello(hello)))) => Ok((id, hello)),
-        Ok((id, Ok(_))) => Err((id, required())),
-        Ok((id, Err(refusal))) => Err((id, Some(refusal))),
+        Ok(Decoded { id, request: Ok(Request::Hello(hello)), .. }) => Ok((id, hello)),
+        Ok(Decoded { id, request: Ok(_), .. }) => Err((id, required())),
+        Ok(Decoded { id, request: Err(refusal), .. }) => Err((id, Some(refusal))),
         Err(error) => Err((0, Some(reader::refuse(&error)))),
     }
 }

@@ -24,7 +24,7 @@ use crate::requests::admission::EpochGate;
 use crate::requests::answer::{Answer, answer};
 use crate::requests::plan::Plan;
 use crate::requests::query::Query;
-use crate::wire::{self, Request, Response, Token};
+use crate::wire::{self, Decoded, Request, Response, Token};
 
 /// Completions taken from the channel at a time.
 const COMPLETIONS_MAX: usize = 256;
@@ -52,9 +52,10 @@ pub(super) struct RequestLane {
     seats: mpsc::Sender<Completion>,
     /// Commands whose completion is still to come.
     commands: usize,
-    reads: JoinSet<(u64, Response)>,
-    /// Reads that wait for one of `reads` to end.
-    waiting_reads: VecDeque<(u64, Query)>,
+    /// Each with the request's id, and how far the store had come for it.
+    reads: JoinSet<(u64, u64, Response)>,
+    /// Reads that wait for one of `reads` to end: the request's id, and how far they must see.
+    waiting_reads: VecDeque<(u64, u64, Query)>,
     timing: Timing,
     out: BytesMut,
 }
@@ -134,19 +135,19 @@ impl RequestLane {
         all.metrics.requests.increment(1);
         match wire::decode(content, &all.limits) {
             Err(error) => self.violated(reader::refuse(&error)),
-            Ok((id, Err(refusal))) => self.answer(id, Response::Refused(refusal)),
-            Ok((id, Ok(Request::Hello(_)))) => {
+            Ok(Decoded { id, request: Err(refusal), .. }) => self.refuse(id, refusal),
+            Ok(Decoded { id, request: Ok(Request::Hello(_)), .. }) => {
                 let refusal = Refusal::new(Code::HelloRequired, "Hello was sent twice");
-                self.answer(id, Response::Refused(refusal.clone()));
+                self.refuse(id, refusal.clone());
                 self.session.present.ending.end(refusal);
                 self.close();
             }
-            Ok((id, Ok(Request::Renew(token)))) => self.renew(id, &token),
-            Ok((id, Ok(request))) => self.request(id, request),
+            Ok(Decoded { id, request: Ok(Request::Renew(token)), .. }) => self.renew(id, &token),
+            Ok(Decoded { id, at_least, request: Ok(request) }) => self.request(id, at_least, request),
         }
     }
 
-    fn request(&mut self, id: u64, request: Request) {
+    fn request(&mut self, id: u64, at_least: u64, request: Request) {
         let epoch = match &request {
             Request::Publish { epoch, .. } => Some(*epoch),
             _ => None,
@@ -157,7 +158,7 @@ impl RequestLane {
             .map_or(Ok(()), |epoch| self.gate.check(epoch, requests.intake.admission()))
             .and_then(|()| requests.planner.plan(&session.caller, request));
         let refused = match planned {
-            Ok(Plan::Read(query)) => return self.read(id, query),
+            Ok(Plan::Read(query)) => return self.read(id, at_least, query),
             Ok(Plan::Submit(command)) => {
                 fail_point::pass(Point::Validated);
                 self.time(&command);
@@ -178,7 +179,7 @@ impl RequestLane {
                 if let Some(epoch) = epoch {
                     self.gate.note(epoch, &refusal);
                 }
-                self.answer(id, Response::Refused(refusal));
+                self.refuse(id, refusal);
             }
         }
     }
@@ -197,56 +198,61 @@ impl RequestLane {
     }
 
     fn renew(&mut self, id: u64, token: &Token) {
-        let response = match self.session.renew(token) {
-            Ok(welcome) => Response::Welcome(Box::new(welcome)),
-            Err(refusal) => Response::Refused(refusal),
-        };
-        self.answer(id, response);
+        match self.session.renew(token) {
+            Ok(welcome) => self.answer(id, 0, Response::Welcome(Box::new(welcome))),
+            Err(refusal) => self.refuse(id, refusal),
+        }
     }
 
     fn complete(&mut self, completion: &Completion) {
         match answer(completion, &self.session.all.requests.intake) {
-            Answer::Now(response) => self.answer(completion.ticket, response),
-            Answer::Read(query) => self.read(completion.ticket, query),
+            Answer::Now(response) => self.answer(completion.ticket, completion.position, response),
+            Answer::Read(query) => self.read(completion.ticket, completion.position, query),
         }
     }
 
-    fn read(&mut self, id: u64, query: Query) {
+    fn read(&mut self, id: u64, at_least: u64, query: Query) {
         if self.reads.len() >= self.session.all.limits.lane_reads_max {
-            self.waiting_reads.push_back((id, query));
+            self.waiting_reads.push_back((id, at_least, query));
             return;
         }
         let session = Arc::clone(&self.session);
         self.reads.spawn(async move {
-            (id, session.all.requests.queries.answer(session.caller.actor.user, query).await)
+            let queries = &session.all.requests.queries;
+            let (position, response) = queries.answer(session.caller.actor.user, at_least, query).await;
+            (id, position, response)
         });
     }
 
-    fn read_done(&mut self, read: Result<(u64, Response), tokio::task::JoinError>) {
+    fn read_done(&mut self, read: Result<(u64, u64, Response), tokio::task::JoinError>) {
         match read {
-            Ok((id, response)) => self.answer(id, response),
+            Ok((id, position, response)) => self.answer(id, position, response),
             Err(error) => {
                 // Its request id is lost with it, so the client can only be told to start afresh.
                 tracing::error!(code = "read-failed", session = %self.session.present.id, %error, "a read failed");
                 self.session.present.ending.end(Refusal::internal());
             }
         }
-        if let Some((id, query)) = self.waiting_reads.pop_front() {
-            self.read(id, query);
+        if let Some((id, at_least, query)) = self.waiting_reads.pop_front() {
+            self.read(id, at_least, query);
         }
     }
 
-    fn answer(&mut self, id: u64, response: Response) {
+    fn refuse(&mut self, id: u64, refusal: Refusal) {
+        self.answer(id, 0, Response::Refused(refusal));
+    }
+
+    fn answer(&mut self, id: u64, position: u64, response: Response) {
         if let Response::Refused(refusal) = &response {
             self.session.all.metrics.refused(refusal.code);
         }
-        wire::answer(id, response, &mut self.out);
+        wire::answer(id, position, response, &mut self.out);
     }
 
     /// The client broke the protocol: it is told, and the session ends; but one unfinished frame
     /// costs only its lane.
     fn violated(&mut self, refusal: Refusal) {
-        self.answer(0, Response::Refused(refusal.clone()));
+        self.refuse(0, refusal.clone());
         if refusal.code == Code::FrameTimeout {
             self.reader.stop(refusal.code);
         } else {

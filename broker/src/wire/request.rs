@@ -75,8 +75,15 @@ pub(crate) struct PageRequest {
     pub(crate) after: Option<[u8; 16]>,
 }
 
-/// A frame's request id, and what it asks or why that cannot be.
-pub(crate) type Decoded = (u64, Result<Request, Refusal>);
+/// A frame, taken apart.
+pub(crate) struct Decoded {
+    /// Names the request in its answer; 0: it has no name.
+    pub(crate) id: u64,
+    /// A read must see what was applied up to this position.
+    pub(crate) at_least: u64,
+    /// What it asks, or why that cannot be.
+    pub(crate) request: Result<Request, Refusal>,
+}
 
 /// Decodes a frame's content.
 ///
@@ -85,10 +92,12 @@ pub(crate) type Decoded = (u64, Result<Request, Refusal>);
 pub(crate) fn decode(content: Bytes, limits: &Limits) -> Result<Decoded, frame::FrameError> {
     let frame: v1::ClientFrame = frame::decode(content)?;
     if frame.request_id == 0 {
-        return Ok((0, Err(Refusal::invalid("request_id: must be 1 or more"))));
+        let request = Err(Refusal::invalid("request_id: must be 1 or more"));
+        return Ok(Decoded { id: 0, at_least: 0, request });
     }
     let request = frame.request.ok_or_else(|| Refusal::invalid("request: of a kind unknown to this broker"));
-    Ok((frame.request_id, request.and_then(|request| convert(request, limits))))
+    let request = request.and_then(|request| convert(request, limits));
+    Ok(Decoded { id: frame.request_id, at_least: frame.at_least, request })
 }
 
 fn convert(request: v1::client_frame::Request, limits: &Limits) -> Result<Request, Refusal> {

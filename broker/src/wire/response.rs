@@ -48,8 +48,9 @@ pub(crate) struct Welcome {
     pub(crate) expires: Timestamp,
 }
 
-/// Appends the answer to a request.
-pub(crate) fn answer(request_id: u64, response: Response, out: &mut BytesMut) {
+/// Appends the answer to a request. `position`: what it rests on was applied up to there; 0: it
+/// rests on nothing.
+pub(crate) fn answer(request_id: u64, position: u64, response: Response, out: &mut BytesMut) {
     let response = match response {
         Response::Refused(refused) => Wire::Error(wire_error(refused)),
         Response::Welcome(welcome) => Wire::Welcome(wire_welcome(*welcome)),
@@ -77,12 +78,12 @@ pub(crate) fn answer(request_id: u64, response: Response, out: &mut BytesMut) {
             next_page_token: user_token(page.next),
         }),
     };
-    frame::encode(&v1::ServerFrame { request_id, response: Some(response) }, out);
+    frame::encode(&v1::ServerFrame { request_id, position, response: Some(response) }, out);
 }
 
 /// Appends a refusal; request id 0 if the request's own could not be read.
 pub(crate) fn refusal(request_id: u64, refusal: Refusal, out: &mut BytesMut) {
-    answer(request_id, Response::Refused(refusal), out);
+    answer(request_id, 0, Response::Refused(refusal), out);
 }
 
 /// Appends the last frame of a control stream.
@@ -92,7 +93,8 @@ pub(crate) fn goodbye(refusal: &Refusal, out: &mut BytesMut) {
         text: refusal.text.clone().into_owned(),
         retry_after_ms: millis(refusal.retry_after),
     };
-    frame::encode(&v1::ServerFrame { request_id: 0, response: Some(Wire::Goodbye(goodbye)) }, out);
+    let response = Some(Wire::Goodbye(goodbye));
+    frame::encode(&v1::ServerFrame { request_id: 0, position: 0, response }, out);
 }
 
 fn wire_code(refusal: &Refusal) -> i32 {

@@ -81,7 +81,10 @@ async fn a_frame_too_long() {
     let mut out = BytesMut::new();
     let payload = vec![0; site.settings.limits.frame_bytes_max];
     let publish = Publish { conversation_id: intruder.id(), payload: payload.into(), ..Default::default() };
-    frame::encode(&ClientFrame { request_id: 2, request: Some(Request::Publish(publish)) }, &mut out);
+    frame::encode(
+        &ClientFrame { request_id: 2, request: Some(Request::Publish(publish)), ..ClientFrame::default() },
+        &mut out,
+    );
     let mut raw = intruder.raw;
     raw.control.send_bytes(&out).await;
     raw.closed(Code::FrameTooLarge).await;

@@ -18,6 +18,7 @@ on_all_engines![
     a_device_that_was_away_gets_what_it_missed,
     a_second_device_gets_everything,
     history_reads_both_ways,
+    a_read_sees_what_it_must_or_says_how_far_it_could,
     deleting_leaves_a_tombstone_for_all,
 ];
 
@@ -266,6 +267,30 @@ async fn history_reads_both_ways(site: Site) {
     assert_eq!(read(4, Direction::Backward, 2).await.0, [3, 2]);
     assert_eq!(read(10, Direction::Forward, 2).await, (vec![], None));
     assert_eq!(read(1, Direction::Backward, 2).await, (vec![], None));
+}
+
+async fn a_read_sees_what_it_must_or_says_how_far_it_could(site: Site) {
+    let (ann, bob) = (site.person("ann").await, site.person("bob").await);
+    let group = ann.group(&["bob"]).await;
+    say(&ann, group, "one").await;
+    let written = ann.client.position();
+    assert!(written > 0, "an ack says where it stands");
+    let seeing = bob.client.at_least(written);
+    let read = within("history", seeing.history(group, 0, Direction::Forward, 0)).await.unwrap();
+    assert_eq!(read.entries.len(), 1);
+    assert!(bob.client.position() >= written, "an answer says how far it saw");
+    // What never comes is waited for, but not for long.
+    let early = bob.client.at_least(written + 1_000_000);
+    let begun = std::time::Instant::now();
+    refused(Code::Unavailable, early.history(group, 0, Direction::Forward, 0)).await;
+    assert!(begun.elapsed() >= Duration::from_secs(1));
+    // What comes meanwhile is seen.
+    let next = bob.client.at_least(written + 1);
+    let (read, _) = tokio::join!(next.history(group, 0, Direction::Forward, 0), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        say(&ann, group, "two").await
+    });
+    assert_eq!(read.unwrap().entries.len(), 2);
 }
 
 async fn deleting_leaves_a_tombstone_for_all(site: Site) {

@@ -243,7 +243,10 @@ impl Lane {
     /// Sends a request.
     pub(crate) async fn send(&mut self, request_id: u64, request: Request) {
         let mut out = BytesMut::new();
-        frame::encode(&ClientFrame { request_id, request: Some(request) }, &mut out);
+        frame::encode(
+            &ClientFrame { request_id, request: Some(request), ..ClientFrame::default() },
+            &mut out,
+        );
         self.send_bytes(&out).await;
     }
 

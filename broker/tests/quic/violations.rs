@@ -283,7 +283,7 @@ async fn stopping_sends_what_is_owed_then_goodbye() {
     let mut out = BytesMut::new();
     for id in 100..200u64 {
         let request = publish(&conversation, id as u8, "x");
-        frame::encode(&v1::ClientFrame { request_id: id, request: Some(request) }, &mut out);
+        frame::encode(&v1::ClientFrame { request_id: id, request: Some(request), at_least: 0 }, &mut out);
     }
     anna.control.send_bytes(&out).await;
     // The first ack says that the broker has begun to read them.
@@ -325,7 +325,7 @@ async fn overload_is_answered_with_retry_and_keeps_the_order() {
             epoch: 1,
             ..Default::default()
         });
-        frame::encode(&v1::ClientFrame { request_id: id, request: Some(request) }, &mut out);
+        frame::encode(&v1::ClientFrame { request_id: id, request: Some(request), at_least: 0 }, &mut out);
     }
     let mut lane = anna.lane().await;
     lane.send_bytes(&out).await;

@@ -106,6 +106,7 @@ impl<T> Outbox<T> {
         Some(ClientFrame {
             request_id: waiting.request_id,
             request: Some(Request::Publish(waiting.publish.clone())),
+            ..ClientFrame::default()
         })
     }
 

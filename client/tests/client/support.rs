@@ -189,7 +189,10 @@ impl Lane {
 
     pub(crate) async fn answer(&mut self, request_id: u64, response: Response) {
         let mut frames = BytesMut::new();
-        frame::encode(&ServerFrame { request_id, response: Some(response) }, &mut frames);
+        frame::encode(
+            &ServerFrame { request_id, response: Some(response), ..ServerFrame::default() },
+            &mut frames,
+        );
         self.stream.write_all(&frames).await.unwrap();
     }
 
