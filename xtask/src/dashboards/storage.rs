@@ -43,6 +43,11 @@ pub(super) fn dashboard() -> Dashboard {
                         .limits(0.1, 0.2),
                     lines("Groups", PerSecond, "Each is one commit and one sync.")
                         .query("sum(rate(wardline_commit_seconds_count{$i}[$__rate_interval]))", "groups"),
+                    lines("Position", Count, "Commands that the store has applied.")
+                        .query("max(wardline_applied_position{$i})", "position"),
+                    lines("Log time", Seconds, "How old it is, and how far the clock is behind it.")
+                        .query("max(time() - wardline_applied_timestamp_seconds{$i})", "age")
+                        .query("max(wardline_clock_behind_seconds{$i})", "clock behind"),
                     lines(
                         "Failed runs of reclaiming",
                         Count,
