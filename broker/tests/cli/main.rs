@@ -142,7 +142,8 @@ fn a_data_folder_of_a_newer_format_is_refused() {
         engine.commit(&[put], Durability::Synced).unwrap();
     }
     let serve = ["serve", "--dev", "--listen", "127.0.0.1:0"];
-    fails(folder, &serve, 1, &["data", "format 2", "newer version"]);
+    let newer = format!("format {}", wardline_storage::format::FORMAT + 1);
+    fails(folder, &serve, 1, &["data", &newer, "newer version"]);
 }
 
 #[test]

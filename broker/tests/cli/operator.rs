@@ -75,7 +75,8 @@ fn doctor_names_what_is_bad() {
     doctor(&["ok    key file", "ok    data folder: data, for its owner", "ok    store: a broker runs on it"]);
     assert_eq!(broker.stop(), Some(0));
     mode("data", 0o755);
-    doctor(&["BAD   data folder: others may look into data", "ok    store: opens, format 1"]);
+    let opens = format!("ok    store: opens, format {}", wardline_storage::format::FORMAT);
+    doctor(&["BAD   data folder: others may look into data", &opens]);
     mode("data", 0o700);
     fs::write(folder.join("data/CURRENT"), "MANIFEST-999999\n").unwrap();
     doctor(&["BAD   store: "]);
