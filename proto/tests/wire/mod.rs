@@ -92,11 +92,16 @@ impl Schema {
         let fields = &self.messages[&format!(".wardline.v1.{frame}")].field;
         let fields: Vec<_> =
             fields.iter().filter(|field| field.oneof_index.is_none() || number(field) == arm).collect();
+        let at = fields.iter().position(|field| number(field) == arm).expect("an arm of this frame");
+        let (before, after) = match spelling {
+            Spelling::Canonical => (&fields[..at], &fields[at + 1..]),
+            Spelling::Loose => (&fields[..], &[][..]),
+        };
         let mut content = Vec::new();
-        self.message(&fields, spelling, choices, &mut content);
-        let chosen = fields.iter().find(|field| number(field) == arm).expect("an arm of this frame");
-        if spelling == Spelling::Loose || !has_field(&content, arm) {
-            self.field(chosen, spelling, choices, &mut content);
+        self.message(before, spelling, choices, &mut content);
+        self.field(fields[at], spelling, choices, &mut content);
+        if spelling == Spelling::Canonical {
+            self.message(after, spelling, choices, &mut content);
         }
         content
     }
