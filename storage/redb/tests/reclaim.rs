@@ -14,7 +14,7 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use wardline_redb::RedbEngine;
-use wardline_storage::engine::{Direction, Durability, Engine, KeyRange, Mutation, Row, Table};
+use wardline_storage::engine::{Direction, Durability, Engine, KeyRange, Mutation, Row, Table, Value};
 use wardline_storage::id::Timestamp;
 use wardline_storage::open::Options;
 
@@ -370,4 +370,44 @@ fn scans_are_of_one_moment_beside_reclaims() {
         }
         stop.store(true, Ordering::SeqCst);
     });
+}
+
+/// They wait for the last round alone, however large the store is.
+#[test]
+fn commits_go_on_while_the_store_is_copied() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let engine = open(&root.path().join("store"));
+    let value = Bytes::from(vec![3; 2_000]);
+    for from in (0..12_000_u32).step_by(1_000) {
+        let row = |key: u32| Mutation::Put {
+            table: Table::Message,
+            key: Bytes::copy_from_slice(&key.to_be_bytes()),
+            value: value.clone(),
+            expires: if key.is_multiple_of(2) { DUE } else { LATE },
+        };
+        let batch: Vec<Mutation> = (from..from + 1_000).map(row).collect();
+        engine.commit(&batch, Durability::Synced).expect("commits");
+    }
+    let is_done = AtomicBool::new(false);
+    let (took, commits) = thread::scope(|scope| {
+        let reclaim = scope.spawn(|| {
+            let began = Instant::now();
+            engine.reclaim(DUE).expect("reclaims");
+            is_done.store(true, Ordering::SeqCst);
+            began.elapsed()
+        });
+        let mut commits = 0;
+        while !is_done.load(Ordering::SeqCst) {
+            put(&engine, Table::Meta, b"beside", &value, Timestamp::NEVER);
+            commits += 1;
+        }
+        (reclaim.join().expect("it reclaimed"), commits)
+    });
+    let figures = engine.health(DUE).figures;
+    let stall =
+        figures.iter().find(|figure| figure.name == "stall_microseconds_total").map(|figure| figure.value);
+    let Some(Value::Counter(stall)) = stall else { panic!("{stall:?}") };
+    let stall = Duration::from_micros(stall);
+    assert!(stall > Duration::ZERO && stall < took / 2, "commits waited {stall:?} of {took:?}");
+    assert!(commits > 5, "{commits} commits in {took:?}");
 }
