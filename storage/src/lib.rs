@@ -8,8 +8,9 @@
 //!
 //! [`model`], [`id`]: what is kept. [`key`], [`record`]: how it lies in bytes. [`command`]: what
 //! can change it. [`machine`]: the deterministic core. [`applier`], [`overlay`]: a group of
-//! commands as one batch. [`view`]: every read, with expiry and membership applied. [`engine`],
-//! [`log`]: the two seams; [`memory`] and [`local`] are the ones that come with this crate.
+//! commands as one batch. [`view`]: every read, with expiry and membership applied. [`state_hash`]:
+//! whether two stores hold the same. [`engine`], [`log`]: the two seams; [`memory`] and [`local`]
+//! are the ones that come with this crate.
 
 pub mod applier;
 pub mod command;
