@@ -151,7 +151,7 @@ where
     }
     let copies = if random.random_bool(weather.doubled) { 2 } else { 1 };
     for _ in 0..copies {
-        let Ok(place) = Arc::clone(&shared.waiting).try_acquire_owned() else { return };
+        let Ok(seat) = Arc::clone(&shared.waiting).try_acquire_owned() else { return };
         let delay_max_us = weather.delay_max.as_micros() as u64;
         let delay =
             Duration::from_micros(if delay_max_us == 0 { 0 } else { random.random_range(0..delay_max_us) });
@@ -161,7 +161,7 @@ where
                 sleep(delay).await;
             }
             sent.await;
-            drop(place);
+            drop(seat);
         });
     }
 }

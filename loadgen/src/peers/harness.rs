@@ -280,8 +280,8 @@ async fn publish_acked(mut publisher: impl Publisher, run: &Run, in_flight: usiz
 async fn publish_delivered(mut publisher: impl Publisher, run: &Run) -> anyhow::Result<()> {
     let mut waiting = VecDeque::new();
     while Instant::now() < run.end() {
-        let place = timeout(ANSWER_DEADLINE, run.window.acquire()).await;
-        place.context("readers do not get what was published")?.context("nobody closes the window")?.forget();
+        let seat = timeout(ANSWER_DEADLINE, run.window.acquire()).await;
+        seat.context("readers do not get what was published")?.context("nobody closes the window")?.forget();
         let payload = run.message(Instant::now());
         waiting.push_back(publisher.publish(payload).await?);
         settle(&mut waiting)?;

@@ -181,14 +181,14 @@ async fn create(
     progress: &Progress,
 ) -> anyhow::Result<Vec<ConversationId>> {
     progress.begin("creating", plan.rooms.len());
-    let places = Rc::new(Semaphore::new(CREATES_MAX));
+    let seats = Rc::new(Semaphore::new(CREATES_MAX));
     let mut creates = JoinSet::new();
     for (number, room) in plan.rooms.iter().enumerate() {
         let client = clients[room.members[0].0 as usize].clone();
         let members = room.members[1..].iter().map(|member| users[member.0 as usize].clone()).collect();
-        let (places, room) = (places.clone(), room.clone());
+        let (seats, room) = (seats.clone(), room.clone());
         creates.spawn_local(async move {
-            let _place = places.acquire().await;
+            let _seat = seats.acquire().await;
             create_one(&client, &room, members).await.map(|id| (number, id))
         });
     }

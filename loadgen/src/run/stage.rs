@@ -77,7 +77,7 @@ pub(crate) struct Totals {
 pub(crate) struct Desk {
     pub(crate) due: RefCell<VecDeque<Due>>,
     pub(crate) due_bell: Notify,
-    /// The publisher waits for a place in the SDK's window.
+    /// The publisher waits for a seat in the SDK's window.
     pub(crate) is_waiting: Cell<bool>,
     pub(crate) flights: RefCell<VecDeque<Flight>>,
     pub(crate) flight_bell: Notify,
