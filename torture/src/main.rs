@@ -151,6 +151,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         folder: folder.clone(),
         journals: journals.path().to_owned(),
         seed,
+        is_brief: false,
         deadline: arguments.minutes.map(|minutes| Instant::now() + Duration::from_secs_f64(minutes * 60.0)),
     };
     let outcomes = programmes(&context, &arguments.programmes).await;

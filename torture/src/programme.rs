@@ -20,6 +20,8 @@ pub struct Context {
     pub journals: PathBuf,
     /// Draws everything that is drawn.
     pub seed: u64,
+    /// After each cycle one member reads everything back, in turn, and all of them at the end.
+    pub is_brief: bool,
     /// When it is enough.
     pub deadline: Option<Instant>,
 }

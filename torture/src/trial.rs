@@ -23,8 +23,9 @@ use crate::report::say;
 use crate::volume::Volume;
 use crate::ward::Ward;
 
-/// Cycles until the conversations change.
+/// Cycles until the conversations change; fewer in a brief trial, which reads less back.
 const CYCLES_OF_A_CONVERSATION: u64 = 20;
+const BRIEF_CYCLES_OF_A_CONVERSATION: u64 = 4;
 /// How often somebody's application ends with the broker.
 const ENDS_TOO: f64 = 0.3;
 /// Most starts that are struck before one is left alone.
@@ -69,6 +70,7 @@ pub struct Trial {
     /// Figures of the programme's own, by name.
     pub figures: Vec<(&'static str, u64)>,
     cycles: u64,
+    is_brief: bool,
     began: Instant,
     /// How long the last start took.
     pub start_took: Duration,
@@ -132,6 +134,7 @@ impl Trial {
             volume,
             figures: Vec::new(),
             cycles: 0,
+            is_brief: context.is_brief,
             began,
             start_took,
         })
@@ -224,9 +227,18 @@ impl Trial {
     /// go on.
     pub async fn check(&mut self) -> anyhow::Result<bool> {
         self.ward.begin_again().await?;
-        self.ward.audit().await?;
+        let conversation_cycles = match self.is_brief {
+            true => {
+                self.ward.audit_as_one(self.cycles).await?;
+                BRIEF_CYCLES_OF_A_CONVERSATION
+            }
+            false => {
+                self.ward.audit().await?;
+                CYCLES_OF_A_CONVERSATION
+            }
+        };
         self.cycles += 1;
-        if self.cycles.is_multiple_of(CYCLES_OF_A_CONVERSATION) {
+        if self.cycles.is_multiple_of(conversation_cycles) {
             self.ward.rotate().await?;
         }
         if self.cycles.is_multiple_of(50) {

@@ -1,27 +1,31 @@
 //! The drill: back up a broker under traffic, destroy it, restore, and find everything that was
 //! acknowledged before.
 //!
-//! With the real binary, over QUIC with the SDK. Then the backup is damaged file by file, and each
-//! damage refused by name. `WARDLINE_SEED` and `WARDLINE_ROUNDS` are honoured; the seed is printed.
+//! With the real binary, over QUIC with the SDK, and judged by the oracle. Before it is restored
+//! the backup is damaged file by file, and each damage refused by name. `WARDLINE_SEED` and
+//! `WARDLINE_ROUNDS` are honoured; the seed is printed.
 
-use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
-use wardline_client::{Client, ConversationId, MessageId, NewConversation, Outgoing};
+use wardline_client::{Client, ConversationId, DeviceId, NewConversation, Outgoing};
+use wardline_torture::audit;
+use wardline_torture::event::{Event, Life, User};
+use wardline_torture::journal::Journal;
+use wardline_torture::people::{
+    Kind, MEMBERS, PATIENCE, Room, dial, note_answer, note_invoked, say_read, until,
+};
+use wardline_torture::trial::{dial_for, site_in};
 
-use crate::people::{PATIENCE, Person, options};
-use crate::server::Server;
-use crate::{until, variable};
+use crate::{context, history, variable};
 
 const ROUNDS: u64 = 2;
 
@@ -36,101 +40,112 @@ async fn what_was_acknowledged_before_the_backup_is_there_after_the_restore() {
     }
 }
 
-/// What somebody sent, and what was acknowledged of it.
-#[derive(Default)]
-struct Sent {
-    invoked: HashMap<MessageId, Bytes>,
-    acked: BTreeMap<u64, MessageId>,
-}
-
 async fn drill(seed: u64) -> String {
+    const ANN: User = MEMBERS[0];
+    const BOB: User = MEMBERS[1];
     let (mut random, folder) = (StdRng::seed_from_u64(seed), TempDir::new().unwrap());
-    let (data, backups) = (folder.path().join("data"), folder.path().join("backups"));
-    let start =
-        |listen| tokio::task::block_in_place(|| Server::start(&data, listen, folder.path().join("log")));
-    let server = start("127.0.0.1:0".parse().unwrap());
-    let address = server.address;
-    let (ann, _inbox) = Person::connect(options(&data, address, "ann"), "ann").await;
-    let (bob, _inbox) = Person::connect(options(&data, address, "bob"), "bob").await;
-    let new = NewConversation { title: "Ward".into(), members: vec!["bob".into()], retention: None };
-    let room = ann.client.create_group(new).await.unwrap().id;
+    let backups = folder.path().join("backups");
+    let mut site = site_in(&context(folder.path(), seed), folder.path(), "drill", &[]).await.unwrap();
+    let mut broker = site.start().await.unwrap();
+    let to = dial_for(&site, &broker).await.unwrap();
+    let connect = async |user| dial(to.options(user, DeviceId::random()).unwrap()).await.unwrap();
+    let ((ann, _inbox), (bob, _other)) = (connect(ANN).await, connect(BOB).await);
+    let journal = Arc::new(Journal::create(&folder.path().join("journal")).unwrap());
+    let room = make(&ann, &journal).await;
 
-    let (sent, quiet) = (Arc::new(Mutex::new(Sent::default())), CancellationToken::new());
-    let own_seed = random.random();
-    let talking = tokio::spawn(talk(ann.client.clone(), room, Arc::clone(&sent), own_seed, quiet.clone()));
-    let acked = || sent.lock().acked.len();
-    let grow = async |by: usize| {
-        let more = acked() + by;
-        until("more messages to be acknowledged", || acked() >= more).await;
+    let talk = Talk {
+        user: ANN,
+        journal: Arc::clone(&journal),
+        room: room.id,
+        counts: Arc::new(AtomicBool::new(true)),
+    };
+    let (counts, quiet) = (Arc::clone(&talk.counts), CancellationToken::new());
+    let talking = tokio::spawn(talk.run(ann.clone(), random.random(), quiet.clone()));
+    let answered = || journal.oracle(|oracle| oracle.tally().acked + oracle.tally().unknown);
+    let grow = async |by: u64| {
+        let more = answered() + by;
+        until("more messages to be acknowledged", || answered() >= more).await.unwrap();
     };
     grow(random.random_range(20..200)).await;
-    succeeds(folder.path(), &["backup", "--data", "data", "--to", "backups"]).await;
+    let backup = ["backup", "--data", "drill-data", "--to", "backups"];
+    succeeds(folder.path(), &backup).await;
     grow(random.random_range(20..200)).await;
-    let read = *sent.lock().acked.keys().next_back().unwrap();
-    let read = bob.client.acknowledge(room, None, Some(read)).await.unwrap().read_up_to;
+    let read = journal.oracle(|oracle| oracle.last_place(room.id));
+    say_read(&journal, &bob, BOB, room.id, read).await.unwrap();
 
-    // From here on the promise counts.
-    let promised = sent.lock().acked.clone();
-    let said = succeeds(folder.path(), &["backup", "--data", "data", "--to", "backups"]).await;
+    // What is acknowledged from here on is not promised.
+    counts.store(false, Ordering::SeqCst);
+    let promised = journal.oracle(|oracle| oracle.tally().acked);
+    let said = succeeds(folder.path(), &backup).await;
     grow(random.random_range(20..200)).await;
     quiet.cancel();
-    server.kill();
-    ann.client.close(Duration::ZERO).await;
-    bob.client.close(Duration::ZERO).await;
+    broker.kill().await.unwrap();
+    journal.note(Event::Killed);
+    ann.close(Duration::ZERO).await;
+    bob.close(Duration::ZERO).await;
     talking.await.unwrap();
-    // Keys are the operator's to keep; the messages are gone.
-    fs::rename(data.join("dev"), folder.path().join("dev")).unwrap();
-    fs::remove_dir_all(&data).unwrap();
+    fs::remove_dir_all(&site.data).unwrap();
 
     refuse_damage(folder.path(), &backups, &mut random).await;
-    succeeds(folder.path(), &["restore", "backups", "--to", "data"]).await;
-    fs::rename(folder.path().join("dev"), data.join("dev")).unwrap();
-    let server = start(address);
-    let (ann, _inbox) = Person::connect(options(&data, server.address, "ann"), "ann").await;
-    let found = ann.history(room).await;
-    assert!(found.iter().map(|message| message.sequence).eq(1..=found.len() as u64), "seed {seed}: holes");
-    for message in &found {
-        let payload = sent.lock().invoked.get(&message.id).cloned();
-        assert_eq!(payload.as_ref(), Some(&message.payload), "seed {seed}: {} is foreign", message.sequence);
-    }
-    for (sequence, id) in &promised {
-        let there = found.get(*sequence as usize - 1).map(|message| message.id);
-        assert_eq!(there, Some(*id), "seed {seed}: {sequence} was acknowledged before the backup");
-    }
-    let (bob, _inbox) = Person::connect(options(&data, server.address, "bob"), "bob").await;
-    let listed = bob.client.conversations(0, None).await.unwrap().items;
-    assert!(listed[0].read_up_to >= read, "seed {seed}: read up to {read}, then {}", listed[0].read_up_to);
-    let next = ann.client.publish(Outgoing::new(room, "", "and on it goes")).await.unwrap();
+    succeeds(folder.path(), &["restore", "backups", "--to", "drill-data"]).await;
+    let mut broker = site.start().await.unwrap();
+    let auditors = audit::auditors(&to, &journal).await.unwrap();
+    audit::audit(&auditors, &[room]).await.unwrap();
+    let (tally, objections, troubles) = journal.verdict();
+    assert!(objections.is_empty() && troubles.is_empty(), "seed {seed}: {objections:#?} {troubles:?}");
+    let (ann, _inbox) = connect(ANN).await;
+    let found = history(&ann, room.id).await;
+    assert_eq!(tally.entries_read, (found.len() * auditors.len()) as u64, "everybody reads everything");
+    let next = ann.publish(Outgoing::new(room.id, "", "and on it goes")).await.unwrap();
     assert_eq!(next.sequence, found.len() as u64 + 1);
-    let lost = acked() - promised.len();
-    ann.client.close(PATIENCE).await;
-    bob.client.close(PATIENCE).await;
-    assert!(server.terminate().success(), "a graceful end");
+    ann.close(PATIENCE).await;
+    for auditor in &auditors {
+        auditor.client().close(PATIENCE).await;
+    }
+    broker.stop().await.expect("a graceful end");
     format!(
-        "{} acknowledged before the backup, all there; {lost} acknowledged after its begin; {}",
-        promised.len(),
+        "{promised} acknowledged before the backup, all there; {} after its begin, {} of them there; {}",
+        tally.unknown,
+        tally.unknown_found,
         said.trim().rsplit('/').next().unwrap_or_default(),
     )
 }
 
-/// Publishes without pause until told to be quiet.
-async fn talk(
-    client: Client,
+/// A conversation of all members.
+async fn make(owner: &Client, journal: &Journal) -> Room {
+    let members = MEMBERS[1..].iter().map(|user| user.0.to_owned()).collect();
+    let new = NewConversation { title: "Ward".into(), members, retention: None };
+    let made = owner.create_group(new).await.unwrap();
+    let retention_ms = made.retention.as_millis() as u64;
+    journal.note(Event::Opened { room: made.id, members: MEMBERS.into(), retention_ms });
+    Room { id: made.id, kind: Kind::Steady }
+}
+
+/// Somebody who publishes without pause.
+struct Talk {
+    user: User,
+    journal: Arc<Journal>,
     room: ConversationId,
-    sent: Arc<Mutex<Sent>>,
-    seed: u64,
-    quiet: CancellationToken,
-) {
-    let mut random = StdRng::seed_from_u64(seed);
-    while !quiet.is_cancelled() {
-        let length = random.random_range(0..2_000);
-        let payload = Bytes::from((0..length).map(|_| random.random()).collect::<Vec<u8>>());
-        let message = Outgoing::new(room, "", payload.clone());
-        let id = message.id;
-        sent.lock().invoked.insert(id, payload);
-        // Once the broker is gone, what is under way has no answer.
-        let Some(Ok(ack)) = quiet.run_until_cancelled(client.publish(message)).await else { return };
-        sent.lock().acked.insert(ack.sequence, id);
+    /// Whether what is acknowledged is promised; else it is as good as never answered.
+    counts: Arc<AtomicBool>,
+}
+
+impl Talk {
+    /// Until told to be quiet, or the broker is gone.
+    async fn run(self, client: Client, seed: u64, quiet: CancellationToken) {
+        let mut random = StdRng::seed_from_u64(seed);
+        while !quiet.is_cancelled() {
+            let mut payload = vec![0; random.random_range(0..2_000)];
+            random.fill(&mut payload[..]);
+            let message = Outgoing::new(self.room, "", payload);
+            let id = message.id;
+            note_invoked(&self.journal, self.user, Life(1), &message);
+            let answer = quiet.run_until_cancelled(client.publish(message)).await;
+            match answer {
+                Some(answer) if self.counts.load(Ordering::SeqCst) => note_answer(&self.journal, id, answer),
+                _ => drop(self.journal.note(Event::Unknown { id })),
+            }
+        }
     }
 }
 
@@ -149,13 +164,13 @@ async fn refuse_damage(folder: &Path, backups: &Path, random: &mut StdRng) {
             length => bad[random.random_range(0..length)] ^= 1 << random.random_range(0..8),
         }
         fs::write(&path, bad).unwrap();
-        for command in [&["restore", "backups", "--to", "data"][..], &["verify", "backups"]] {
+        for command in [&["restore", "backups", "--to", "drill-data"][..], &["verify", "backups"]] {
             let output = run(folder, command).await;
             let said = [output.stdout, output.stderr].concat();
             let said = String::from_utf8_lossy(&said);
             assert_eq!(output.status.code(), Some(1), "{name}: {said}");
             assert!(said.contains(&name), "{name} is not named: {said}");
-            assert!(!folder.join("data").exists(), "{name}: a damaged backup was restored");
+            assert!(!folder.join("drill-data").exists(), "{name}: a damaged backup was restored");
         }
         fs::write(&path, good).unwrap();
     }

@@ -21,7 +21,14 @@ const DEPENDENCIES: &[(&str, &[&str])] = &[
     ("torture/Cargo.toml", &["wardline-client"]),
     (
         "broker/Cargo.toml",
-        &["wardline-proto", "wardline-storage", "wardline-rocksdb", "wardline-redb", "wardline-client"],
+        &[
+            "wardline-proto",
+            "wardline-storage",
+            "wardline-rocksdb",
+            "wardline-redb",
+            "wardline-client",
+            "wardline-torture", // its people and its oracle, for the crash tests
+        ],
     ),
     ("xtask/Cargo.toml", &[]),
 ];
