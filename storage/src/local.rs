@@ -6,8 +6,8 @@
 //! its commit returned. It keeps no history: the engine's state is all there is.
 //!
 //! It is fail-stop: after an error of the engine, or a panic, everything in flight or waiting is
-//! answered [`Lost`], nothing more is taken in, and no commit is tried again, because after a
-//! failed sync nobody knows what is on the disk.
+//! answered [`Lost`](crate::log::Lost), nothing more is taken in, and no commit is tried again,
+//! because after a failed sync nobody knows what is on the disk.
 
 mod queue;
 
@@ -85,7 +85,7 @@ impl Log for LocalLog {
         self.queue.owes_urgent()
     }
 
-    /// As [`Log::close`]; after `Bounds::close_timeout` what still waits is answered [`Lost`], and
+    /// As [`Log::close`]; after `Bounds::close_timeout` what still waits is lost, and
     /// the group in hand is left to finish by itself.
     fn close(&self) {
         self.queue.close();

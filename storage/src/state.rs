@@ -1,7 +1,7 @@
 //! What the committer reads from: the seam between the machine and whatever holds its state.
 //!
 //! [`State`] is an engine, what is remembered of one, or changes over one. The machine
-//! decides on it, and [`scan`](crate::scan) walks it; neither knows which it is.
+//! decides on it, and `scan` walks it; neither knows which it is.
 
 use bytes::Bytes;
 
