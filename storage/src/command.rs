@@ -152,6 +152,27 @@ impl Command {
         matches!(self, Self::Publish(publish) if publish.priority == Priority::Urgent)
     }
 
+    /// Whether it protects or takes away, or the broker needs it to go on: then it is admitted
+    /// whatever others have used up, the disk included. None of these makes the store grow by more
+    /// than a few small records; the rewriting of expiry does, and what it is for holds before it.
+    pub fn is_control(&self) -> bool {
+        match self {
+            Self::RemoveMember { .. }
+            | Self::DeleteMessage { .. }
+            | Self::SetRetention { .. }
+            | Self::Found { .. }
+            | Self::SetPolicy(_)
+            | Self::Tick => true,
+            Self::Create(_)
+            | Self::AddMembers { .. }
+            | Self::Rename { .. }
+            | Self::Publish(_)
+            | Self::Acknowledge(_)
+            | Self::Reexpire { .. }
+            | Self::RegisterDevice => false,
+        }
+    }
+
     /// Whether it tells of messages that somebody received or read, and nothing else waits for it.
     pub fn is_receipt(&self) -> bool {
         matches!(self, Self::Acknowledge(_))
