@@ -13,6 +13,7 @@ mod failure;
 mod generate;
 mod message;
 mod open_files;
+mod report;
 mod serve;
 mod session;
 mod show;
@@ -26,6 +27,7 @@ use wardline_storage::log::Starter;
 
 pub(crate) use engines::Engines;
 pub(crate) use failure::Failure;
+pub(crate) use report::say_last;
 
 /// The messaging backbone of a hospital network.
 #[derive(Debug, Parser)]

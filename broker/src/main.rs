@@ -7,7 +7,7 @@
 
 mod cli;
 
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -44,8 +44,7 @@ fn main() -> ExitCode {
         // Whoever read our output has seen enough.
         return ExitCode::SUCCESS;
     }
-    // Nobody is left to tell if this cannot be written.
-    let _ = writeln!(io::stderr(), "wardline: {error:#}");
+    cli::say_last(format!("wardline: {error:#}"));
     match error.downcast_ref::<cli::Failure>() {
         Some(cli::Failure::Storage(_)) => ExitCode::from(STORAGE_FAILED),
         Some(cli::Failure::Usage(_)) => ExitCode::from(2),

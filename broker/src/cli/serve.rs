@@ -4,7 +4,7 @@
 //! Everything that can be wrong is said before the first client can connect. The line on stdout
 //! comes once clients can; programs wait for it.
 
-use std::io::{self, Write};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -33,6 +33,7 @@ use wardline_storage::log::Starter;
 use super::engines::{Chosen, Engines};
 use super::failure::Failure;
 use super::open_files;
+use super::report::{announce, report};
 
 /// A certificate that ends sooner than this is worth a warning.
 const CERTIFICATE_WARNING: Duration = Duration::from_secs(14 * 86_400);
@@ -132,7 +133,7 @@ impl Configuration {
 pub(super) fn check_config(arguments: &CheckConfig, engines: Engines) -> anyhow::Result<()> {
     let config = arguments.configuration.load()?;
     engines.choose(&config.storage_engine)?;
-    let mut out = io::stdout().lock();
+    let mut out = report();
     if arguments.configuration.dev {
         // Its files are made by `serve`.
         writeln!(out, "the configuration is good (development keys)")?;
@@ -157,7 +158,7 @@ pub(super) fn check_config(arguments: &CheckConfig, engines: Engines) -> anyhow:
 pub(super) fn serve(arguments: Arguments, engines: Engines, log: &'static dyn Starter) -> anyhow::Result<()> {
     let config = arguments.configuration.load()?;
     let chosen = engines.choose(&config.storage_engine)?;
-    let levels = text_log::start(arguments.log_format.into(), &filter(&config))?;
+    let (levels, _last_lines) = text_log::start(arguments.log_format.into(), &filter(&config))?;
     open_files::allow()?;
     let (engine, (tls, verifier)) = if arguments.configuration.dev {
         std::fs::create_dir_all(&config.storage_path)
@@ -252,15 +253,10 @@ async fn run(
     tokio::spawn(reload::watch(files, hangup, reload::LOOK_EVERY, closing.clone(), put));
     let readiness = broker.readiness(data);
     // Served to the end, so that whoever asks hears that the broker is stopping.
-    let _serving = match pages {
-        Some(pages) => {
-            writeln!(io::stdout(), "http on {}", pages.address())?;
-            Some(pages.serve(readiness))
-        }
-        None => None,
-    };
+    let shown = pages.as_ref().map(|pages| format!("http on {}\n", pages.address())).unwrap_or_default();
+    let _serving = pages.map(|pages| pages.serve(readiness));
     tracing::info!(code = "ready", %address, engine = name, version = env!("CARGO_PKG_VERSION"), "ready");
-    writeln!(io::stdout(), "listening on {address}")?;
+    announce(format!("{shown}listening on {address}\n"));
     let why = tokio::select! {
         why = broker.failed() => Some(why),
         _ = terminate.recv() => None,

@@ -2,9 +2,14 @@
 //!
 //! Every event has a stable `code` to search and alert by. No event has content, names or tokens.
 //! What is logged is decided by a filter, a level for each module, which can be changed while the
-//! broker runs. Warnings and errors are counted as metrics whatever is logged.
+//! broker runs. Warnings and errors are counted as metrics whatever is logged. A broker's lines go
+//! through the scribe: whoever logs waits for nobody.
 
+mod scribe;
+
+use std::fs::File;
 use std::io::{self, IsTerminal as _};
+use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -12,10 +17,14 @@ use metrics::{Counter, counter, describe_counter};
 use thiserror::Error;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, Registry, fmt};
+
+pub use scribe::LastLines;
+use scribe::{Desk, Tally};
 
 /// The variable that goes before the configuration's filter.
 pub const VARIABLE: &str = "WARDLINE_LOG";
@@ -44,6 +53,9 @@ pub enum LogError {
     /// Somebody logs already.
     #[error("logging cannot start: {0}")]
     Started(String),
+    /// There is no thread, or no descriptor, for it.
+    #[error("the log cannot be written: {0}; see what this user may have of processes and open files")]
+    Scribe(#[from] io::Error),
     /// Logging has ended.
     #[error("the log's filter cannot be changed any more: {0}")]
     Ended(#[from] reload::Error),
@@ -54,6 +66,7 @@ pub enum LogError {
 pub struct Levels {
     filter: Handle<Targets, Registry>,
     troubles: Arc<Troubles>,
+    tally: Arc<Tally>,
 }
 
 impl Levels {
@@ -65,14 +78,20 @@ impl Levels {
         Ok(self.filter.reload(parse(filter)?)?)
     }
 
-    /// Tells of warnings and errors as metrics from now on: to be called once somebody records
-    /// them.
+    /// Tells of warnings, errors and dropped lines as metrics from now on: to be called once
+    /// somebody records them.
     pub fn record(&self) {
-        const NAME: &str = "wardline_log_events_total";
-        describe_counter!(NAME, "Warnings and errors logged, whatever the log's filter lets through.");
+        const EVENTS: &str = "wardline_log_events_total";
+        const DROPPED: &str = "wardline_log_lines_dropped_total";
+        describe_counter!(EVENTS, "Warnings and errors logged, whatever the log's filter lets through.");
+        describe_counter!(
+            DROPPED,
+            "Lines of the text log that were dropped, because stderr was not read in time or could not be written."
+        );
         // A second call finds them set, and means the same.
-        let _ = self.troubles.recorded.set(["error", "warn"].map(|level| counter!(NAME, "level" => level)));
+        let _ = self.troubles.recorded.set(["error", "warn"].map(|level| counter!(EVENTS, "level" => level)));
         self.troubles.tell();
+        self.tally.record(counter!(DROPPED));
     }
 }
 
@@ -81,34 +100,73 @@ pub fn is_filter(text: &str) -> bool {
     parse(text).is_ok()
 }
 
-/// Starts logging to stderr.
+/// Starts logging to stderr as a broker does: nobody who logs waits, and panics are logged as all
+/// else. The last lines are written when the second part is dropped.
 ///
 /// # Errors
 /// [`LogError`] if the filter is none, or somebody logs already.
-pub fn start(format: Format, filter: &str) -> Result<Levels, LogError> {
-    let (filter, handle) = reload::Layer::new(parse(filter)?);
-    let lines = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
-    let lines = match format {
-        Format::Human => lines.boxed(),
-        Format::Json => lines.json().boxed(),
-    };
-    let troubles = Arc::new(Troubles::default());
-    // The filter is that of the lines alone, so that troubles are counted whatever is logged.
-    tracing_subscriber::registry()
-        .with(lines.with_filter(filter))
-        .with(Ear(Arc::clone(&troubles)).with_filter(LevelFilter::WARN))
-        .try_init()
-        .map_err(|error| LogError::Started(error.to_string()))?;
-    Ok(Levels { filter: handle, troubles })
+pub fn start(format: Format, filter: &str) -> Result<(Levels, LastLines), LogError> {
+    // A descriptor of its own: whoever else writes to stderr would hold its lock.
+    let stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+    let (desk, last) = Desk::open(stderr, tell_of_dropped)?;
+    let (troubles, tally) = (Arc::new(Troubles::default()), desk.tally());
+    let filter = install(format, filter, move || desk.clone(), Arc::clone(&troubles))?;
+    std::panic::set_hook(Box::new(tell_of_panic));
+    Ok((Levels { filter, troubles, tally }, last))
 }
 
-/// Starts logging for people, as a command line does. The variable goes before the filter.
+/// Starts logging for people, as a command line does: line by line, and on without stderr if that
+/// is gone. The variable goes before the filter.
 ///
 /// # Errors
 /// [`LogError`] if the filter is none, or somebody logs already.
 pub fn start_for_people(filter: &str) -> Result<(), LogError> {
     let filter = std::env::var(VARIABLE).unwrap_or_else(|_| filter.into());
-    start(Format::Human, &filter).map(|_levels| ())
+    install(Format::Human, &filter, io::stderr, Arc::default()).map(|_handle| ())
+}
+
+fn install<W>(
+    format: Format,
+    filter: &str,
+    writer: W,
+    troubles: Arc<Troubles>,
+) -> Result<Handle<Targets, Registry>, LogError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let (filter, handle) = reload::Layer::new(parse(filter)?);
+    // Told otherwise, it would panic where stderr cannot be written.
+    let lines = fmt::layer().with_writer(writer).log_internal_errors(false);
+    let lines = lines.with_ansi(io::stderr().is_terminal());
+    let lines = match format {
+        Format::Human => lines.boxed(),
+        Format::Json => lines.json().boxed(),
+    };
+    // The filter is that of the lines alone, so that troubles are counted whatever is logged.
+    tracing_subscriber::registry()
+        .with(lines.with_filter(filter))
+        .with(Ear(troubles).with_filter(LevelFilter::WARN))
+        .try_init()
+        .map_err(|error| LogError::Started(error.to_string()))?;
+    Ok(handle)
+}
+
+fn tell_of_dropped(lines: u64) {
+    tracing::warn!(
+        code = "log-lines-dropped",
+        lines,
+        "lines of this log were dropped: stderr was not read in time, or could not be written"
+    );
+}
+
+/// The usual hook would write to stderr, and wait for whoever reads that.
+fn tell_of_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    let payload = panic.payload();
+    let said =
+        payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
+    let said = said.unwrap_or_default();
+    tracing::error!(code = "panicked", place, said, "a thread panicked: this is a defect of the broker");
 }
 
 /// Levels, and modules with their own: `info,wardline_broker::session=debug`. Of the rest errors

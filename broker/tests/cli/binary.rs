@@ -53,6 +53,8 @@ pub(crate) fn fails(folder: &Path, arguments: &[&str], code: i32, says: &[&str])
 pub(crate) struct Serving {
     child: Child,
     pub(crate) address: SocketAddr,
+    /// Where its pages are, if it has any.
+    pub(crate) http: Option<SocketAddr>,
 }
 
 impl Serving {
@@ -67,17 +69,31 @@ impl Serving {
     }
 
     /// Runs a command that serves.
-    pub(crate) fn begin(folder: &Path, mut command: Command) -> Self {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(fs::File::create(folder.join("log")).unwrap())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let log = || fs::read_to_string(folder.join("log")).unwrap();
-        let address = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}{}", log()));
-        Self { address: address.parse().unwrap(), child }
+    pub(crate) fn begin(folder: &Path, command: Command) -> Self {
+        let log = fs::File::create(folder.join("log")).unwrap();
+        Self::logging_to(folder, command, log.into())
+    }
+
+    /// The same, with a stderr of one's own.
+    pub(crate) fn logging_to(folder: &Path, mut command: Command, stderr: Stdio) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
+        let (mut http, mut address) = (None, None);
+        for line in BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok) {
+            if let Some(pages) = line.strip_prefix("http on ") {
+                http = Some(pages.parse().unwrap());
+            }
+            address = line.strip_prefix("listening on ").map(|address| address.parse().unwrap());
+            if address.is_some() {
+                break;
+            }
+        }
+        let log = || fs::read_to_string(folder.join("log")).unwrap_or_default();
+        Self { address: address.unwrap_or_else(|| panic!("it does not listen: {}", log())), http, child }
+    }
+
+    /// One whose stdout is not ours to read: where it listens must be known.
+    pub(crate) fn silent(child: Child, address: SocketAddr) -> Self {
+        Self { child, address, http: None }
     }
 
     pub(crate) fn process(&self) -> rustix::process::Pid {

@@ -4,6 +4,7 @@
 mod binary;
 mod open_files;
 mod operator;
+mod streams;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Lines};

@@ -42,8 +42,9 @@ pub(super) fn dashboard() -> Dashboard {
                     .limits(1.0, 2.0),
                 lines("Refusals", PerSecond, "Requests and sessions refused, by code; those that occur.")
                     .query("sum by (code) (rate(wardline_refusals_total{$i}[$__rate_interval])) > 0 or label_replace(sum(rate(wardline_refusals_total{$i}[$__rate_interval])), \"code\", \"all\", \"\", \"\")", "{{code}}"),
-                lines("Warnings and errors logged", PerSecond, "Each has a code in the log.")
-                    .query("sum by (level) (rate(wardline_log_events_total{$i}[$__rate_interval]))", "{{level}}"),
+                lines("Warnings and errors logged", PerSecond, "Each has a code in the log. Dropped: lines of any kind that nobody took.")
+                    .query("sum by (level) (rate(wardline_log_events_total{$i}[$__rate_interval]))", "{{level}}")
+                    .query("sum(rate(wardline_log_lines_dropped_total{$i}[$__rate_interval]))", "dropped"),
                 lines("Sessions that do not keep up", Count, "Stalled: the client takes nothing. Behind: catches up from the store.")
                     .query("sum(wardline_sessions_stalled{$i})", "stalled")
                     .query("sum(wardline_sessions_behind{$i})", "behind"),
