@@ -86,6 +86,24 @@ pub fn progress(engine: &dyn Engine) -> Result<(u32, Applied), FormatError> {
     })
 }
 
+/// The store's secret, whatever its format; `None`: nobody has given it one. Writes nothing.
+///
+/// # Errors
+/// As [`found`].
+pub fn id_secret(engine: &dyn Engine) -> Result<Option<IdSecret>, FormatError> {
+    Ok(match found(engine)? {
+        Some(1) => secret_of_1(engine)?,
+        _ => state::id_secret(engine)?,
+    })
+}
+
+/// In format 1 the secret had no version.
+fn secret_of_1(engine: &dyn Engine) -> Result<Option<IdSecret>, EngineError> {
+    let Some(stored) = engine.get(Table::Meta, key::ID_SECRET, ANY_TIME)? else { return Ok(None) };
+    let secret = stored.as_ref().try_into().map(IdSecret::new);
+    secret.map(Some).map_err(|_| damaged("reading the secret of the ids", "it is not 32 bytes long"))
+}
+
 /// How many submissions are applied to a store of format 1.
 fn position_of_1(engine: &dyn Engine) -> Result<u64, EngineError> {
     let mut position = 0;
@@ -105,10 +123,7 @@ fn migrate_from_1(engine: &dyn Engine) -> Result<(), EngineError> {
         batch.push(Mutation::Delete { table: Table::Meta, key: Bytes::copy_from_slice(key) });
         Ok(())
     })?;
-    if let Some(stored) = engine.get(Table::Meta, key::ID_SECRET, ANY_TIME)? {
-        let secret = stored.as_ref().try_into().map(IdSecret::new);
-        let secret =
-            secret.map_err(|_| damaged("reading the secret of the ids", "it is not 32 bytes long"))?;
+    if let Some(secret) = secret_of_1(engine)? {
         batch.push(row(key::ID_SECRET, secret.encode()));
     }
     engine.commit(&batch, Durability::Synced)

@@ -13,6 +13,10 @@ use thiserror::Error;
 
 use crate::engine::Engine;
 
+/// A folder with this name in a data folder: a restore is not finished, and what lies around it is
+/// no store yet.
+pub const RESTORING: &str = ".restoring";
+
 /// What an operator may choose of any engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -79,6 +83,15 @@ pub enum OpenError {
         /// Which engine was to open it.
         wanted: &'static str,
     },
+    /// A restore into it was cut short.
+    #[error(
+        "the data folder {} was not restored to the end: empty it, {RESTORING} too, and restore the backup again",
+        path.display()
+    )]
+    HalfRestored {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The folder, or a file in it, cannot be reached.
     #[error("the data folder {} cannot be used: {source}; check that its parent exists, and who owns it", path.display())]
     Folder {
@@ -117,7 +130,7 @@ pub enum OpenError {
 /// Opens a folder with one of the engines there are.
 ///
 /// # Errors
-/// [`OpenError`], also if the folder holds the store of another of them.
+/// [`OpenError`], also if the folder holds the store of another of them, or half of a restored one.
 pub fn open(
     engines: &[&dyn Opener],
     chosen: &dyn Opener,
@@ -125,6 +138,9 @@ pub fn open(
     options: Options,
 ) -> Result<Arc<dyn Engine>, OpenError> {
     refuse_others(engines, chosen, folder)?;
+    if chosen.keeps_files() && folder.join(RESTORING).symlink_metadata().is_ok() {
+        return Err(OpenError::HalfRestored { path: folder.to_owned() });
+    }
     chosen.open(folder, options)
 }
 
@@ -181,6 +197,11 @@ mod tests {
                 OpenError::OtherEngine { path: path(), found: "redb", wanted: "rocksdb" },
                 "the data folder /srv/data holds a store of the engine \"redb\", not \"rocksdb\": set storage.engine \
                  to \"redb\", or choose another folder",
+            ),
+            (
+                OpenError::HalfRestored { path: path() },
+                "the data folder /srv/data was not restored to the end: empty it, .restoring too, and restore the \
+                 backup again",
             ),
             (
                 OpenError::Folder { path: path(), source: denied() },

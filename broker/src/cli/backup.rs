@@ -4,7 +4,7 @@
 //! opened here. The copy is read and written by this process, not by the broker. What is said on
 //! stdout is what was done; damage is named file by file.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,11 +12,12 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use wardline_broker::config::Config;
 use wardline_broker::operator::admin::Checkpoint;
-use wardline_broker::operator::backup::{self, Manifest};
+use wardline_broker::operator::backup::{self, Manifest, StoreIdentity};
 use wardline_broker::operator::text_log;
 use wardline_storage::{format, state};
 
 use super::engines::{Chosen, Engines};
+use super::report::report;
 use super::serve::{Configuration, now};
 
 #[derive(Debug, Args)]
@@ -27,8 +28,8 @@ pub(super) struct Backup {
     /// time.
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
-    /// Removes older backups afterwards, like 7d. No longer than retention.max: what is to be
-    /// forgotten lies in backups too.
+    /// Removes older backups of this store afterwards, like 7d. No longer than retention.max: what
+    /// is to be forgotten lies in backups too.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     keep: Option<Duration>,
 }
@@ -42,10 +43,10 @@ pub(super) struct Verify {
 
 #[derive(Debug, Args)]
 pub(super) struct Restore {
-    /// A backup, or a folder of backups: the newest one then.
+    /// A backup, or a folder of one store's backups: the newest one then.
     #[arg(value_name = "DIR")]
     backup: PathBuf,
-    /// The data folder that is made. Must be missing or empty.
+    /// The data folder that is made. Must be missing or empty; a mount point will do.
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
 }
@@ -63,30 +64,58 @@ pub(super) fn backup(arguments: &Backup, engines: Engines) -> anyhow::Result<()>
     }
     let checkpoint = checkpoint(&config, chosen)?;
     let made = backup::make(checkpoint.source(), &arguments.to, now())?;
+    let store = checkpoint.source().store.clone();
     drop(checkpoint);
-    let mut out = io::stdout().lock();
+    let mut out = report();
     writeln!(
         out,
-        "{}: {} files, {} ({} files, {} written)",
+        "{}: {} files, {} ({} files, {} written), number {} of {}",
         made.folder.display(),
         made.files,
         size(made.bytes),
         made.files_written,
         size(made.bytes_written),
+        made.sequence,
+        whose(store.as_ref()),
     )?;
-    if let Some(keep) = arguments.keep {
-        for removed in backup::prune(&arguments.to, keep, now())? {
-            writeln!(out, "removed {}", removed.display())?;
-        }
-        if keep > config.policy.retention_max {
-            writeln!(
-                out,
-                "but backups are kept longer than messages (retention.max is {}): what was to be forgotten lies in them",
-                humantime::format_duration(config.policy.retention_max)
-            )?;
-        }
+    match (arguments.keep, &store) {
+        (Some(keep), Some(store)) => prune(&mut out, &arguments.to, store, keep, config.policy.retention_max),
+        (Some(_), None) => Ok(writeln!(
+            out,
+            "nothing is removed: which store it is cannot be told before a broker of this version has run on it"
+        )?),
+        (None, _) => Ok(()),
+    }
+}
+
+/// Removes older backups of this store, and says what stays that should perhaps not.
+fn prune(
+    out: &mut impl Write,
+    repository: &Path,
+    store: &StoreIdentity,
+    keep: Duration,
+    retention_max: Duration,
+) -> anyhow::Result<()> {
+    let pruned = backup::prune(repository, store, keep, now())?;
+    for removed in pruned.removed {
+        writeln!(out, "removed {}", removed.display())?;
+    }
+    for (left, why) in pruned.left {
+        writeln!(out, "left    {}: {why}; remove it by hand once nobody needs it", left.display())?;
+    }
+    if keep > retention_max {
+        writeln!(
+            out,
+            "but backups are kept longer than messages (retention.max is {}): what was to be forgotten lies in them",
+            humantime::format_duration(retention_max)
+        )?;
     }
     Ok(())
+}
+
+/// Which store a backup is of, for people.
+fn whose(store: Option<&StoreIdentity>) -> String {
+    store.map_or_else(|| "an unknown store".to_owned(), |store| format!("store {store}"))
 }
 
 fn checkpoint(config: &Config, chosen: Chosen) -> anyhow::Result<Checkpoint> {
@@ -107,7 +136,7 @@ fn checkpoint(config: &Config, chosen: Chosen) -> anyhow::Result<Checkpoint> {
 /// Reads backups whole, and names what is damaged.
 pub(super) fn verify(arguments: &Verify) -> anyhow::Result<()> {
     let backups = find(&arguments.backups)?;
-    let mut out = io::stdout().lock();
+    let mut out = report();
     let mut bad = 0;
     for folder in &backups {
         let shown = folder.display();
@@ -137,14 +166,14 @@ pub(super) fn verify(arguments: &Verify) -> anyhow::Result<()> {
 /// Makes a data folder out of a backup.
 pub(super) fn restore(arguments: &Restore, engines: Engines) -> anyhow::Result<()> {
     text_log::start_for_people("warn")?;
-    let backup = find(&arguments.backup)?.pop().context("there is no backup")?;
+    let backup = backup::choose(&arguments.backup)?;
     let manifest = Manifest::read(&backup)?;
     // A backup is opened by the engine that made it, whatever is configured.
     let chosen = engines.of_backup(&manifest.engine)?;
     let open = |folder: &Path| check_store(folder, &manifest, chosen).map_err(|error| format!("{error:#}"));
     let restored = backup::restore(&backup, &arguments.to, open)?;
     Ok(writeln!(
-        io::stdout(),
+        report(),
         "{} restored to {}: {}; keys and certificates are not in a backup; start the broker on it",
         backup.display(),
         restored.folder.display(),
@@ -175,12 +204,14 @@ fn find(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
 fn describe(manifest: &Manifest) -> String {
     let made = std::time::UNIX_EPOCH + Duration::from_millis(manifest.made_at_ms);
     format!(
-        "{} files, {}, made {} by wardline {}, format {}",
+        "{} files, {}, made {} by wardline {}, format {}, number {} of {}",
         manifest.files.len(),
         size(manifest.bytes()),
         humantime::format_rfc3339_seconds(made),
         manifest.wardline,
         manifest.format,
+        manifest.sequence,
+        whose(manifest.store.as_ref()),
     )
 }
 

@@ -237,11 +237,13 @@ async fn run(
     let hangup = signal(SignalKind::hangup())?;
     let (files, notice) = (files(&config), config.stop_notice);
     let (door, closing) = (data.as_deref().and_then(open_door), CancellationToken::new());
-    let door = door.map(|door| tokio::spawn(door.run(Arc::clone(&engine), closing.clone())));
+    let lent = Arc::clone(&engine);
     let settings = config.into_settings(tls, Arc::new(verifier), data.as_deref());
     let broker = Broker::start(settings, engine, log).await.context(
         "the broker cannot start; if the address is in use, stop the other process or choose another with --listen",
     )?;
+    // Before, the store may not have an identity yet: who knocked meanwhile was let wait.
+    let door = door.map(|door| tokio::spawn(door.run(lent, closing.clone())));
     let address = broker.address();
     let reloader = broker.reloader();
     let put = move |tls: Tls, verifier| {

@@ -44,7 +44,9 @@ fn of_store(folder: &Path, config: &Config, chosen: Chosen) -> anyhow::Result<St
 }
 
 fn of_backup(backup: &Path, chosen: Chosen) -> anyhow::Result<StateHash> {
-    let scratch = Scratch(std::env::temp_dir().join(format!("wardline-state-{}", std::process::id())));
+    // Of a name that nobody can have put there before.
+    let name = format!("wardline-state-{:016x}", rand::random::<u64>());
+    let scratch = Scratch(std::env::temp_dir().join(name));
     let mut found = None;
     let open = |folder: &Path| {
         let opened = chosen.open(folder, &Config::default());

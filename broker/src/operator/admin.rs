@@ -4,8 +4,9 @@
 //! One line is asked, one line of JSON is answered. `checkpoint` makes a copy of the store within
 //! the data folder and names it; the copy lives as long as the connection, at most [`HELD_MAX`],
 //! since it keeps alive what reclaiming would free. The socket belongs to the broker's user alone;
-//! there is nothing else to prove. One copy at a time, a few connections; leftovers of a crash are
-//! removed before the door is opened.
+//! there is nothing else to prove. One copy at a time: who comes meanwhile waits for a while, since
+//! the one before may be about to go. A few connections; leftovers of a crash are removed before the
+//! door is opened.
 
 use std::fs::{self, Permissions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -17,9 +18,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader as AsyncBufReader};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader as AsyncBufReader,
+};
 use tokio::net::{UnixListener, UnixStream as AsyncUnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -28,7 +31,7 @@ use wardline_storage::format::{self, FormatError};
 use wardline_storage::id::Timestamp;
 use wardline_storage::model::Applied;
 
-use crate::operator::backup::Source;
+use crate::operator::backup::{Source, StoreIdentity};
 
 /// The socket's name in the data folder.
 pub const SOCKET: &str = "admin.sock";
@@ -40,6 +43,8 @@ const CHECKPOINT: &str = "checkpoint-";
 const CONNECTIONS_MAX: usize = 4;
 /// How long nobody is let in after that failed, such as for too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(2);
+/// Longest wait for the copy before to be gone.
+const TURN_PATIENCE: Duration = Duration::from_secs(30);
 const REQUEST_BYTES_MAX: u64 = 64;
 const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 /// Longest time to ask.
@@ -90,6 +95,8 @@ enum Answer {
         position: u64,
         #[serde(default)]
         log_time_ms: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        store: Option<StoreIdentity>,
         /// A broker of a version before, which still runs, tells its position by partitions.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         applied: Vec<u64>,
@@ -128,12 +135,12 @@ impl Checkpoint {
         let mut line = String::new();
         BufReader::new((&stream).take(ANSWER_BYTES_MAX)).read_line(&mut line).map_err(failed)?;
         match serde_json::from_str(&line) {
-            Ok(Answer::Checkpoint { folder, engine, format, position, log_time_ms, applied }) => {
+            Ok(Answer::Checkpoint { folder, engine, format, position, log_time_ms, store, applied }) => {
                 // The broker's working folder need not be ours; the copy lies in the data folder.
                 let checkpoint = data.join(folder.file_name().unwrap_or_default());
                 let position = applied.iter().fold(position, |sum, part| sum.saturating_add(*part));
                 let applied = Applied { position, time: Timestamp(log_time_ms) };
-                let source = Source { checkpoint, engine, format, applied };
+                let source = Source { checkpoint, engine, format, applied, store };
                 Ok(Some(Self { source, held: Some(stream) }))
             }
             Ok(Answer::Error(why)) => Err(AdminError::Refused(why)),
@@ -158,12 +165,28 @@ impl Checkpoint {
     fn fresh(engine: &dyn Engine, data: &Path) -> Result<Self, AdminError> {
         // Before the copy: what was applied then is in it.
         let (format, applied) = format::progress(engine)?;
+        let store = format::id_secret(engine)?.map(|secret| StoreIdentity::of(&secret));
         let checkpoint = data.join(format!("{CHECKPOINT}{:016x}", rand::random::<u64>()));
-        let source = Source { checkpoint, engine: engine.name().to_owned(), format, applied };
+        let source = Source { checkpoint, engine: engine.name().to_owned(), format, applied, store };
         // Dropped on failure, with what there is of it.
         let made = Self { source, held: None };
         engine.checkpoint(&made.source.checkpoint)?;
         Ok(made)
+    }
+}
+
+impl Checkpoint {
+    /// What whoever asked for it is told.
+    fn answer(&self) -> Answer {
+        Answer::Checkpoint {
+            folder: self.source.checkpoint.clone(),
+            engine: self.source.engine.clone(),
+            format: self.source.format,
+            position: self.source.applied.position,
+            log_time_ms: self.source.applied.time.0,
+            store: self.source.store.clone(),
+            applied: Vec::new(),
+        }
     }
 }
 
@@ -198,6 +221,7 @@ fn clear(data: &Path) -> io::Result<()> {
 pub struct Admin {
     listener: UnixListener,
     data: PathBuf,
+    turn_patience: Duration,
 }
 
 impl Admin {
@@ -215,7 +239,13 @@ impl Admin {
         }
         let listener = UnixListener::bind(&path)?;
         fs::set_permissions(&path, Permissions::from_mode(0o600))?;
-        Ok(Self { listener, data: data.to_owned() })
+        Ok(Self { listener, data: data.to_owned(), turn_patience: TURN_PATIENCE })
+    }
+
+    /// Lets those who ask wait for so long until the copy before is gone.
+    #[must_use]
+    pub fn with_turn_patience(self, turn_patience: Duration) -> Self {
+        Self { turn_patience, ..self }
     }
 
     /// Answers until stopped; then all copies are gone.
@@ -223,15 +253,17 @@ impl Admin {
     /// # Cancellation
     /// Copies are removed at the next start.
     pub async fn run(self, engine: Arc<dyn Engine>, stop: CancellationToken) {
-        let (one, mut talks) = (Arc::new(Semaphore::new(1)), JoinSet::new());
-        while let Some(accepted) = stop.run_until_cancelled(self.listener.accept()).await {
+        let Self { listener, data, turn_patience } = self;
+        let socket = data.join(SOCKET);
+        let talk = Arc::new(Talk { engine, data, one: Semaphore::new(1), turn_patience, stop });
+        let mut talks = JoinSet::new();
+        while let Some(accepted) = talk.stop.run_until_cancelled(listener.accept()).await {
             while talks.try_join_next().is_some() {}
             match accepted {
                 Ok((stream, _)) if talks.len() < CONNECTIONS_MAX => {
-                    let (engine, one, stop) = (Arc::clone(&engine), Arc::clone(&one), stop.clone());
-                    talks.spawn(talk(stream, engine, self.data.clone(), one, stop));
+                    talks.spawn(Arc::clone(&talk).run(stream));
                 }
-                Ok(_) => {}
+                Ok((stream, _)) => turn_away(&stream),
                 Err(error) => {
                     tracing::warn!(code = "admin-accept", %error, "the operator's socket could not be answered");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -240,62 +272,86 @@ impl Admin {
         }
         while talks.join_next().await.is_some() {}
         // The next one to come finds nobody, not a socket that does not answer.
-        let _ = fs::remove_file(self.data.join(SOCKET));
+        let _ = fs::remove_file(socket);
     }
 }
 
-async fn talk(
-    stream: AsyncUnixStream,
+fn turn_away(stream: &AsyncUnixStream) {
+    // An answer is short: it fits, or nobody reads it.
+    let _ =
+        stream.try_write(line_of(&Answer::Error("too many ask at once; try again".to_owned())).as_bytes());
+}
+
+fn line_of(answer: &Answer) -> String {
+    serde_json::to_string(answer).expect("texts and numbers are JSON") + "\n"
+}
+
+/// What all who ask share.
+struct Talk {
     engine: Arc<dyn Engine>,
     data: PathBuf,
-    one: Arc<Semaphore>,
+    /// Whoever has a copy has it.
+    one: Semaphore,
+    turn_patience: Duration,
     stop: CancellationToken,
-) {
-    let (reader, mut writer) = stream.into_split();
-    let mut reader = AsyncBufReader::new(reader);
-    let mut line = String::new();
-    let asked = timeout(REQUEST_TIMEOUT, (&mut reader).take(REQUEST_BYTES_MAX).read_line(&mut line)).await;
-    if !matches!(asked, Ok(Ok(1..))) {
-        return;
-    }
-    let made = match (line.trim_end(), one.try_acquire()) {
-        ("checkpoint", Ok(permit)) => {
-            let made = spawn_blocking(move || Checkpoint::fresh(&*engine, &data)).await;
-            made.map_err(|error| error.to_string())
-                .and_then(|made| made.map_err(|error| error.to_string()))
-                .map(|made| (made, permit))
+}
+
+impl Talk {
+    async fn run(self: Arc<Self>, stream: AsyncUnixStream) {
+        let (reader, mut writer) = stream.into_split();
+        let mut reader = AsyncBufReader::new(reader);
+        let mut line = String::new();
+        let asked =
+            timeout(REQUEST_TIMEOUT, (&mut reader).take(REQUEST_BYTES_MAX).read_line(&mut line)).await;
+        if !matches!(asked, Ok(Ok(1..))) {
+            return;
         }
-        ("checkpoint", Err(_)) => Err("another backup is under way; wait for it".to_owned()),
-        _ => Err("it was asked for something that it does not know: wardline's versions differ".to_owned()),
-    };
-    let answer = match &made {
-        Ok((Checkpoint { source, .. }, _)) => Answer::Checkpoint {
-            folder: source.checkpoint.clone(),
-            engine: source.engine.clone(),
-            format: source.format,
-            position: source.applied.position,
-            log_time_ms: source.applied.time.0,
-            applied: Vec::new(),
-        },
-        Err(why) => Answer::Error(why.clone()),
-    };
-    let answer = serde_json::to_string(&answer).expect("texts and numbers are JSON") + "\n";
-    let told = writer.write_all(answer.as_bytes()).await;
-    if let Ok((checkpoint, _permit)) = made {
-        tracing::info!(code = "checkpoint-made", "a copy of the store was made for a backup");
-        if told.is_ok() {
-            // Whatever is said now: the connection's end is what is waited for.
-            let mut rest = [0; 1];
-            let over = timeout(HELD_MAX, reader.read(&mut rest));
-            if let Some(Err(_)) = stop.run_until_cancelled(over).await {
-                tracing::warn!(
-                    code = "checkpoint-late",
-                    "a backup took too long: its copy of the store is removed"
-                );
+        let made = match line.trim_end() {
+            "checkpoint" => self.checkpoint().await,
+            _ => {
+                Err("it was asked for something that it does not know: wardline's versions differ".to_owned())
             }
+        };
+        let answer = match &made {
+            Ok((checkpoint, _)) => checkpoint.answer(),
+            Err(why) => Answer::Error(why.clone()),
+        };
+        let told = writer.write_all(line_of(&answer).as_bytes()).await;
+        if let Ok((checkpoint, _turn)) = made {
+            tracing::info!(code = "checkpoint-made", "a copy of the store was made for a backup");
+            if told.is_ok() {
+                self.lend(&mut reader).await;
+            }
+            // Removing is I/O; a panic there is logged by whoever panics.
+            let _ = spawn_blocking(move || drop(checkpoint)).await;
+            tracing::info!(code = "checkpoint-gone", "the copy of the store is removed");
         }
-        // Removing is I/O; a panic there is logged by whoever panics.
-        let _ = spawn_blocking(move || drop(checkpoint)).await;
-        tracing::info!(code = "checkpoint-gone", "the copy of the store is removed");
+    }
+
+    /// Makes a copy, once the one before is gone.
+    async fn checkpoint(&self) -> Result<(Checkpoint, SemaphorePermit<'_>), String> {
+        let turn = timeout(self.turn_patience, self.one.acquire());
+        let turn = match self.stop.run_until_cancelled(turn).await {
+            Some(Ok(Ok(turn))) => turn,
+            Some(_) => return Err("another backup is under way; wait for it".to_owned()),
+            None => return Err("it is stopping; start it again, or back up without it".to_owned()),
+        };
+        let (engine, data) = (Arc::clone(&self.engine), self.data.clone());
+        let made = spawn_blocking(move || Checkpoint::fresh(&*engine, &data)).await;
+        let made = made.map_err(|error| error.to_string())?;
+        made.map(|made| (made, turn)).map_err(|error| error.to_string())
+    }
+
+    /// Waits until the copy is given back.
+    async fn lend(&self, reader: &mut (impl AsyncRead + Unpin)) {
+        // Whatever is said now: the connection's end is what is waited for.
+        let mut rest = [0; 1];
+        let over = timeout(HELD_MAX, reader.read(&mut rest));
+        if let Some(Err(_)) = self.stop.run_until_cancelled(over).await {
+            tracing::warn!(
+                code = "checkpoint-late",
+                "a backup took too long: its copy of the store is removed"
+            );
+        }
     }
 }

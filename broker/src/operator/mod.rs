@@ -5,6 +5,7 @@ pub mod admin;
 pub mod backup;
 pub(crate) mod gather;
 pub mod http;
+pub mod private;
 pub mod readiness;
 pub mod reload;
 pub mod text_log;

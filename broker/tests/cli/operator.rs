@@ -110,6 +110,27 @@ fn backup_commands_name_what_is_missing() {
 }
 
 #[test]
+fn backups_in_a_row_do_not_fail() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let broker = Serving::start(folder, &[]);
+    for number in 1..=10 {
+        let output = run(folder, &["backup", "--to", "backups"]);
+        assert!(output.status.success(), "{number}: {output:?}");
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.contains(&format!("number {number} of store ")), "{said}");
+    }
+    assert_eq!(broker.stop(), Some(0));
+    // The same store without a broker, and restored: each goes on where it was.
+    assert!(run(folder, &["restore", "backups", "--to", "restored"]).status.success());
+    for (number, data) in [(11, "data"), (12, "restored")] {
+        let said = run(folder, &["backup", "--to", "backups", "--data", data]);
+        let said = String::from_utf8(said.stdout).unwrap();
+        assert!(said.contains(&format!("number {number} of store ")), "{said}");
+    }
+}
+
+#[test]
 fn a_folder_belongs_to_the_engine_that_made_it() {
     let folder = TempDir::new().unwrap();
     let folder = folder.path();

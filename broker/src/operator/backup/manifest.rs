@@ -1,4 +1,5 @@
-//! The manifest of a backup: what was backed up, when, by whom, and the SHA-256 of every file.
+//! The manifest of a backup: of which store it is, its place in that store's order, when it was
+//! made, and the SHA-256 of every file.
 //!
 //! Its own text is covered too: the seal is the SHA-256 of the text with zeros in the seal's place.
 //! A manifest is believed only if its seal fits, its version and format are known here, and its
@@ -14,12 +15,15 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use wardline_storage::format::FORMAT;
 use wardline_storage::id::Timestamp;
-use wardline_storage::model::Applied;
+
+use super::identity::StoreIdentity;
+use super::source::Source;
 
 /// Its file's name.
 pub(super) const NAME: &str = "manifest.json";
-/// The version that this code writes. Version 1 had a position for each of 64 partitions.
-const VERSION: u32 = 2;
+/// The version that this code writes. Version 1 had a position for each of 64 partitions, version 2
+/// neither store nor sequence.
+const VERSION: u32 = 3;
 /// What stands in the seal's place while it is computed.
 const UNSEALED: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -47,7 +51,14 @@ pub struct Manifest {
     pub engine: String,
     /// Format of the store.
     pub format: u32,
-    /// When it was made: milliseconds since the Unix epoch.
+    /// Of which store it is; `None`: an earlier version made it, or it was never served from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<StoreIdentity>,
+    /// Its place among the backups of this store in its repository: later ones have higher ones,
+    /// whatever clocks say.
+    #[serde(default)]
+    pub sequence: u64,
+    /// When it was made, by the clock of then: milliseconds since the Unix epoch.
     pub made_at_ms: u64,
     /// How many submissions are in it, at least.
     #[serde(default)]
@@ -110,21 +121,17 @@ struct Head {
 
 impl Manifest {
     /// A manifest of these files, by this version.
-    pub(super) fn new(
-        engine: String,
-        format: u32,
-        applied: Applied,
-        made_at: Timestamp,
-        files: Vec<Listed>,
-    ) -> Self {
+    pub(super) fn new(source: &Source, sequence: u64, made_at: Timestamp, files: Vec<Listed>) -> Self {
         Self {
             manifest: VERSION,
             wardline: env!("CARGO_PKG_VERSION").to_owned(),
-            engine,
-            format,
+            engine: source.engine.clone(),
+            format: source.format,
+            store: source.store.clone(),
+            sequence,
             made_at_ms: made_at.0,
-            position: applied.position,
-            log_time_ms: applied.time.0,
+            position: source.applied.position,
+            log_time_ms: source.applied.time.0,
             applied: Vec::new(),
             files,
             seal: UNSEALED.to_owned(),
@@ -179,7 +186,7 @@ impl Manifest {
 
     /// The length of all files together.
     pub fn bytes(&self) -> u64 {
-        self.files.iter().map(|file| file.bytes).sum()
+        self.files.iter().fold(0, |sum, file| sum.saturating_add(file.bytes))
     }
 }
 
@@ -194,13 +201,21 @@ fn is_plain(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use wardline_storage::model::{Applied, IdSecret};
+
     use super::*;
 
     fn written(change: impl FnOnce(&mut Manifest)) -> Result<Manifest, ManifestError> {
         let folder = tempfile::tempdir().expect("a folder");
         let entry = Listed { name: "000007.sst".into(), bytes: 5, sha256: seal("table") };
-        let applied = Applied { position: 7, time: Timestamp(9) };
-        let mut manifest = Manifest::new("rocksdb".into(), FORMAT, applied, Timestamp(1), vec![entry]);
+        let source = Source {
+            checkpoint: PathBuf::new(),
+            engine: "rocksdb".into(),
+            format: FORMAT,
+            applied: Applied { position: 7, time: Timestamp(9) },
+            store: Some(StoreIdentity::of(&IdSecret::new([7; 32]))),
+        };
+        let mut manifest = Manifest::new(&source, 3, Timestamp(1), vec![entry]);
         change(&mut manifest);
         super::super::file::write(&folder.path().join(NAME), manifest.sealed().as_bytes()).expect("writes");
         Manifest::read(folder.path())
@@ -234,6 +249,7 @@ mod tests {
     fn one_of_version_1_tells_its_position_by_partitions() {
         let manifest = written(|manifest| {
             (manifest.manifest, manifest.format, manifest.position) = (1, 1, 0);
+            (manifest.store, manifest.sequence) = (None, 0);
             manifest.applied = vec![3, 4];
         });
         assert_eq!(manifest.expect("it is good").position, 7);
