@@ -22,6 +22,8 @@ mod tail;
 mod token;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
+use rustix::fs::Mode;
+use rustix::process::umask;
 use wardline_broker::operator::text_log;
 use wardline_storage::log::Starter;
 
@@ -77,6 +79,10 @@ impl Arguments {
         // Several parts speak TLS; all of them by the same library. A second installation is
         // refused, and harmless.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        if !matches!(self.command, Command::Generate(_)) {
+            // Payloads and keys are for their owner alone, from the first byte on.
+            umask(Mode::RWXG | Mode::RWXO);
+        }
         match self.command {
             Command::Serve(arguments) => serve::serve(arguments, engines, log),
             Command::CheckConfig(arguments) => serve::check_config(&arguments, engines),

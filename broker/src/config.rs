@@ -6,6 +6,7 @@
 //! use them.
 
 mod error;
+mod foreign;
 mod key;
 mod layer;
 mod typed;
@@ -24,17 +25,16 @@ pub use layer::Setting;
 pub use typed::{Config, PORT};
 
 impl Config {
-    /// What `serve --dev` starts from: reachable from this machine only, and no pages.
+    /// What `serve --dev` starts from: reachable from this machine only.
     pub fn dev() -> Self {
-        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)), http_listen: None, ..Self::default() }
+        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)), ..Self::default() }
     }
 
     /// Puts a file, the environment and flags over this configuration, in that order of strength.
     ///
     /// Of the environment, `WARDLINE_<SECTION>_<KEY>` is read. `WARDLINE_TOKEN`, `WARDLINE_LOG` and
-    /// the tests' `WARDLINE_SEED` and `WARDLINE_SEQUENCES` are not configuration; nor is
-    /// `WARDLINE_SERVICE_*` and `WARDLINE_PORT*`, which Kubernetes sets beside a service of that
-    /// name.
+    /// the tests' `WARDLINE_SEED` and `WARDLINE_SEQUENCES` are not configuration; nor is what a
+    /// container platform sets for a service whose name begins so (`foreign`).
     ///
     /// # Errors
     /// [`ConfigError`] naming the first thing that is wrong, and where it came from.
@@ -58,7 +58,7 @@ impl Config {
         self.limits.frame_bytes_max = self.limits.payload_bytes_max + ENVELOPE_BYTES;
         self.limits.check()?;
         match self.http_listen {
-            Some(address) if !address.ip().is_loopback() && !self.http_remote => {
+            Some(address) if !is_loopback(address) && !self.http_remote => {
                 Err(ConfigError::HttpRemote { address })
             }
             _ => Ok(self),
@@ -103,6 +103,17 @@ impl Config {
         }
     }
 
+    /// Checks that no other machine reaches a broker with development keys.
+    ///
+    /// # Errors
+    /// [`ConfigError::DevRemote`] if one does.
+    pub fn refuse_remote(&self) -> Result<(), ConfigError> {
+        match is_loopback(self.listen) {
+            true => Ok(()),
+            false => Err(ConfigError::DevRemote { address: self.listen }),
+        }
+    }
+
     /// What tokens must say.
     pub fn expected(&self) -> Expected {
         Expected {
@@ -130,6 +141,11 @@ impl Config {
             }),
         }
     }
+}
+
+/// Also one of IPv4 that is written as one of IPv6.
+fn is_loopback(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
 }
 
 /// The names of all keys, `section.key`, in the order of the reference file.

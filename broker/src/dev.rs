@@ -2,13 +2,13 @@
 //! key of its own.
 //!
 //! They lie in `<data>/dev/`, are made once and kept, so that a restarted broker is the same broker
-//! to its clients. Private files are readable by their owner only. A file appears whole or not at
+//! to its clients. Folder and files are readable by their owner only. A file appears whole or not at
 //! all. Never for production: whoever reads the folder can be the broker, and everybody in every
 //! tenant.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ use thiserror::Error;
 use wardline_storage::id::Timestamp;
 
 use crate::edge::tls::{Validity, validity};
+use crate::operator::private::{self, Content, PrivateError};
 
 /// The `iss` of development tokens.
 pub const ISSUER: &str = "wardline-dev";
@@ -64,6 +65,9 @@ pub enum DevError {
         /// Why.
         source: io::Error,
     },
+    /// Others could read the keys.
+    #[error(transparent)]
+    Private(#[from] PrivateError),
     /// There are no development keys.
     #[error(
         "there is no development key {path}; start `wardline serve --dev` once, or name its data folder with --data"
@@ -110,14 +114,18 @@ impl Dev {
         Self { folder: data.join("dev") }
     }
 
+    /// Whether there is such a folder.
+    pub fn is_there(&self) -> bool {
+        self.folder.is_dir()
+    }
+
     /// Makes what is missing, and replaces a server certificate that is near its end.
     ///
     /// # Errors
     /// [`DevError`] if a file cannot be read, written or understood.
     pub fn prepare(&self, now: Timestamp) -> Result<(), DevError> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(|source| {
-            DevError::File { doing: "make the folder", path: self.folder.clone(), source }
-        })?;
+        private::make(&self.folder)?;
+        private::narrow(&self.folder, Content::Ours)?;
         if !(self.has(CA) && self.has(CA_KEY)) {
             self.make_ca(now)?;
         }
@@ -126,7 +134,7 @@ impl Dev {
         }
         if !self.has(TOKEN_KEY) {
             let key = KeyPair::generate_for(&PKCS_ED25519).map_err(crypto)?;
-            self.write_private(TOKEN_KEY, &key.serialize_pem())?;
+            self.write(TOKEN_KEY, &key.serialize_pem())?;
         }
         // Always, so that it fits the key whatever happened in between.
         self.write_jwks()
@@ -188,8 +196,8 @@ impl Dev {
         let certificate = ca_params(now).self_signed(&key).map_err(crypto)?;
         // A server certificate of an older authority would not be believed.
         let _ = fs::remove_file(self.certificate());
-        self.write_private(CA_KEY, &key.serialize_pem())?;
-        self.write(CA, &certificate.pem(), 0o644)
+        self.write(CA_KEY, &key.serialize_pem())?;
+        self.write(CA, &certificate.pem())
     }
 
     fn server_is_due(&self, now: Timestamp) -> Result<bool, DevError> {
@@ -215,8 +223,8 @@ impl Dev {
         params.use_authority_key_identifier_extension = true;
         set_dates(&mut params, now, SERVER_DAYS);
         let certificate = params.signed_by(&key, &issuer).map_err(crypto)?;
-        self.write_private(SERVER_KEY, &key.serialize_pem())?;
-        self.write(SERVER, &certificate.pem(), 0o644)
+        self.write(SERVER_KEY, &key.serialize_pem())?;
+        self.write(SERVER, &certificate.pem())
     }
 
     fn write_jwks(&self) -> Result<(), DevError> {
@@ -226,7 +234,7 @@ impl Dev {
         let jwk = serde_json::json!({
             "kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": KID, "x": x,
         });
-        self.write(JWKS, &format!("{:#}\n", serde_json::json!({ "keys": [jwk] })), 0o644)
+        self.write(JWKS, &format!("{:#}\n", serde_json::json!({ "keys": [jwk] })))
     }
 
     fn token_key(&self) -> Result<KeyPair, DevError> {
@@ -243,12 +251,8 @@ impl Dev {
         fs::read_to_string(&path).map_err(|source| DevError::File { doing: "read", path, source })
     }
 
-    fn write_private(&self, name: &str, content: &str) -> Result<(), DevError> {
-        self.write(name, content, 0o600)
-    }
-
     /// Writes beside and renames, so that a crash leaves the old file or the new one.
-    fn write(&self, name: &str, content: &str, mode: u32) -> Result<(), DevError> {
+    fn write(&self, name: &str, content: &str) -> Result<(), DevError> {
         let path = self.folder.join(name);
         let beside = self.folder.join(format!("{name}.new"));
         let write = || {
@@ -257,7 +261,7 @@ impl Dev {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
-            let mut file = File::options().write(true).create_new(true).mode(mode).open(&beside)?;
+            let mut file = File::options().write(true).create_new(true).mode(0o600).open(&beside)?;
             file.write_all(content.as_bytes())?;
             file.sync_all()?;
             fs::rename(&beside, &path)

@@ -175,13 +175,45 @@ fn unknown_keys_are_refused_naming_where_and_the_nearest() {
 
 #[test]
 fn variables_that_are_not_configuration_are_left_alone() {
-    let others = ["TOKEN", "LOG", "SEED", "SEQUENCES", "SERVICE_HOST", "PORT", "PORT_4433_UDP_ADDR"];
-    let others = others.map(|name| (format!("WARDLINE_{name}"), "x".to_owned()));
-    let foreign = [("PATH".to_owned(), "/bin".to_owned())];
-    assert_eq!(
-        Config::default().layered(None, others.into_iter().chain(foreign), &[]).unwrap(),
-        Config::default()
-    );
+    let environment = [
+        ("PATH", "/bin"),
+        ("WARDLINE_TOKEN", "x"),
+        ("WARDLINE_LOG", "debug"),
+        ("WARDLINE_SEED", "1"),
+        ("WARDLINE_SEQUENCES", "1"),
+        // Kubernetes, for services named wardline, wardline-metrics and wardline-ehr.
+        ("WARDLINE_SERVICE_HOST", "10.96.0.7"),
+        ("WARDLINE_SERVICE_PORT_QUIC", "4433"),
+        ("WARDLINE_PORT", "udp://10.96.0.7:4433"),
+        ("WARDLINE_METRICS_SERVICE_HOST", "10.96.0.8"),
+        ("WARDLINE_METRICS_PORT_9433_TCP_ADDR", "10.96.0.8"),
+        ("WARDLINE_EHR_PORT", "tcp://10.96.0.9:2575"),
+    ];
+    assert_eq!(load("", &environment, &[]).unwrap(), Config::default());
+    for (name, value) in [("WARDLINE_PORT", "4433"), ("WARDLINE_SERVICE_HOTS", "10.96.0.7")] {
+        let refused = error("", &[environment.as_slice(), &[(name, value)]].concat(), &[]);
+        assert!(
+            refused
+                .starts_with(&format!("environment: unknown key {name}; the nearest known key is WARDLINE_"))
+        );
+        assert!(refused.contains("Kubernetes"), "the rule is told: {refused}");
+    }
+}
+
+#[test]
+fn development_keys_are_for_this_machine() {
+    let listening = |address: &str| {
+        let listen = Setting::Set(format!("listen.address={address}"));
+        Config::dev().layered(None, [], &[listen]).unwrap().refuse_remote()
+    };
+    for address in ["127.0.0.1:0", "127.8.8.8:4433", "[::1]:4433", "[::ffff:127.0.0.1]:4433"] {
+        listening(address).unwrap();
+    }
+    for address in ["0.0.0.0:4433", "[::]:0", "10.0.0.7:4433", "[::ffff:10.0.0.7]:4433"] {
+        let refused = listening(address).unwrap_err().to_string();
+        assert!(refused.contains(address) && refused.contains("--dev-remote"), "{refused}");
+    }
+    assert_eq!(Config::dev().http_listen, Config::default().http_listen, "it is watched like any other");
 }
 
 #[test]

@@ -117,7 +117,7 @@ fn no_keys_and_damaged_keys_are_told() {
 
     let file = empty.path().join("file");
     fs::write(&file, "").unwrap();
-    assert!(matches!(Dev::of(&file).prepare(NOW), Err(DevError::File { .. })));
+    assert!(matches!(Dev::of(&file).prepare(NOW), Err(DevError::Private(_))));
 }
 
 #[test]

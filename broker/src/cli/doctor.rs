@@ -6,7 +6,7 @@
 //! broker runs. Exit code 1 if anything is bad.
 
 use std::fs::{self, File, Metadata};
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,7 @@ use wardline_storage::format;
 
 use super::engines::{Chosen, Engines};
 use super::open_files::{self, OPEN_FILES_MIN};
+use super::report::report;
 use super::serve::{self, Configuration};
 use super::state_hash;
 
@@ -79,14 +80,17 @@ pub(super) fn run(arguments: &Arguments, engines: Engines) -> anyhow::Result<()>
     if chosen.keeps_files() {
         let data = &config.storage_path;
         checks.push(("data folder", data_folder(data)));
-        if let Some(folder) = nearest(data) {
-            checks.push(("file system", file_system(&folder)));
-            checks.push(("disk room", disk_room(&folder, config.storage_reserve_bytes)));
-            checks.push(("disk sync", disk_sync(&folder)));
+        match nearest(data) {
+            Ok(folder) => checks.extend([
+                ("file system", file_system(&folder)),
+                ("disk room", disk_room(&folder, config.storage_reserve_bytes)),
+                ("disk sync", disk_sync(&folder)),
+            ]),
+            Err(error) => checks.push(("disk", cannot_be_read(data, &error))),
         }
         checks.push(("store", store(&config, chosen)));
     }
-    let mut out = io::stdout().lock();
+    let mut out = report();
     for (name, (verdict, text)) in &checks {
         let verdict = match verdict {
             Fine => "ok  ",
@@ -99,6 +103,11 @@ pub(super) fn run(arguments: &Arguments, engines: Engines) -> anyhow::Result<()>
         0 => Ok(()),
         bad => bail!("{bad} of {} checks are bad; see above what to do", checks.len()),
     }
+}
+
+/// What cannot be read cannot be called good.
+fn cannot_be_read(path: &Path, error: &io::Error) -> Finding {
+    (Bad, format!("{} cannot be read: {error}; run this as the broker's user", path.display()))
 }
 
 fn open_files() -> Finding {
@@ -171,7 +180,9 @@ fn keys(config: &Config) -> Finding {
 }
 
 fn key_file(path: &Path) -> Finding {
-    match fs::metadata(path) {
+    let found = File::open(path).and_then(|file| file.metadata());
+    match found {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => cannot_be_read(path, &error),
         Err(error) => (Bad, format!("{}: {error}; set tls.key to where it is", path.display())),
         Ok(key) if key.mode() & 0o007 != 0 => {
             let text =
@@ -199,7 +210,7 @@ fn data_folder(path: &Path) -> Finding {
                 ),
             ),
         },
-        Err(error) => (Bad, format!("{shown}: {error}; run this as the broker's user")),
+        Err(error) => cannot_be_read(path, &error),
         Ok(folder) if !folder.is_dir() => {
             (Bad, format!("{shown} is not a folder: choose another storage.path"))
         }
@@ -207,10 +218,13 @@ fn data_folder(path: &Path) -> Finding {
             Bad,
             format!("others may look into {shown} (mode {:o}): chmod 700 {shown}", folder.mode() & 0o777),
         ),
-        Ok(folder) if !is_mine(&folder) => {
-            (Warn, format!("{shown} belongs to user {}; run this as that user to see all", folder.uid()))
-        }
-        Ok(_) => (Fine, format!("{shown}, for its owner alone")),
+        Ok(folder) => match fs::read_dir(path) {
+            Err(error) => cannot_be_read(path, &error),
+            Ok(_) if !is_mine(&folder) => {
+                (Warn, format!("{shown} belongs to user {}; run this as that user to see all", folder.uid()))
+            }
+            Ok(_) => (Fine, format!("{shown}, for its owner alone")),
+        },
     }
 }
 
@@ -219,9 +233,17 @@ fn is_mine(folder: &Metadata) -> bool {
 }
 
 /// The folder itself, or the one that it would be made in.
-fn nearest(path: &Path) -> Option<PathBuf> {
-    let absolute = std::path::absolute(path).ok()?;
-    absolute.ancestors().find(|folder| folder.is_dir()).map(Path::to_owned)
+fn nearest(path: &Path) -> io::Result<PathBuf> {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    let absolute = std::path::absolute(path)?;
+    for folder in absolute.ancestors() {
+        match fs::metadata(folder) {
+            Ok(found) if found.is_dir() => return Ok(folder.to_owned()),
+            Err(error) if !matches!(error.kind(), NotFound | NotADirectory) => return Err(error),
+            _ => {}
+        }
+    }
+    Err(io::ErrorKind::NotFound.into())
 }
 
 fn file_system(folder: &Path) -> Finding {
@@ -316,8 +338,10 @@ fn time_syncs(folder: &Path) -> io::Result<Vec<Duration>> {
 
 fn store(config: &Config, chosen: Chosen) -> Finding {
     let data = &config.storage_path;
-    if UnixStream::connect(data.join(admin::SOCKET)).is_ok() {
-        return (Fine, "a broker runs on it".into());
+    match UnixStream::connect(data.join(admin::SOCKET)) {
+        Ok(_) => return (Fine, "a broker runs on it".into()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return cannot_be_read(data, &error),
+        Err(_) => {}
     }
     match chosen.is_store(data) {
         Ok(true) => {}

@@ -49,6 +49,11 @@ impl Engines {
         self.named(name).ok_or_else(|| NoEngine::OfBackup { name: name.to_owned(), engines: self })
     }
 
+    /// Whether a folder holds a store of any of them.
+    pub(super) fn find_store(self, folder: &Path) -> bool {
+        self.0.iter().any(|engine| engine.keeps_files() && engine.is_store(folder).unwrap_or_default())
+    }
+
     fn named(self, name: &str) -> Option<Chosen> {
         self.0.iter().find(|engine| engine.name() == name).map(|engine| self.chosen(*engine))
     }
@@ -155,6 +160,7 @@ mod tests {
         let disk = ALL.choose("disk").expect("there is one");
         assert!(disk.is_store(Path::new("data/disk")).expect("looks"));
         assert!(!disk.is_store(Path::new("data/none")).expect("looks"));
+        assert!(ALL.find_store(Path::new("data/newdisk")) && !ALL.find_store(Path::new("data/memory")));
         let refused = disk.is_store(Path::new("data/newdisk")).expect_err("another's").to_string();
         assert!(refused.contains("set storage.engine to \"newdisk\""), "{refused}");
         let open = |name| {

@@ -5,6 +5,7 @@
 //! comes once clients can; programs wait for it.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -21,7 +22,8 @@ use wardline_broker::config::{Config, Setting};
 use wardline_broker::dev::{self, Dev};
 use wardline_broker::edge::tls::{self, Validity};
 use wardline_broker::operator::admin::{self, Admin};
-use wardline_broker::operator::http::Http;
+use wardline_broker::operator::http::{Http, HttpError};
+use wardline_broker::operator::private::{self, Content};
 use wardline_broker::operator::reload;
 use wardline_broker::operator::text_log::{self, Format, Levels};
 use wardline_broker::settings::Tls;
@@ -80,6 +82,9 @@ pub(super) struct Configuration {
     /// machine only.
     #[arg(long)]
     dev: bool,
+    /// With --dev: lets other machines reach a broker whose keys protect nothing.
+    #[arg(long, requires = "dev")]
+    dev_remote: bool,
     /// The configuration file; `wardline.toml` in the sources has every key.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -120,6 +125,9 @@ impl Configuration {
             return Ok(config);
         }
         config.refuse_keys()?;
+        if !self.dev_remote {
+            config.refuse_remote()?;
+        }
         let keys = Dev::of(&config.storage_path);
         config.tls_certificate = keys.certificate();
         config.tls_key = keys.key();
@@ -160,9 +168,8 @@ pub(super) fn serve(arguments: Arguments, engines: Engines, log: &'static dyn St
     let chosen = engines.choose(&config.storage_engine)?;
     let (levels, _last_lines) = text_log::start(arguments.log_format.into(), &filter(&config))?;
     open_files::allow()?;
+    keep_private(&config, arguments.configuration.dev, chosen, engines)?;
     let (engine, (tls, verifier)) = if arguments.configuration.dev {
-        std::fs::create_dir_all(&config.storage_path)
-            .with_context(|| format!("cannot make the data folder {}", config.storage_path.display()))?;
         // The engine's lock keeps a second broker from touching the keys of the first.
         let engine = open(&config, chosen)?;
         Dev::of(&config.storage_path).prepare(now())?;
@@ -187,6 +194,19 @@ pub(super) fn serve(arguments: Arguments, engines: Engines, log: &'static dyn St
         Ended::Stopped => Ok(()),
         Ended::StorageFailed(why) => Err(Failure::Storage(why).into()),
     }
+}
+
+/// Sees to it that nobody else can look into the data folder, before anything is put there.
+fn keep_private(config: &Config, is_dev: bool, chosen: Chosen, engines: Engines) -> anyhow::Result<()> {
+    let data = &config.storage_path;
+    if is_dev {
+        private::make(data).context("the data folder cannot be used")?;
+    } else if !chosen.keeps_files() {
+        return Ok(());
+    }
+    let is_ours = engines.find_store(data) || (is_dev && Dev::of(data).is_there());
+    let content = if is_ours { Content::Ours } else { Content::Unknown };
+    Ok(private::narrow(data, content)?)
 }
 
 /// Closes the store in this thread. The last to let go of it closes it, and must not do so beside
@@ -231,7 +251,7 @@ async fn run(
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (certificate, shown) = watch::channel(tls.clone());
-    let pages = bind_pages(&config, shown, &levels).await?;
+    let pages = bind_pages(&config, configuration.dev, shown, &levels).await?;
     tokio::spawn(follow_filter(configuration, levels));
     let (name, data) = (engine.name(), engine.folder().map(Path::to_owned));
     let hangup = signal(SignalKind::hangup())?;
@@ -349,11 +369,22 @@ fn warn_about(tls: &Tls) {
 /// Binds the pages for operators, if they are on, and begins to record metrics.
 async fn bind_pages(
     config: &Config,
+    is_dev: bool,
     tls: watch::Receiver<Tls>,
     levels: &Levels,
 ) -> anyhow::Result<Option<Http>> {
     let Some(address) = config.http_listen else { return Ok(None) };
-    let pages = Http::bind(address, config.http_remote.then_some(tls)).await?;
+    let tls = config.http_remote.then_some(tls);
+    let pages = match Http::bind(address, tls.clone()).await {
+        // Of several that are tried out beside each other, one gets the usual address.
+        Err(HttpError::Listen { source, .. })
+            if is_dev && config.http_listen == Config::dev().http_listen =>
+        {
+            tracing::info!(code = "http-elsewhere", %address, error = %source, "http is served on a free port instead");
+            Http::bind(SocketAddr::new(address.ip(), 0), tls).await?
+        }
+        pages => pages?,
+    };
     levels.record();
     Ok(Some(pages))
 }

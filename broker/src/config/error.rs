@@ -31,10 +31,22 @@ pub enum ConfigError {
     /// No such key.
     #[error("{origin}: unknown key {key}; the nearest known key is {nearest}")]
     Unknown {
-        /// File and line, environment variable, or flag.
+        /// File and line, or flag.
         origin: String,
         /// What was given.
         key: String,
+        /// What may have been meant.
+        nearest: String,
+    },
+    /// No such variable.
+    #[error(
+        "environment: unknown key {name}; the nearest known key is {nearest}; of variables that begin with WARDLINE_, \
+         only those that Kubernetes and Docker set for a service beside the broker are passed over \
+         (..._SERVICE_HOST, ..._SERVICE_PORT, ..._PORT = tcp://..., ..._PORT_443_TCP and the like): unset or rename it"
+    )]
+    Variable {
+        /// What was set.
+        name: String,
         /// What may have been meant.
         nearest: String,
     },
@@ -65,6 +77,16 @@ pub enum ConfigError {
          TLS, by the broker's certificate), or listen on 127.0.0.1"
     )]
     HttpRemote {
+        /// Where.
+        address: SocketAddr,
+    },
+    /// A broker with development keys would be reached from other machines, and nobody said that it
+    /// may.
+    #[error(
+        "listen.address = \"{address}\" can be reached from other machines, and with --dev whoever can read the data \
+         folder can be anybody: listen on 127.0.0.1, or add --dev-remote if others are to reach it all the same"
+    )]
+    DevRemote {
         /// Where.
         address: SocketAddr,
     },

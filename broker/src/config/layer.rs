@@ -9,6 +9,7 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 use super::error::ConfigError;
+use super::foreign;
 use super::key::{KEYS, Key};
 use super::typed::Config;
 use super::value::Given;
@@ -17,8 +18,6 @@ use super::value::Given;
 const PREFIX: &str = "WARDLINE_";
 /// Variables that begin like it and are not configuration: the command line's and the tests'.
 const OTHERS: [&str; 4] = ["TOKEN", "LOG", "SEED", "SEQUENCES"];
-/// Kubernetes sets variables that begin like this in every pod beside a service named wardline.
-const KUBERNETES: [&str; 2] = ["SERVICE_", "PORT"];
 
 /// A value given by a flag.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,24 +124,23 @@ fn given(value: &DeValue<'_>) -> Given {
 pub(super) fn from_environment(
     variables: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Vec<Assignment>, ConfigError> {
+    // The environment has no order of its own, and errors should.
+    let mut variables: Vec<_> = variables.into_iter().collect();
+    variables.sort();
     let mut assignments = Vec::new();
     for (name, value) in variables {
         let Some(rest) = name.strip_prefix(PREFIX) else { continue };
-        if OTHERS.contains(&rest) || KUBERNETES.iter().any(|prefix| rest.starts_with(prefix)) {
-            continue;
-        }
-        let Some(key) = KEYS.iter().find(|key| variable(key.name) == name) else {
+        if let Some(key) = KEYS.iter().find(|key| variable(key.name) == name) {
+            assignments.push(Assignment {
+                origin: format!("environment, {name}"),
+                key: key.name.into(),
+                given: Given::Bare(value),
+            });
+        } else if !OTHERS.contains(&rest) && !foreign::is_of_a_service(rest, &value) {
             let nearest = variable(Key::nearest(&rest.to_lowercase().replacen('_', ".", 1)));
-            return Err(ConfigError::Unknown { origin: "environment".into(), key: name, nearest });
-        };
-        assignments.push(Assignment {
-            origin: format!("environment, {name}"),
-            key: key.name.into(),
-            given: Given::Bare(value),
-        });
+            return Err(ConfigError::Variable { name, nearest });
+        }
     }
-    // The environment has no order of its own, and errors should.
-    assignments.sort_by(|a, b| a.origin.cmp(&b.origin));
     Ok(assignments)
 }
 

@@ -4,6 +4,7 @@
 mod binary;
 mod open_files;
 mod operator;
+mod private;
 mod streams;
 
 use std::fs;
@@ -57,11 +58,28 @@ fn configuration_mistakes_name_source_and_nearest_key() {
         fails(folder, &with(&["--dev", "--listen", "here"]), 1, &["--listen", "127.0.0.1:4433"]);
         fails(folder, &with(&[]), 1, &["tls.certificate is not set", "--dev"]);
         fails(folder, &with(&["--dev", "--set", "tls.key=k.pem"]), 1, &["tls.key", "--dev"]);
+        let remote = with(&["--dev", "--listen", "0.0.0.0:0"]);
+        fails(folder, &remote, 1, &["0.0.0.0:0", "other machines", "--dev-remote"]);
+        fails(folder, &with(&["--dev-remote"]), 2, &["--dev"]);
     }
     let output =
         wardline(folder).args(["check-config", "--dev"]).env("WARDLINE_LIMIT_LANES", "4").output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8(output.stderr).unwrap().contains("WARDLINE_LIMITS_LANES"));
+}
+
+#[test]
+fn a_container_platform_may_set_variables_for_other_services() {
+    let folder = TempDir::new().unwrap();
+    let check = |name: &str, value: &str| {
+        let mut command = wardline(folder.path());
+        command.args(["check-config", "--dev"]).env("WARDLINE_METRICS_SERVICE_HOST", "10.96.0.8");
+        command.env("WARDLINE_PORT_4433_UDP_ADDR", "10.96.0.7").env(name, value).output().unwrap()
+    };
+    assert!(check("WARDLINE_EHR_PORT", "tcp://10.96.0.9:2575").status.success());
+    let refused = check("WARDLINE_EHR_PORT", "2575");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("WARDLINE_EHR_PORT; the nearest"));
 }
 
 #[test]
