@@ -2,8 +2,8 @@
 //! key of its own.
 //!
 //! They lie in `<data>/dev/`, are made once and kept, so that a restarted broker is the same broker
-//! to its clients. Folder and files are readable by their owner only. A file appears whole or not at
-//! all. Never for production: whoever reads the folder can be the broker, and everybody in every
+//! to its clients. Folder and files are readable by their owner only. A file appears whole or not
+//! at all. Never for production: whoever reads the folder can be the broker, and everybody in every
 //! tenant.
 
 use std::fs::{self, File};

@@ -1,4 +1,7 @@
 //! What can be wrong with a configuration: what, where, and what to do.
+//!
+//! Nothing is decided here; a text names the file and line, the variable or the flag that is meant.
+//! Values may be shown, since no key takes a secret.
 
 use std::net::SocketAddr;
 

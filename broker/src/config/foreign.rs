@@ -2,8 +2,8 @@
 //!
 //! Kubernetes sets variables in every pod for every service of its namespace, and Docker for every
 //! linked container; for a service named `wardline-metrics` they begin with `WARDLINE_METRICS_`.
-//! Each has an ending that no key has, and where a person might write it by mistake, a value that no
-//! person gives. Everything else that begins like the broker's variables is refused: it is more
+//! Each has an ending that no key has, and where a person might write it by mistake, a value that
+//! no person gives. Everything else that begins like the broker's variables is refused: it is more
 //! likely a typing error than a stranger. One variable is judged by itself, whatever else is set.
 
 use std::net::IpAddr;

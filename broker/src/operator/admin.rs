@@ -5,8 +5,8 @@
 //! the data folder and names it; the copy lives as long as the connection, at most [`HELD_MAX`],
 //! since it keeps alive what reclaiming would free. The socket belongs to the broker's user alone;
 //! there is nothing else to prove. One copy at a time: who comes meanwhile waits for a while, since
-//! the one before may be about to go. A few connections; leftovers of a crash are removed before the
-//! door is opened.
+//! the one before may be about to go. A few connections; leftovers of a crash are removed before
+//! the door is opened.
 
 use std::fs::{self, Permissions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};

@@ -1,8 +1,8 @@
 //! How old backups are, when clocks cannot be trusted.
 //!
 //! Their sequence is their order; the times that were noted may contradict it and this clock. The
-//! largest set of times that ascend with the sequence and end before now is believed. A backup whose
-//! time is not counts as being as old as the next one that is: it is older than that one, and
+//! largest set of times that ascend with the sequence and end before now is believed. A backup
+//! whose time is not counts as being as old as the next one that is: it is older than that one, and
 //! nothing keeps it for longer. Pure.
 
 use wardline_storage::id::Timestamp;

@@ -1,4 +1,7 @@
 //! What can go wrong with backups and restores: what, where, and what to do.
+//!
+//! Nothing is decided here. After any of these a repository has the backups that it had, and a
+//! target is as it was; the texts say what is to be changed before it is tried again.
 
 use std::io;
 use std::path::{Path, PathBuf};

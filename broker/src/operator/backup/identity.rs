@@ -1,7 +1,7 @@
 //! Which store a backup is of.
 //!
-//! The identity is derived from the store's secret, which is drawn once and is part of the state: so
-//! it needs no record of its own, and a restored store is the same store. The secret cannot be
+//! The identity is derived from the store's secret, which is drawn once and is part of the state:
+//! so it needs no record of its own, and a restored store is the same store. The secret cannot be
 //! found from it, and no id is made like it.
 
 use std::fmt;

@@ -1,9 +1,9 @@
 //! Making a backup.
 //!
-//! One at a time of a store in a repository. Every byte of the checkpoint is read and hashed; a file
-//! that the store's newest backup has under the same name with the same bytes is linked there, after
-//! its copy was read too, so that rot is not handed on. A backup is made under another name and
-//! renamed when all of it is synced: whatever has a backup's name is complete.
+//! One at a time of a store in a repository. Every byte of the checkpoint is read and hashed; a
+//! file that the store's newest backup has under the same name with the same bytes is linked there,
+//! after its copy was read too, so that rot is not handed on. A backup is made under another name
+//! and renamed when all of it is synced: whatever has a backup's name is complete.
 
 use std::fs;
 use std::io;

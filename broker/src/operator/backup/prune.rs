@@ -54,8 +54,8 @@ pub fn prune(
     Ok(Pruned { removed, left: all.into_iter().filter_map(left).collect() })
 }
 
-/// When a backup was made, at the latest: by the clock of then, and by its file system, which had it
-/// at that time.
+/// When a backup was made, at the latest: by the clock of then, and by its file system, which had
+/// it at that time.
 fn noted(backup: &Known) -> Timestamp {
     let seen = fs::metadata(backup.folder.join(manifest::NAME)).map(|file| changed_at_ms(&file));
     Timestamp(backup.manifest.made_at_ms.min(seen.unwrap_or(u64::MAX)))

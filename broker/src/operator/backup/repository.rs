@@ -1,8 +1,8 @@
 //! A repository: a folder of backups, each named by its time, of one store or several.
 //!
-//! Names are for people. Whose a backup is and which one is newest is said by manifests alone, since
-//! a clock may have been wrong. Whatever has not both the name of a backup and a manifest is none,
-//! and left alone.
+//! Names are for people. Whose a backup is and which one is newest is said by manifests alone,
+//! since a clock may have been wrong. Whatever has not both the name of a backup and a manifest is
+//! none, and left alone.
 
 use std::io;
 use std::path::{Path, PathBuf};

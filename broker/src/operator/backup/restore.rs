@@ -21,9 +21,9 @@ pub struct Restored {
     pub folder: PathBuf,
 }
 
-/// Restores a backup to the folder `to`, which must be missing or empty, its parent there. It may be
-/// a mount point, or a link to an empty folder. `open` opens a store, checks its format and closes
-/// it again; its error is the reason why it cannot. Blocks.
+/// Restores a backup to the folder `to`, which must be missing or empty, its parent there. It may
+/// be a mount point, or a link to an empty folder. `open` opens a store, checks its format and
+/// closes it again; its error is the reason why it cannot. Blocks.
 ///
 /// # Errors
 /// [`RestoreError`]; the target is then as it was.

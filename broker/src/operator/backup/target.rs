@@ -1,9 +1,9 @@
 //! Where a restore goes, tried out before anything is copied.
 //!
 //! A folder that can be renamed over gets the store whole or not at all. A mount point cannot, nor
-//! one whose parent is somebody else's: such a folder is filled from a folder within it, at the end,
-//! and as long as that one is there no engine opens the folder. Dropped before the end, a target is
-//! as it was.
+//! one whose parent is somebody else's: such a folder is filled from a folder within it, at the
+//! end, and as long as that one is there no engine opens the folder. Dropped before the end, a
+//! target is as it was.
 
 use std::fs::{self, DirBuilder};
 use std::io;

@@ -1,10 +1,10 @@
 //! The scribe: a thread of its own writes the text log's lines, so that nobody who serves waits for
 //! whoever reads them.
 //!
-//! What waits to be written is bounded, in lines and in bytes. A line beyond that is dropped, and so
-//! is one that cannot be written. What is dropped is counted, and told once lines go through again.
-//! At the end the last lines are waited for, but not for long: a pipe that nobody reads must not
-//! keep a process that was told to stop.
+//! What waits to be written is bounded, in lines and in bytes. A line beyond that is dropped, and
+//! so is one that cannot be written. What is dropped is counted, and told once lines go through
+//! again. At the end the last lines are waited for, but not for long: a pipe that nobody reads must
+//! not keep a process that was told to stop.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
