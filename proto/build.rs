@@ -8,7 +8,7 @@ const FILES: [&str; 5] = ["error", "session", "conversation", "message", "frame"
 
 /// What carries tokens, content or names, oneofs within included: `src/redact.rs` says what of it
 /// may be shown.
-const REDACTED: [&str; 17] = [
+const REDACTED: [&str; 19] = [
     "Hello",
     "Renew",
     "Welcome",
@@ -16,9 +16,11 @@ const REDACTED: [&str; 17] = [
     "Conversation",
     "AddMembers",
     "RemoveMember",
+    "SetRole",
     "RenameConversation",
     "Member",
     "MembersAdded",
+    "RoleChanged",
     "Entry",
     "Message",
     "Tombstone",

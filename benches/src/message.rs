@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use wardline_proto::{frame, v1};
 use wardline_storage::applier::Applier;
-use wardline_storage::command::{Actor, Command, Create, Publish, Submission};
+use wardline_storage::command::{Actor, Command, Create, Publish, Rights, Submission};
 use wardline_storage::engine::{EngineError, Mutation};
 use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, TenantId, Timestamp, UserId};
 use wardline_storage::model::{Kind, Person, Policy, Priority, Text};
@@ -150,6 +150,7 @@ fn submission(command: Command) -> Submission {
             user: UserId::new([1; 16]),
             name: Text::new("publisher"),
             device: DeviceId::new([3; 16]),
+            rights: Rights::default(),
         }),
         command,
     }

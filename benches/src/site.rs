@@ -19,6 +19,7 @@ use wardline_broker::broker::Broker;
 use wardline_broker::dev::{self, Bearer, Dev};
 use wardline_broker::edge::tls;
 use wardline_broker::limits::Limits;
+use wardline_broker::retention::Retention;
 use wardline_broker::settings::Settings;
 use wardline_proto::v1::client_frame::Request;
 use wardline_proto::v1::push_frame::Push;
@@ -117,6 +118,7 @@ fn settings(dev: &Dev) -> Result<Settings> {
         verifier: Arc::new(Verifier::from_file(&dev.jwks(), expected)?),
         limits: Limits::default(),
         policy: Policy { retention_max: 30 * DAY, dedupe_window: DAY, members_max: 10_000, devices_max: 8 },
+        retention: Retention::unbounded(),
         reclaim_every: DAY,
         stop_deadline: Duration::from_secs(10),
         disk: None,

@@ -117,6 +117,7 @@ impl Broker {
         settings.limits.check()?;
         let listen = settings.listen;
         let cannot_listen = |source| StartError::Listen { address: listen, source };
+        let retention = settings.retention.clone();
         let Parts { edge, delivery, requests, upkeep, log, verifier, stop_deadline } = Parts::of(settings);
         let (limits, policy) = (Arc::clone(&requests.limits), requests.policy);
 
@@ -136,6 +137,8 @@ impl Broker {
         let edge = edge.secure(Secrets::new(&secret, &salt))?;
 
         let ids = Arc::new(Ids::new(&secret));
+        let retentions = retention.under(&ids, policy.retention_max);
+        founding::govern(log.as_ref(), engine.as_ref(), retentions).await?;
         let requests = requests.start(
             Arc::clone(&log),
             Arc::clone(&reads),
@@ -282,11 +285,12 @@ struct Parts {
 
 impl Parts {
     fn of(settings: Settings) -> Self {
-        let Settings { listen, tls, verifier, limits, policy, reclaim_every, stop_deadline, disk } = settings;
+        let Settings { listen, tls, verifier, limits, policy, reclaim_every, stop_deadline, disk, .. } =
+            settings;
         let (log, limits) = (bounds(&limits, stop_deadline), Arc::new(limits));
         Self {
             edge: edge::Config { listen, tls, limits: Arc::clone(&limits) },
-            delivery: delivery::Config { limits: Arc::clone(&limits), retention_max: policy.retention_max },
+            delivery: delivery::Config { limits: Arc::clone(&limits) },
             requests: requests::Config { limits, policy, disk },
             upkeep: upkeep::Config { reclaim_every },
             log,

@@ -9,6 +9,7 @@ mod error;
 mod foreign;
 mod key;
 mod layer;
+mod tenant;
 mod typed;
 mod value;
 
@@ -49,11 +50,13 @@ impl Config {
             layers.extend(layer::from_file(path)?);
         }
         layers.extend(layer::from_environment(environment)?);
+        for flag in flags {
+            layers.push(flag.assignment()?);
+        }
+        // What holds for everybody comes first: a tenant begins with it.
+        layers.sort_by_key(layer::Assignment::is_of_tenant);
         for assignment in layers {
             assignment.apply(&mut self)?;
-        }
-        for flag in flags {
-            flag.assignment()?.apply(&mut self)?;
         }
         self.limits.frame_bytes_max = self.limits.payload_bytes_max + ENVELOPE_BYTES;
         self.limits.check()?;
@@ -133,6 +136,7 @@ impl Config {
             verifier,
             limits: self.limits,
             policy: self.policy,
+            retention: self.retention,
             reclaim_every: self.reclaim_every,
             stop_deadline: self.stop_deadline,
             disk: watched.map(|folder| DiskWatch {

@@ -1,8 +1,10 @@
 //! What a broker tells its store before it takes clients in: a secret, if it has none yet, and the
-//! policy, if another one is in force.
+//! policy and the bounds of retention, if others are in force.
 //!
-//! Both go through the log like all else, so that every node that applies it has them. What a
-//! client is answered rests on them; nothing is served before both are durable.
+//! All go through the log like all else, so that every node that applies it has them. What a
+//! client is answered rests on them; nothing is served before they are durable.
+
+use std::sync::Arc;
 
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -10,6 +12,7 @@ use wardline_storage::command::{Command, Submission};
 use wardline_storage::engine::{Engine, EngineError};
 use wardline_storage::log::{Log, Reply};
 use wardline_storage::model::{IdSecret, Policy};
+use wardline_storage::retention::Retentions;
 use wardline_storage::state::{State as _, id_secret};
 
 use crate::access::caller::nobody;
@@ -50,6 +53,28 @@ pub(crate) async fn found(
         tracing::info!(code = "policy-set", ?policy, "these bounds are in force from now on");
     }
     id_secret(engine)?.ok_or(FoundingError::Stopped)
+}
+
+/// Sees to it that these floors, defaults and ceilings of retention are in force.
+///
+/// # Errors
+/// [`FoundingError`] if it cannot.
+pub(crate) async fn govern(
+    log: &dyn Log,
+    engine: &dyn Engine,
+    retentions: Retentions,
+) -> Result<(), FoundingError> {
+    if engine.retentions()?.as_deref() != Some(&retentions) {
+        let (tenants, everybody) = (retentions.tenants.len(), retentions.everybody);
+        tell(log, Command::SetRetentions(Arc::new(retentions))).await?;
+        tracing::info!(
+            code = "retention-set",
+            ?everybody,
+            tenants,
+            "these bounds of retention are in force from now on, and those of so many tenants"
+        );
+    }
+    Ok(())
 }
 
 async fn tell(log: &dyn Log, command: Command) -> Result<(), FoundingError> {

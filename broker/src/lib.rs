@@ -18,6 +18,7 @@ pub mod operator;
 mod presence;
 mod refusal;
 mod requests;
+pub mod retention;
 mod session;
 pub mod settings;
 mod tasks;

@@ -121,7 +121,14 @@ impl From<Rejection> for Refusal {
     fn from(rejection: Rejection) -> Self {
         let code = match rejection {
             Rejection::NotFound => return Self::not_found(),
-            Rejection::Forbidden => Code::Forbidden,
+            Rejection::Forbidden | Rejection::NotBroadcaster => Code::Forbidden,
+            Rejection::NotMember => Code::NotFound,
+            Rejection::RetentionMin { .. } => {
+                return Self::invalid(format!("retention_ms: {rejection}, so the operator says"));
+            }
+            Rejection::ExpiryMin { .. } => {
+                return Self::invalid(format!("expires_in_ms: {rejection}, so the operator says"));
+            }
             Rejection::MembersMax { .. } => Code::LimitExceeded,
             Rejection::ReplyTarget => {
                 return Self::invalid("reply_to_sequence: the message replied to does not exist");

@@ -9,6 +9,7 @@ use wardline_storage::model::Policy;
 
 use crate::access::auth::Verifier;
 use crate::limits::Limits;
+use crate::retention::Retention;
 
 /// What the library needs to run.
 #[derive(Clone)]
@@ -23,6 +24,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Bounds that the store is to apply: put in force at start, if others are.
     pub policy: Policy,
+    /// How long messages may be kept: put in force at start, too.
+    pub retention: Retention,
     /// How often expired bytes are reclaimed. They are gone within twice this.
     pub reclaim_every: Duration,
     /// Longest time for a graceful stop.

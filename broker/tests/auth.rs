@@ -133,7 +133,7 @@ fn each_algorithm_is_accepted() {
     for signer in &signers {
         let identity = verifier(&[signer.jwk("k")]).verify(&signer.token(&claims()), NOW).unwrap();
         assert_eq!((identity.user.as_str(), identity.tenant.as_str()), ("alice", "st-mary"));
-        assert!(identity.broadcaster);
+        assert!(identity.broadcaster && !identity.administrator);
         assert_eq!(identity.expires, Timestamp((NOW_S + 600) * 1000));
     }
     // All three in one set, without kid in the token: the one key of that algorithm is meant.
@@ -149,8 +149,11 @@ fn each_algorithm_is_accepted() {
 fn roles_are_optional_and_only_broadcaster_counts() {
     let signer = Signer::ed();
     let verifier = verifier(&[signer.jwk("k")]);
+    let administrator = with("roles", json!(["administrator"]));
+    assert!(verifier.verify(&signer.token(&administrator), NOW).unwrap().administrator);
     for roles in [json!([]), json!(["admin", "broadcasters"])] {
-        assert!(!verifier.verify(&signer.token(&with("roles", roles)), NOW).unwrap().broadcaster);
+        let identity = verifier.verify(&signer.token(&with("roles", roles)), NOW).unwrap();
+        assert!(!identity.broadcaster && !identity.administrator);
     }
     let mut none = claims();
     none.as_object_mut().unwrap().remove("roles");

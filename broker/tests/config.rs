@@ -45,6 +45,29 @@ fn reference_file_equals_the_defaults_and_has_every_key() {
 }
 
 #[test]
+fn a_tenant_has_what_holds_for_everybody_but_for_what_is_said_of_it() {
+    let text = "[tenants.\"st.mary\"]\ngroup_min = \"2h\"\ndirect_default = \"max\"\n[retention]\ngroup_min = \"3h\"\nmessage_min = \"5s\"\n";
+    let config = load(text, &[], &["retention.direct_default=9d", "tenants.other.message_min=7s"]).unwrap();
+    let everybody = config.retention.everybody;
+    assert_eq!(everybody.group.min, Duration::from_secs(3 * 3600));
+    assert_eq!(everybody.direct.default, Some(Duration::from_secs(9 * 86_400)));
+    let mary = config.retention.tenants["st.mary"];
+    assert_eq!((mary.group.min, mary.direct.default), (Duration::from_secs(2 * 3600), None));
+    assert_eq!((mary.message_min, mary.broadcast), (Duration::from_secs(5), everybody.broadcast));
+    let other = config.retention.tenants["other"];
+    assert_eq!((other.message_min, other.group), (Duration::from_secs(7), everybody.group));
+
+    let wrong = |set: &str, says: &str| {
+        let text = error("", &[], &[set]);
+        assert!(text.contains(says), "{text}");
+    };
+    wrong("tenants.mary.group_mni=1h", "unknown key tenants.mary.group_mni");
+    wrong("tenants.mary.group_min=soon", "tenants.mary.group_min = soon is not allowed; it must be a time");
+    wrong("tenants.mary.group_min=max", "is not allowed");
+    wrong("tenants..group_min=1h", "of a tenant whose name has 1 to 128 bytes");
+}
+
+#[test]
 fn every_key_of_the_reference_file_takes_effect() {
     // Reading a changed value must change something: no key is accepted and then ignored.
     let different = |value: &str| match value {

@@ -251,6 +251,22 @@ impl Client {
         self.change(Request::LeaveConversation(v1::LeaveConversation { conversation_id })).await
     }
 
+    /// Gives a member another role. For admins, and for whose token has the role `administrator`:
+    /// they need not be a member.
+    pub async fn set_role(
+        &self,
+        conversation: ConversationId,
+        member: &str,
+        role: Role,
+    ) -> Result<Option<Sequence>, RequestError> {
+        self.change(Request::SetRole(v1::SetRole {
+            conversation_id: wire::id_bytes(conversation.0),
+            member: member.to_owned(),
+            role: wire::role(role),
+        }))
+        .await
+    }
+
     /// Changes the title.
     pub async fn rename(
         &self,
@@ -264,7 +280,7 @@ impl Client {
         .await
     }
 
-    /// Changes how long messages are kept; `None`: the broker's maximum.
+    /// Changes how long messages are kept; `None`: the operator's default.
     pub async fn set_retention(
         &self,
         conversation: ConversationId,

@@ -97,15 +97,17 @@ pub enum Kind {
     Direct,
     /// Everybody publishes.
     Group,
-    /// Admins publish.
+    /// Admins and publishers publish.
     Broadcast,
 }
 
 /// See `wardline.v1.MemberRole`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Reads and publishes.
+    /// Reads, and publishes except in a broadcast.
     Member,
+    /// Also publishes in a broadcast.
+    Publisher,
     /// Also manages.
     Admin,
 }
@@ -230,6 +232,10 @@ pub enum Notice {
     Renamed(String),
     /// Messages are kept so long now.
     Retention(Duration),
+    /// This member has another role now.
+    Role(String, Role),
+    /// Nobody is admin any more: the tenant's administrator can name one.
+    WithoutAdmin,
 }
 
 impl fmt::Debug for Entry {
@@ -312,6 +318,8 @@ pub struct Conversation {
     pub created_at_ms: TimeMs,
     /// The user's role.
     pub role: Role,
+    /// Nobody is admin any more: the tenant's administrator can name one.
+    pub without_admin: bool,
 }
 
 impl fmt::Debug for Conversation {
@@ -332,7 +340,7 @@ pub struct NewConversation {
     pub title: String,
     /// The members beside the user.
     pub members: Vec<String>,
-    /// How long messages are kept; `None`: the broker's maximum.
+    /// How long messages are kept; `None`: the operator's default.
     pub retention: Option<Duration>,
 }
 

@@ -81,6 +81,7 @@ pub(crate) fn kind(kind: Kind) -> i32 {
 pub(crate) fn role(role: Role) -> i32 {
     match role {
         Role::Member => v1::MemberRole::Member,
+        Role::Publisher => v1::MemberRole::Publisher,
         Role::Admin => v1::MemberRole::Admin,
     }
     .into()
@@ -95,7 +96,12 @@ pub(crate) fn direction(direction: Direction) -> i32 {
 }
 
 fn role_from(role: i32) -> Role {
-    if role == v1::MemberRole::Admin as i32 { Role::Admin } else { Role::Member }
+    match v1::MemberRole::try_from(role) {
+        Ok(v1::MemberRole::Admin) => Role::Admin,
+        Ok(v1::MemberRole::Publisher) => Role::Publisher,
+        // Whatever a newer broker may mean by it, it is a member.
+        _ => Role::Member,
+    }
 }
 
 /// Translates an entry of `conversation`; `None` in its body: of a kind that this version does not
@@ -127,6 +133,8 @@ fn notice(change: v1::notice::Change) -> Notice {
         Change::MemberRemoved(user) => Notice::Removed(user),
         Change::Renamed(title) => Notice::Renamed(title),
         Change::RetentionMs(retention) => Notice::Retention(Duration::from_millis(retention)),
+        Change::RoleChanged(changed) => Notice::Role(changed.user, role_from(changed.role)),
+        Change::WithoutAdmin(_) => Notice::WithoutAdmin,
     }
 }
 
@@ -216,6 +224,7 @@ pub(crate) fn conversation(conversation: v1::Conversation) -> Result<Conversatio
         last_activity_ms: conversation.last_activity_ms,
         created_at_ms: conversation.created_at_ms,
         role: role_from(conversation.role),
+        without_admin: conversation.without_admin,
     })
 }
 

@@ -144,6 +144,7 @@ fn deserved(identity: &Identity, claims: &Value) {
         "not at this time"
     );
     assert_eq!(identity.broadcaster, has(&claims["roles"], "broadcaster"));
+    assert_eq!(identity.administrator, has(&claims["roles"], "administrator"));
 }
 
 /// A good token that was changed.

@@ -10,7 +10,8 @@ use crate::v1::entry::Body;
 use crate::v1::notice::Change;
 use crate::v1::{
     AddMembers, Conversation, CreateConversation, Entry, Hello, Member, MembersAdded, Message, Notice,
-    Publish, Receipt, Recipient, RemoveMember, RenameConversation, Renew, Tombstone, Welcome,
+    Publish, Receipt, Recipient, RemoveMember, RenameConversation, Renew, RoleChanged, SetRole, Tombstone,
+    Welcome,
 };
 
 /// Shows these fields and hides the rest.
@@ -29,12 +30,14 @@ show! {
     Renew: ;
     Welcome: session_id, server_time_ms, limits, token_expires_at_ms, broker_version;
     CreateConversation: kind, retention_ms, client_conversation_id;
-    Conversation: conversation_id, kind, retention_ms, head_sequence, unread_count, delivered_up_to, read_up_to, last_activity_ms, role;
+    Conversation: conversation_id, kind, retention_ms, head_sequence, unread_count, delivered_up_to, read_up_to, last_activity_ms, role, without_admin;
     AddMembers: conversation_id, role, share_history;
     RemoveMember: conversation_id;
+    SetRole: conversation_id, role;
     RenameConversation: conversation_id;
     Member: role, joined_at_ms;
     MembersAdded: role;
+    RoleChanged: role;
     Entry: conversation_id, sequence, time_ms, expires_at_ms, body;
     Tombstone: deleted_at_ms;
     Notice: change;
@@ -80,6 +83,8 @@ impl fmt::Debug for Change {
             Self::MemberRemoved(_) => f.write_str("MemberRemoved"),
             Self::Renamed(_) => f.write_str("Renamed"),
             Self::RetentionMs(retention_ms) => f.debug_tuple("RetentionMs").field(retention_ms).finish(),
+            Self::RoleChanged(changed) => f.debug_tuple("RoleChanged").field(changed).finish(),
+            Self::WithoutAdmin(without) => f.debug_tuple("WithoutAdmin").field(without).finish(),
         }
     }
 }

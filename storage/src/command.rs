@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use crate::id::{ClientMessageId, ConversationId, DeviceId, Seq, TenantId, Timestamp, UserId};
 use crate::model::{Entry, IdSecret, Kind, Person, Policy, Priority, ReceiptKind, Role, Text};
+use crate::retention::Retentions;
 
 /// A command with its author. Durations in it are whole milliseconds: finer ones have no bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +61,18 @@ pub struct Actor {
     pub name: Text,
     /// The device that they use.
     pub device: DeviceId,
+    /// What their token allows beside what their memberships do, as it stood when they asked.
+    pub rights: Rights,
+}
+
+/// What a token allows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rights {
+    /// Makes broadcasts, and manages those that they made.
+    pub broadcaster: bool,
+    /// The tenant's administrator: names admins in conversations of the tenant, also where they are
+    /// no member.
+    pub administrator: bool,
 }
 
 /// What can be asked.
@@ -85,6 +98,15 @@ pub enum Command {
         /// Whom.
         user: UserId,
     },
+    /// Gives a member another role. Admins, and the tenant's administrator.
+    SetRole {
+        /// Where.
+        conversation: ConversationId,
+        /// Whom.
+        user: UserId,
+        /// Which.
+        role: Role,
+    },
     /// Changes the title.
     Rename {
         /// Where.
@@ -96,7 +118,7 @@ pub enum Command {
     SetRetention {
         /// Where.
         conversation: ConversationId,
-        /// How long; `None`: the broker's maximum.
+        /// How long; `None`: the default of the tenant and kind.
         retention: Option<Duration>,
     },
     /// Appends a message.
@@ -126,6 +148,8 @@ pub enum Command {
     },
     /// Puts other bounds in force, for what comes after it.
     SetPolicy(Policy),
+    /// Puts other floors, defaults and ceilings of retention in force, for what comes after it.
+    SetRetentions(Arc<Retentions>),
     /// Nothing but the log's time passes, and is durable.
     Tick,
 }
@@ -139,11 +163,16 @@ impl Command {
             Self::Acknowledge(acknowledge) => Some(acknowledge.conversation),
             Self::AddMembers { conversation, .. }
             | Self::RemoveMember { conversation, .. }
+            | Self::SetRole { conversation, .. }
             | Self::Rename { conversation, .. }
             | Self::SetRetention { conversation, .. }
             | Self::DeleteMessage { conversation, .. }
             | Self::Reexpire { conversation } => Some(*conversation),
-            Self::RegisterDevice | Self::Found { .. } | Self::SetPolicy(_) | Self::Tick => None,
+            Self::RegisterDevice
+            | Self::Found { .. }
+            | Self::SetPolicy(_)
+            | Self::SetRetentions(_)
+            | Self::Tick => None,
         }
     }
 
@@ -160,8 +189,10 @@ impl Command {
             Self::RemoveMember { .. }
             | Self::DeleteMessage { .. }
             | Self::SetRetention { .. }
+            | Self::SetRole { .. }
             | Self::Found { .. }
             | Self::SetPolicy(_)
+            | Self::SetRetentions(_)
             | Self::Tick => true,
             Self::Create(_)
             | Self::AddMembers { .. }
@@ -191,7 +222,7 @@ pub struct Create {
     pub others: Vec<Person>,
     /// For people.
     pub title: Text,
-    /// How long messages are kept; `None`: the broker's maximum.
+    /// How long messages are kept; `None`: the default of the tenant and kind.
     pub retention: Option<Duration>,
 }
 
@@ -291,6 +322,24 @@ pub enum Rejection {
     /// A member, but not allowed to do this.
     #[error("you may not do this in this conversation")]
     Forbidden,
+    /// Making a broadcast takes a token that allows it.
+    #[error("creating a broadcast takes the role broadcaster")]
+    NotBroadcaster,
+    /// The one named is not a member.
+    #[error("the person named is not a member of this conversation")]
+    NotMember,
+    /// The operator wants messages kept for longer.
+    #[error("messages are kept for at least {} ms in this conversation", min.as_millis())]
+    RetentionMin {
+        /// The floor.
+        min: Duration,
+    },
+    /// The operator wants a message to live for longer.
+    #[error("a message lives for at least {} ms in this conversation", min.as_millis())]
+    ExpiryMin {
+        /// The floor.
+        min: Duration,
+    },
     /// The conversation would have too many members.
     #[error("the conversation would have more than {max} members")]
     MembersMax {

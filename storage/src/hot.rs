@@ -1,8 +1,11 @@
 //! Records that nearly every command reads, decoded; and how high client message ids have come.
 //!
 //! What a group changed of them ([`Hot`]), and what the committer keeps of them from group to group
-//! ([`Recent`](crate::recent::Recent)). Conversations, memberships, watermarks and the policy do
-//! not expire and are never deleted, so that what is here needs no clock and no tombstone.
+//! ([`Recent`](crate::recent::Recent)). Conversations, memberships, watermarks and what the
+//! operator set do not expire and are never deleted, so that what is here needs no clock and no
+//! tombstone.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -11,6 +14,7 @@ use crate::id::{ById, ConversationId, Timestamp, UserId};
 use crate::key;
 use crate::model::{Conversation, Cursor, Member, Policy};
 use crate::record::Record;
+use crate::retention::Retentions;
 
 /// Decoded records by their ids.
 #[derive(Debug, Default)]
@@ -19,6 +23,7 @@ pub(crate) struct Hot {
     pub(crate) members: ById<(ConversationId, UserId), Member>,
     pub(crate) cursors: ById<(ConversationId, UserId), Cursor>,
     pub(crate) policy: Option<Policy>,
+    pub(crate) retentions: Option<Arc<Retentions>>,
     pub(crate) ceilings: Ceilings,
 }
 
@@ -47,16 +52,19 @@ impl Hot {
         let conversations = (table == Table::Conversation).then_some(&self.conversations);
         let members = (table == Table::Member).then_some(&self.members);
         let cursors = (table == Table::Cursor).then_some(&self.cursors);
-        let policy = self.policy.filter(|_| table == Table::Meta).map(|policy| Mutation::Put {
-            table,
-            key: Bytes::from_static(key::POLICY),
-            value: policy.encode(),
-            expires: Timestamp::NEVER,
-        });
+        let meta = |key: &'static [u8], value: Option<Bytes>| {
+            let key = Bytes::from_static(key);
+            value.map(|value| Mutation::Put { table, key, value, expires: Timestamp::NEVER })
+        };
+        let policy = self.policy.filter(|_| table == Table::Meta);
+        let retentions = self.retentions.as_ref().filter(|_| table == Table::Meta);
+        let policy = meta(key::POLICY, policy.map(|policy| policy.encode()));
+        let retentions = meta(key::RETENTIONS, retentions.map(|retentions| retentions.encode()));
         of(table, conversations, |id| key::conversation(*id))
             .chain(of(table, members, |(id, user)| key::member(*id, *user)))
             .chain(of(table, cursors, |(id, user)| key::cursor(*id, *user)))
             .chain(policy)
+            .chain(retentions)
     }
 
     /// A record by its key, encoded.
@@ -72,6 +80,7 @@ impl Hot {
             Table::Member => self.members.get(&pair()?).map(Record::encode),
             Table::Cursor => self.cursors.get(&pair()?).map(Record::encode),
             Table::Meta if key == key::POLICY => self.policy.as_ref().map(Record::encode),
+            Table::Meta if key == key::RETENTIONS => self.retentions.as_ref().map(|kept| kept.encode()),
             _ => None,
         }
     }

@@ -31,6 +31,8 @@ pub const ID_SECRET: &[u8] = b"store/id-secret";
 pub const APPLIED: &[u8] = b"store/applied";
 /// Key in `meta` of the policy in force.
 pub const POLICY: &[u8] = b"store/policy";
+/// Key in `meta` of the floors, defaults and ceilings of retention.
+pub const RETENTIONS: &[u8] = b"store/retentions";
 
 /// Format 1 had a position of each of 64 partitions.
 const PARTITION_APPLIED: &[u8] = b"applied/";

@@ -6,11 +6,11 @@
 //!                └──► Reply (after the sync)          └──► Event ─► Observer (fan-out)
 //! ```
 //!
-//! [`model`], [`id`]: what is kept. [`key`], [`record`]: how it lies in bytes. [`command`]: what
-//! can change it. [`machine`]: the deterministic core. [`applier`], [`overlay`]: a group of
-//! commands as one batch. [`view`]: every read, with expiry and membership applied. [`state_hash`]:
-//! whether two stores hold the same. [`engine`], [`log`]: the two seams; [`memory`] and [`local`]
-//! are the ones that come with this crate.
+//! [`model`], [`id`], [`retention`]: what is kept, and for how long. [`key`], [`record`]: how it
+//! lies in bytes. [`command`]: what can change it. [`machine`]: the deterministic core.
+//! [`applier`], [`overlay`]: a group of commands as one batch. [`view`]: every read, with expiry
+//! and membership applied. [`state_hash`]: whether two stores hold the same. [`engine`], [`log`]:
+//! the two seams; [`memory`] and [`local`] are the ones that come with this crate.
 
 pub mod applier;
 pub mod command;
@@ -34,6 +34,7 @@ pub mod open;
 pub mod overlay;
 mod recent;
 pub mod record;
+pub mod retention;
 mod scan;
 pub mod state;
 pub mod state_hash;

@@ -46,19 +46,22 @@ pub struct Person {
 /// Which kind of conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Exactly two people; nobody joins or leaves; both may set retention.
+    /// Exactly two people; nobody joins or leaves; both may set retention, and neither shortens
+    /// what the other wrote below the tenant's default.
     Direct,
     /// Every member publishes.
     Group,
-    /// Only admins publish.
+    /// Only publishers and admins publish.
     Broadcast,
 }
 
 /// What a member may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Reads, acknowledges, publishes where the kind allows it.
+    /// Reads, acknowledges, publishes except in a broadcast.
     Member,
+    /// Also publishes in a broadcast.
+    Publisher,
     /// Also manages the conversation and deletes any message.
     Admin,
 }
@@ -72,7 +75,8 @@ pub struct Conversation {
     pub kind: Kind,
     /// For people; empty in a direct conversation.
     pub title: Text,
-    /// How long messages are kept; `None`: the broker's maximum.
+    /// How long messages are kept, as far as the operator's
+    /// [`Keeping`](crate::retention::Keeping) lets it; `None`: its default.
     pub retention: Option<Duration>,
     /// The highest sequence given out.
     pub head: Seq,
@@ -82,7 +86,7 @@ pub struct Conversation {
     pub last_activity: Timestamp,
     /// People who are members now.
     pub members: u32,
-    /// Those of them who are admins.
+    /// Those of them who are admins. A group or broadcast may have none left.
     pub admins: u32,
     /// Shortenings of retention that are not yet written into the messages they hold for, both
     /// fields ascending. Empty but for the seconds that the rewriting takes; at most
@@ -91,13 +95,23 @@ pub struct Conversation {
 }
 
 impl Conversation {
+    /// Whether people are in it and none of them can manage it. The tenant's administrator can name
+    /// somebody.
+    pub fn is_without_admin(&self) -> bool {
+        self.kind != Kind::Direct && self.members > 0 && self.admins == 0
+    }
+
     /// Most shortenings that may be in progress.
     pub const SHORTENINGS_MAX: usize = 8;
 
     /// When the entry at `seq`, published at `time`, is gone: by its record (`expires`), or earlier
     /// by a shortening that has not reached its record yet. It only ever moves earlier: lengthening
-    /// adds no shortening and takes none away, so it cannot bring back what was to go.
-    pub fn expiry(&self, seq: Seq, time: Timestamp, expires: Timestamp) -> Timestamp {
+    /// adds no shortening and takes none away, so it cannot bring back what was to go. A notice is
+    /// not shortened: it outlives what it tells of.
+    pub fn expiry(&self, seq: Seq, time: Timestamp, expires: Timestamp, is_notice: bool) -> Timestamp {
+        if is_notice {
+            return expires;
+        }
         // Retentions ascend with `through`, so the first that reaches the entry is the shortest
         // that does.
         let shortening = self.shortenings.iter().find(|shortening| seq <= shortening.through);
@@ -129,6 +143,10 @@ pub struct Member {
     pub left_after: Option<Seq>,
     /// Whether they ever published here: receipts are pushed only to those.
     pub has_published: bool,
+    /// Whether an admin, or the tenant's administrator, gave them their role. Who has it because
+    /// they made the conversation holds it by their token: in a broadcast it counts only while that
+    /// says so.
+    pub granted: bool,
 }
 
 impl Member {
@@ -163,6 +181,13 @@ pub struct Entry {
     pub expires: Timestamp,
     /// What it is.
     pub body: Body,
+}
+
+impl Entry {
+    /// Whether it tells of a change.
+    pub fn is_notice(&self) -> bool {
+        matches!(self.body, Body::Notice(_))
+    }
 }
 
 /// What an entry is.
@@ -220,6 +245,10 @@ pub enum Notice {
     Renamed(Text),
     /// Messages are kept so long now.
     Retention(Duration),
+    /// This member has another role now.
+    Role(UserId, Role),
+    /// Nobody is admin any more. Comes after what made it so.
+    NoAdmin,
 }
 
 /// How far somebody is in a conversation. Never goes back.

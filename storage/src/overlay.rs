@@ -11,6 +11,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::iter::Peekable;
 use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -19,6 +20,7 @@ use crate::hot::Hot;
 use crate::id::{ConversationId, Timestamp, UserId};
 use crate::machine::Change;
 use crate::model::{Conversation, Cursor, Member, Policy};
+use crate::retention::Retentions;
 use crate::state::State;
 
 /// Changes over a state. The state below may be an engine, or a cache over one.
@@ -64,6 +66,7 @@ impl<'a, S: State + ?Sized> Overlay<'a, S> {
                     self.hot.cursors.insert((id, user), cursor);
                 }
                 Change::Policy(policy) => self.hot.policy = Some(policy),
+                Change::Retentions(retentions) => self.hot.retentions = Some(retentions),
                 Change::Record(mutation) => {
                     if let Mutation::Insert { table: Table::Dedupe, key, .. } = &mutation {
                         self.hot.ceilings.raise(key);
@@ -194,6 +197,13 @@ impl<S: State + ?Sized> State for Overlay<'_, S> {
         match self.hot.policy {
             Some(policy) => Ok(Some(policy)),
             None => self.below.policy(),
+        }
+    }
+
+    fn retentions(&self) -> Result<Option<Arc<Retentions>>, EngineError> {
+        match &self.hot.retentions {
+            Some(retentions) => Ok(Some(Arc::clone(retentions))),
+            None => self.below.retentions(),
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::hot::{self, Hot};
 use crate::id::{ById, ConversationId, Timestamp, UserId};
 use crate::key;
 use crate::model::{Conversation, Cursor, Member, Policy};
+use crate::retention::Retentions;
 use crate::state::State;
 
 /// An engine, and what was read from it or written to it lately.
@@ -32,6 +33,8 @@ struct Kept {
     cursors: Generations<(ConversationId, UserId), Cursor>,
     ceilings: Generations<[u8; key::PAIR_BYTES], Ceiling>,
     policy: Option<Policy>,
+    /// The outer `None`: not read yet. There are stores without.
+    retentions: Option<Option<Arc<Retentions>>>,
 }
 
 /// The highest client message id of somebody in a conversation.
@@ -60,6 +63,7 @@ impl Recent {
             cursors: Generations::new(records_max),
             ceilings: Generations::new(records_max),
             policy: None,
+            retentions: None,
         };
         Self { engine, kept: RefCell::new(kept) }
     }
@@ -76,6 +80,9 @@ impl Recent {
         changed.members.into_iter().for_each(|(id, record)| kept.members.put(id, record));
         changed.cursors.into_iter().for_each(|(id, record)| kept.cursors.put(id, record));
         kept.policy = changed.policy.or(kept.policy);
+        if changed.retentions.is_some() {
+            kept.retentions = Some(changed.retentions);
+        }
         for (sender, id) in changed.ceilings {
             if let Some(Ceiling::At(highest)) = kept.ceilings.find(&sender) {
                 *highest = id.max(*highest);
@@ -156,6 +163,14 @@ impl State for Recent {
             *policy = self.engine.policy()?;
         }
         Ok(*policy)
+    }
+
+    fn retentions(&self) -> Result<Option<Arc<Retentions>>, EngineError> {
+        let retentions = &mut self.kept.borrow_mut().retentions;
+        if retentions.is_none() {
+            *retentions = Some(self.engine.retentions()?);
+        }
+        Ok(retentions.clone().flatten())
     }
 }
 

@@ -3,6 +3,8 @@
 //! [`State`] is an engine, what is remembered of one, or changes over one. The machine
 //! decides on it, and `scan` walks it; neither knows which it is.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::engine::{Direction, Engine, EngineError, KeyRange, Table, Visit};
@@ -10,6 +12,7 @@ use crate::id::{ConversationId, Timestamp, UserId};
 use crate::key;
 use crate::model::{Applied, Conversation, Cursor, IdSecret, Member, Policy};
 use crate::record::Record;
+use crate::retention::{Retentions, Rules};
 
 /// What the machine reads from: an engine, or changes over one. The records that nearly every
 /// command reads are asked for as what they are, so that a state may keep them decoded; they do not
@@ -65,6 +68,14 @@ pub trait State {
     fn policy(&self) -> Result<Option<Policy>, EngineError> {
         record(self, Table::Meta, key::POLICY, ANY_TIME)
     }
+
+    /// Reads the floors, defaults and ceilings of retention; `None`: nobody has set any.
+    ///
+    /// # Errors
+    /// [`EngineError`] if the storage could not be read.
+    fn retentions(&self) -> Result<Option<Arc<Retentions>>, EngineError> {
+        Ok(record(self, Table::Meta, key::RETENTIONS, ANY_TIME)?.map(Arc::new))
+    }
 }
 
 /// How far a store has come in the log.
@@ -73,6 +84,15 @@ pub trait State {
 /// [`EngineError`] if the storage could not be read.
 pub fn applied(state: &(impl State + ?Sized)) -> Result<Applied, EngineError> {
     Ok(record(state, Table::Meta, key::APPLIED, ANY_TIME)?.unwrap_or_default())
+}
+
+/// What the operator has put in force; `None`: there is no policy yet.
+///
+/// # Errors
+/// [`EngineError`] if the storage could not be read.
+pub fn rules(state: &(impl State + ?Sized)) -> Result<Option<Rules>, EngineError> {
+    let Some(policy) = state.policy()? else { return Ok(None) };
+    Ok(Some(Rules { policy, retentions: state.retentions()? }))
 }
 
 /// The store's secret for ids; `None`: nobody has given it one.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use wardline_storage::applier::Applier;
-use wardline_storage::command::{Actor, Command, Submission};
+use wardline_storage::command::{Actor, Command, Rights, Submission};
 use wardline_storage::engine::{Direction, Durability, Engine, EngineError, KeyRange, Mutation, Row, Table};
 use wardline_storage::format::{self, FORMAT, FormatError};
 use wardline_storage::hooked::{CommitGate, Commits, HookedEngine};
@@ -136,6 +136,7 @@ fn member(name: &str) -> Member {
         visible_from: Seq(1),
         left_after: None,
         has_published: false,
+        granted: false,
     }
 }
 
@@ -183,10 +184,10 @@ fn a_store_of_format_1_is_brought_up_to_date() {
     format::check(&engine).unwrap();
 
     let stored = engine.get(Table::Meta, FORMAT_KEY, Timestamp::ZERO).unwrap();
-    assert_eq!(stored.as_deref(), Some(&2u32.to_be_bytes()[..]));
+    assert_eq!(stored.as_deref(), Some(&FORMAT.to_be_bytes()[..]));
     let came = Applied { position: 363, time: SEEN };
     assert_eq!(applied(&engine).unwrap(), came);
-    assert_eq!(format::progress(&engine).unwrap(), (2, came));
+    assert_eq!(format::progress(&engine).unwrap(), (FORMAT, came));
     assert_eq!(id_secret(&engine).unwrap(), Some(IdSecret::new([0x5e; 32])));
     let split =
         |rows: Vec<Stored>| rows.into_iter().partition::<Vec<_>, _>(|(table, ..)| *table == Table::Meta);
@@ -209,12 +210,35 @@ fn a_store_of_format_1_is_brought_up_to_date() {
         devices_max: 4,
     };
     let (tenant, device) = (TenantId::new([1; 16]), DeviceId::new([0xd1; 16]));
-    let actor = Arc::new(Actor { tenant, user: ALICE, name: Text::new("alice"), device });
+    let actor =
+        Arc::new(Actor { tenant, user: ALICE, name: Text::new("alice"), device, rights: Rights::default() });
     let group = [Command::SetPolicy(policy), Command::SetRetention { conversation: WARD, retention: None }]
         .map(|command| Submission { actor: actor.clone(), command });
     applier.apply_group(TIME, &group).unwrap();
     format::check(&*engine).unwrap();
     assert_eq!(applied(&*engine).unwrap(), Applied { position: 365, time: SEEN });
+}
+
+/// What 3 added is not there: nobody gave a role, and anything up to the policy's longest is kept.
+#[test]
+fn a_store_of_format_2_is_brought_up_to_date() {
+    let engine = store_of_format_1();
+    format::check(&engine).unwrap();
+    put_format(&engine, &2u32.to_be_bytes());
+    for (user, name) in [(ALICE, "alice"), (BOB, "bob")] {
+        let bytes = member(name).encode();
+        let mut old = bytes[..bytes.len() - 1].to_vec();
+        old[0] = 1;
+        put(&engine, Table::Member, &key::member(WARD, user), &old, Timestamp::NEVER);
+    }
+    let before = rows(&engine);
+    assert_eq!(format::found(&engine).unwrap(), Some(2));
+    format::check(&engine).unwrap();
+    let beside_format = |rows: Vec<Stored>| rows.into_iter().filter(|(_, key, _)| key != FORMAT_KEY);
+    assert!(beside_format(rows(&engine)).eq(beside_format(before)), "all else is as it was");
+    assert_eq!(format::found(&engine).unwrap(), Some(FORMAT));
+    let access = View::new(&engine, SEEN).access(BOB, WARD).unwrap().expect("Bob is in it");
+    assert_eq!(access.member, member("bob"));
 }
 
 /// A migration is one batch: the store is the old one, or the new one.

@@ -5,11 +5,13 @@ mod records;
 
 use proptest::prelude::*;
 use records::{check_bytes, samples};
+use wardline_storage::command::{Rights, Submission};
 use wardline_storage::engine::EngineError;
-use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, Seq, UserId};
+use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, Seq, TenantId, UserId};
 use wardline_storage::key;
-use wardline_storage::model::{Cursor, Entry, IdSecret, ReceiptKind};
+use wardline_storage::model::{Cursor, Entry, IdSecret, Member, ReceiptKind};
 use wardline_storage::record::{EntryHeader, Record};
+use wardline_storage::retention::Retentions;
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -29,6 +31,7 @@ fn records_are_frozen() {
     const TENANT: &str = "7e7e7e7e7e7e7e7e7e7e7e7e7e7e7e7e";
     // Who, when, until when: the beginning of every entry.
     const ENTRY: &str = "01 a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1 0000018bcfe5687b 0000018bcfe652db";
+    const NAMED: &str = "00 904e 904e 00 00 904e 904e 00 00 904e 904e 00";
     let with = |prefix: &str, rest: &[&str]| -> Vec<String> {
         rest.iter().map(|rest| format!("{prefix} {rest}")).collect()
     };
@@ -45,7 +48,14 @@ fn records_are_frozen() {
     );
     frozen(
         records::members(),
-        &with("01 05 616c696365", &["01 0000018bcfe5687b 01 00 00", "02 0000018bcfe5687b 01 01 808001 01"]),
+        &with(
+            "02 05 616c696365",
+            &[
+                "01 0000018bcfe5687b 01 00 00 00",
+                "02 0000018bcfe5687b 01 01 808001 01 00",
+                "03 0000018bcfe5687b 01 00 00 01",
+            ],
+        ),
     );
     frozen(
         records::entries(),
@@ -60,6 +70,8 @@ fn records_are_frozen() {
                 "03 03 b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0",
                 "03 04 04 57617264",
                 "03 05 e0d403",
+                "03 06 b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0 03",
+                "03 07",
             ],
         ),
     );
@@ -76,6 +88,10 @@ fn records_are_frozen() {
     frozen(vec![Seq(300)], &with("01", &["ac02"]));
     frozen(vec![records::APPLIED], &with("01", &["f0a204 0000018bcfe5687b"]));
     frozen(vec![records::POLICY], &with("01", &["8090fbd309 80b89929 e807 08"]));
+    frozen(
+        vec![records::retentions()],
+        &[format!("01 {} 01 {TENANT} {NAMED}", "e807 d00f b817 00 a01f 8827 f02e e807 d836 c03e a846 d00f")],
+    );
     frozen(vec![IdSecret::new([0x5e; 32])], &[format!("01 {}", "5e".repeat(32))]);
 }
 
@@ -83,8 +99,8 @@ fn records_are_frozen() {
 fn submissions_are_frozen() {
     const BOB: &str = "b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0";
     const ID: &str = "c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1";
-    // Tenant, user and device; the name.
-    let actor = ["7e", "a1", "d1"].map(|id| id.repeat(16)).concat() + "05 616c696365";
+    // Tenant, user and device; the name; an administrator's rights.
+    let actor = ["7e", "a1", "d1"].map(|id| id.repeat(16)).concat() + "05 616c696365 02";
     let room = "c0".repeat(16);
     let commands = [
         format!("01 {room} 01 01 {BOB} 03 626f62 00 00"),
@@ -104,15 +120,17 @@ fn submissions_are_frozen() {
         format!("0b {}", "5e".repeat(32)),
         "0c 8090fbd309 80b89929 e807 08".into(),
         "0d".into(),
+        format!("0e {room} {BOB} 03"),
+        format!("0f {}", hex(&records::retentions().encode()[1..])),
     ];
-    let whole: Vec<String> = commands.iter().map(|command| format!("01 {actor} {command}")).collect();
+    let whole: Vec<String> = commands.iter().map(|command| format!("02 {actor} {command}")).collect();
     frozen(records::submissions(), &whole);
-    let [.., policy, tick] = &commands;
+    let [.., policy, tick, _, _] = &commands;
     frozen(
         records::groups(),
         &[
-            "01 00 0000018bcfe5687b 00".into(),
-            format!("01 f0a204 0000018bcfe5687b 02 {actor} {policy} {actor} {tick}"),
+            "02 00 0000018bcfe5687b 00".into(),
+            format!("02 f0a204 0000018bcfe5687b 02 {actor} {policy} {actor} {tick}"),
         ],
     );
 }
@@ -140,8 +158,9 @@ fn keys_are_frozen() {
     let client_id = ClientMessageId::new([0xe1; 16]);
     assert_eq!(hex(&key::dedupe(conversation, user, client_id)), format!("{c}{u}{m}"));
     assert_eq!(hex(&key::device(user, device)), format!("{u}{d}"));
-    let store = [key::FORMAT, key::ID_SECRET, key::APPLIED, key::POLICY];
-    assert_eq!(store, [&b"store/format"[..], b"store/id-secret", b"store/applied", b"store/policy"]);
+    let store = [key::FORMAT, key::ID_SECRET, key::APPLIED, key::POLICY, key::RETENTIONS];
+    let names = ["store/format", "store/id-secret", "store/applied", "store/policy", "store/retentions"];
+    assert_eq!(store, names.map(str::as_bytes));
     assert_eq!(hex(&key::reexpire(conversation)), format!("{}{c}", hex(b"reexpire/")));
 }
 
@@ -197,7 +216,7 @@ fn a_record_cut_short_or_lengthened_is_damage() {
 #[test]
 fn a_record_of_another_version_is_refused() {
     for sample in samples() {
-        for version in [0, 2, 0xff] {
+        for version in [0, 3, 0xff] {
             let mut other = sample.to_vec();
             other[0] = version;
             assert_eq!(check_bytes(&other), Ok(0));
@@ -205,6 +224,35 @@ fn a_record_of_another_version_is_refused() {
     }
     let refused = Cursor::decode(&[9, 0, 0, 0]).expect_err("there is no such version yet");
     assert!(refused.to_string().starts_with("a cursor has version 9, this build reads up to 1"), "{refused}");
+}
+
+/// What format 2 wrote.
+#[test]
+fn records_of_version_1_are_read() {
+    let member = records::members().remove(2).encode();
+    let mut old = member[..member.len() - 1].to_vec();
+    old[0] = 1;
+    let read = Member::decode(&old).expect("a member of version 1");
+    assert_eq!(read, Member { granted: false, ..records::members().remove(2) });
+
+    let submission = records::submissions().remove(0);
+    let bytes = submission.encode();
+    // A version, three ids, and a name of five bytes go before the rights.
+    let at = 1 + 3 * 16 + 6;
+    let mut old = [&bytes[..at], &bytes[at + 1..]].concat();
+    old[0] = 1;
+    let read = Submission::decode(&old).expect("a submission of version 1");
+    assert_eq!((read.actor.rights, read.command), (Rights::default(), submission.command));
+}
+
+#[test]
+fn tenants_that_are_not_in_their_order_are_damage() {
+    let retentions = records::retentions();
+    let named = retentions.tenants[0];
+    for tenants in [vec![named, named], vec![named, (TenantId::new([1; 16]), named.1)]] {
+        let bytes = Retentions { tenants, ..retentions.clone() }.encode();
+        assert!(matches!(Retentions::decode(&bytes), Err(EngineError::Corrupt { .. })));
+    }
 }
 
 #[test]

@@ -339,7 +339,14 @@ pub async fn site_in(
     let keys = Keys::make(&context.program, &context.journals.join(format!("{name}-keys"))).await?;
     // Small bounds, so that there is something to reclaim and to replay; room on small volumes;
     // long pages.
-    let own = ["retention.reclaim_every=1s", "storage.reserve=1MiB", "limits.page_entries=1000"];
+    let own = [
+        "retention.reclaim_every=1s",
+        // What expires within moments is part of the trial.
+        "retention.message_min=0s",
+        "retention.group_min=1s",
+        "storage.reserve=1MiB",
+        "limits.page_entries=1000",
+    ];
     let engine = context.engine.as_ref().map(|engine| format!("storage.engine={engine}"));
     let own = own.iter().chain(settings).map(|setting| (*setting).to_owned());
     Ok(Site {

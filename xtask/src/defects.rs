@@ -141,6 +141,76 @@ pub const DEFECTS: &[Defect] = &[
         target: "replay",
         programme: None,
     },
+    Defect {
+        name: "every member manages",
+        edits: &[Edit {
+            path: "storage/src/machine/role.rs",
+            from: "scene.member.role == Role::Admin && self.holds_role(scene)",
+            to: "self.holds_role(scene)",
+        }],
+        target: "rights",
+        programme: None,
+    },
+    Defect {
+        name: "every member publishes in a broadcast",
+        edits: &[Edit {
+            path: "storage/src/machine/role.rs",
+            from: "scene.member.role != Role::Member && self.holds_role(scene)",
+            to: "self.holds_role(scene)",
+        }],
+        target: "rights",
+        programme: None,
+    },
+    Defect {
+        name: "a role outlasts the token that gave it",
+        edits: &[Edit {
+            path: "storage/src/machine/role.rs",
+            from: "!by_token || self.actor.rights.broadcaster",
+            to: "!by_token || true",
+        }],
+        target: "rights",
+        programme: None,
+    },
+    Defect {
+        name: "administrators reach into other tenants",
+        edits: &[Edit {
+            path: "storage/src/machine/role.rs",
+            from: "&& conversation.tenant == self.actor.tenant\n",
+            to: "\n",
+        }],
+        target: "rights",
+        programme: None,
+    },
+    Defect {
+        name: "either of two shortens what the other wrote",
+        edits: &[Edit {
+            path: "storage/src/retention.rs",
+            from: "Kind::Direct => self.direct.between_two(),",
+            to: "Kind::Direct => self.direct,",
+        }],
+        target: "rights",
+        programme: None,
+    },
+    Defect {
+        name: "every member removes others",
+        edits: &[Edit {
+            path: "storage/src/machine/conversation.rs",
+            from: "|| !(own || self.is_admin(&scene))",
+            to: "|| !(own || scene.conversation.admins > 0)",
+        }],
+        target: "rights",
+        programme: None,
+    },
+    Defect {
+        name: "every member deletes what others wrote",
+        edits: &[Edit {
+            path: "storage/src/machine/publish.rs",
+            from: "let allowed = own || (",
+            to: "let allowed = true || own || (",
+        }],
+        target: "rights",
+        programme: None,
+    },
 ];
 
 impl Edit {

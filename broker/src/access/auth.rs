@@ -24,6 +24,8 @@ use crate::limits::{NAME_BYTES_MAX, TOKEN_BYTES_MAX};
 
 /// The role whose bearer may create broadcast conversations.
 pub const BROADCASTER: &str = "broadcaster";
+/// The role whose bearer names admins in every conversation of their tenant.
+pub const ADMINISTRATOR: &str = "administrator";
 
 /// Who a token says its bearer is.
 #[derive(Clone)]
@@ -34,6 +36,8 @@ pub struct Identity {
     pub user: String,
     /// Whether claim `roles` has `broadcaster`.
     pub broadcaster: bool,
+    /// Whether claim `roles` has `administrator`.
+    pub administrator: bool,
     /// Claim `nbf`, without leeway.
     pub not_before: Timestamp,
     /// Claim `exp`, without leeway.
@@ -44,6 +48,7 @@ impl std::fmt::Debug for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Identity")
             .field("broadcaster", &self.broadcaster)
+            .field("administrator", &self.administrator)
             .field("expires", &self.expires)
             .finish_non_exhaustive()
     }
@@ -167,8 +172,9 @@ impl Verifier {
         if now >= expires.after(self.leeway) {
             return Err(TokenError::Expired);
         }
-        let broadcaster = claims.roles.iter().any(|role| role == BROADCASTER);
-        Ok(Identity { tenant, user, broadcaster, not_before, expires })
+        let has = |wanted: &str| claims.roles.iter().any(|role| role == wanted);
+        let (broadcaster, administrator) = (has(BROADCASTER), has(ADMINISTRATOR));
+        Ok(Identity { tenant, user, broadcaster, administrator, not_before, expires })
     }
 }
 

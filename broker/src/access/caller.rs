@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::RwLock;
-use wardline_storage::command::Actor;
+use wardline_storage::command::{Actor, Rights};
 use wardline_storage::id::{DeviceId, TenantId, UserId};
 use wardline_storage::model::Text;
 
@@ -19,15 +19,24 @@ use crate::refusal::{Code, Refusal};
 
 /// Who asks.
 pub(crate) struct Caller {
+    /// With the rights of the token that opened the session.
     pub(crate) actor: Arc<Actor>,
     pub(crate) tenant_name: String,
+    /// As the latest token says.
     broadcaster: AtomicBool,
+    administrator: AtomicBool,
 }
 
 impl Caller {
-    /// Whether they may create broadcasts, as their latest token says.
-    pub(crate) fn is_broadcaster(&self) -> bool {
-        self.broadcaster.load(Ordering::Relaxed)
+    /// Who asks now: with the rights of the latest token.
+    pub(crate) fn asks(&self) -> Arc<Actor> {
+        let (broadcaster, administrator) =
+            (self.broadcaster.load(Ordering::Relaxed), self.administrator.load(Ordering::Relaxed));
+        let rights = Rights { broadcaster, administrator };
+        if rights == self.actor.rights {
+            return Arc::clone(&self.actor);
+        }
+        Arc::new(Actor { rights, ..Actor::clone(&self.actor) })
     }
 
     /// Takes over what a renewed token says.
@@ -42,6 +51,7 @@ impl Caller {
             ));
         }
         self.broadcaster.store(identity.broadcaster, Ordering::Relaxed);
+        self.administrator.store(identity.administrator, Ordering::Relaxed);
         Ok(())
     }
 }
@@ -91,10 +101,13 @@ impl Callers {
     pub(crate) fn caller(&self, identity: &Identity, device: DeviceId) -> Caller {
         let tenant = self.ids.tenant(&identity.tenant);
         let user = self.ids.user(tenant, &identity.user);
+        let Identity { broadcaster, administrator, .. } = *identity;
+        let (name, rights) = (Text::new(identity.user.as_str()), Rights { broadcaster, administrator });
         Caller {
-            actor: Arc::new(Actor { tenant, user, name: Text::new(identity.user.as_str()), device }),
+            actor: Arc::new(Actor { tenant, user, name, device, rights }),
             tenant_name: identity.tenant.clone(),
-            broadcaster: AtomicBool::new(identity.broadcaster),
+            broadcaster: AtomicBool::new(broadcaster),
+            administrator: AtomicBool::new(administrator),
         }
     }
 }
@@ -106,5 +119,6 @@ pub(crate) fn nobody() -> Arc<Actor> {
         user: UserId::new([0; 16]),
         name: Text::new(""),
         device: DeviceId::new([0; 16]),
+        rights: Rights::default(),
     })
 }

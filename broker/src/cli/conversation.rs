@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use clap::{ArgGroup, Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use wardline_client::{NewConversation, Role};
 
 use super::session::{Connection, Named, Purpose, Session};
@@ -26,6 +26,8 @@ pub(super) enum Command {
     Remove(Remove),
     /// Leaves.
     Leave(OnlyConversation),
+    /// Gives a member another role; the tenant's administrator may, too.
+    Role(GiveRole),
     /// Changes the title.
     Rename(Rename),
     /// Changes how long messages are kept.
@@ -41,13 +43,13 @@ pub(super) struct Create {
     /// A conversation in which every member publishes.
     #[arg(long, value_name = "TITLE")]
     group: Option<String>,
-    /// A conversation in which admins publish; takes the role broadcaster.
+    /// A conversation in which admins and publishers publish; takes the role broadcaster.
     #[arg(long, value_name = "TITLE")]
     broadcast: Option<String>,
     /// A member beside you.
     #[arg(long, value_name = "USER", conflicts_with = "direct")]
     member: Vec<String>,
-    /// How long messages are kept, like 30d [default: as long as the broker allows].
+    /// How long messages are kept, like 30d [default: as the operator says].
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with = "direct")]
     retention: Option<Duration>,
     #[command(flatten)]
@@ -78,6 +80,9 @@ pub(super) struct Add {
     /// As admins.
     #[arg(long)]
     admin: bool,
+    /// As members who also publish in a broadcast.
+    #[arg(long, conflicts_with = "admin")]
+    publisher: bool,
     /// They see what was published before.
     #[arg(long)]
     share_history: bool,
@@ -97,6 +102,41 @@ pub(super) struct Remove {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct GiveRole {
+    /// Which: an id.
+    conversation: Named,
+    /// Whom.
+    #[arg(value_name = "USER")]
+    member: String,
+    /// Which role they get.
+    #[arg(value_name = "ROLE")]
+    becomes: Becomes,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// A role in a conversation.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Becomes {
+    /// Reads, and publishes except in a broadcast.
+    Member,
+    /// Also publishes in a broadcast.
+    Publisher,
+    /// Also manages.
+    Admin,
+}
+
+impl From<Becomes> for Role {
+    fn from(becomes: Becomes) -> Self {
+        match becomes {
+            Becomes::Member => Self::Member,
+            Becomes::Publisher => Self::Publisher,
+            Becomes::Admin => Self::Admin,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
 pub(super) struct Rename {
     /// Which: an id.
     conversation: Named,
@@ -110,20 +150,21 @@ pub(super) struct Rename {
 pub(super) struct Retention {
     /// Which: an id, or @user for the direct conversation with somebody.
     conversation: Named,
-    /// How long, like 30d; or max, for as long as the broker allows.
+    /// How long, like 30d; or default, for as long as the operator says.
     #[arg(value_name = "TIME", value_parser = retention)]
     time: Kept,
     #[command(flatten)]
     connection: Connection,
 }
 
-/// How long messages are kept; `None`: the broker's maximum.
+/// How long messages are kept; `None`: the operator's default.
 #[derive(Clone, Copy, Debug)]
 struct Kept(Option<Duration>);
 
 fn retention(text: &str) -> Result<Kept, humantime::DurationError> {
     match text {
-        "max" => Ok(Kept(None)),
+        // "max" is what it was called when there was no default.
+        "default" | "max" => Ok(Kept(None)),
         _ => Ok(Kept(Some(humantime::parse_duration(text)?))),
     }
 }
@@ -144,6 +185,7 @@ impl Command {
             | Self::Leave(OnlyConversation { connection, .. })
             | Self::Add(Add { connection, .. })
             | Self::Remove(Remove { connection, .. })
+            | Self::Role(GiveRole { connection, .. })
             | Self::Rename(Rename { connection, .. })
             | Self::Retention(Retention { connection, .. }) => connection,
         }
@@ -157,13 +199,21 @@ impl Command {
             Self::Members(of) => return members(session, &of.conversation).await,
             Self::Add(add) => {
                 let conversation = add.conversation.find(client).await?;
-                let role = if add.admin { Role::Admin } else { Role::Member };
+                let role = match (add.admin, add.publisher) {
+                    (true, _) => Role::Admin,
+                    (_, true) => Role::Publisher,
+                    _ => Role::Member,
+                };
                 client.add_members(conversation, &add.users, role, add.share_history).await?
             }
             Self::Remove(remove) => {
                 client.remove_member(remove.conversation.find(client).await?, &remove.member).await?
             }
             Self::Leave(of) => client.leave(of.conversation.find(client).await?).await?,
+            Self::Role(role) => {
+                let conversation = role.conversation.find(client).await?;
+                client.set_role(conversation, &role.member, role.becomes.into()).await?
+            }
             Self::Rename(rename) => {
                 client.rename(rename.conversation.find(client).await?, &rename.title).await?
             }
@@ -216,12 +266,8 @@ async fn members(session: &Session, of: &Named) -> anyhow::Result<()> {
         let page = session.client.members(conversation, 100, after).await?;
         let mut out = io::stdout().lock();
         for member in &page.items {
-            let role = match member.role {
-                Role::Member => "member",
-                Role::Admin => "admin",
-            };
-            let since = show::time(member.joined_at_ms);
-            writeln!(out, "{:<20} {role:<6} since {since}", show::clean(&member.user))?;
+            let (role, since) = (show::role(member.role), show::time(member.joined_at_ms));
+            writeln!(out, "{:<20} {role:<9} since {since}", show::clean(&member.user))?;
         }
         after = page.next;
         if after.is_none() {

@@ -44,10 +44,24 @@ fn notice(notice: &Notice) -> String {
     match notice {
         Notice::Deleted(seq) => format!("deleted #{seq}"),
         Notice::Added(people, Role::Member) => format!("added {}", names(people)),
-        Notice::Added(people, Role::Admin) => format!("added {} as admin", names(people)),
+        Notice::Added(people, role) => format!("added {} as {}", names(people), self::role(*role)),
         Notice::Removed(person) => format!("{} left", clean(person)),
         Notice::Renamed(title) => format!("renamed to {}", clean(title)),
         Notice::Retention(time) => format!("messages are kept for {} now", humantime::format_duration(*time)),
+        Notice::Role(person, role) => format!("{} is {} now", clean(person), self::role(*role)),
+        Notice::WithoutAdmin => WITHOUT_ADMIN.to_owned(),
+    }
+}
+
+/// Also after a conversation in a list.
+const WITHOUT_ADMIN: &str = "nobody is admin: the tenant's administrator can name one";
+
+/// What somebody may do in a conversation.
+pub(super) fn role(role: Role) -> &'static str {
+    match role {
+        Role::Member => "member",
+        Role::Publisher => "publisher",
+        Role::Admin => "admin",
     }
 }
 
@@ -82,8 +96,10 @@ pub(super) fn recipient(recipient: &Recipient) -> String {
 
 /// A conversation in a list.
 pub(super) fn conversation(conversation: &Conversation) -> String {
+    let without_admin =
+        if conversation.without_admin { format!("  ({WITHOUT_ADMIN})") } else { String::new() };
     format!(
-        "{}  {:<20} {:>4} unread  {:>6} entries  {}",
+        "{}  {:<20} {:>4} unread  {:>6} entries  {}{without_admin}",
         conversation.id,
         label(conversation),
         conversation.unread,

@@ -24,7 +24,7 @@ pub(super) struct Arguments {
     /// Their organisation.
     #[arg(long, default_value = dev::TENANT)]
     tenant: String,
-    /// A role; `broadcaster` may create broadcasts.
+    /// A role; `broadcaster` may create broadcasts, `administrator` names admins.
     #[arg(long)]
     role: Vec<String>,
     /// How long it is good, like 12h or 30d.

@@ -59,7 +59,7 @@ pub enum ConfigError {
         /// File and line, environment variable, or flag.
         origin: String,
         /// Which key.
-        key: &'static str,
+        key: String,
         /// What was given.
         value: String,
         /// What can be given.

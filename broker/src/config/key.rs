@@ -6,8 +6,9 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::tenant::TenantKey;
 use super::typed::Config;
-use super::value::{Given, show_bytes};
+use super::value::{DAY, Given, HOUR, MINUTE, SECOND, show_bytes};
 
 /// A key of the configuration.
 pub(super) struct Key {
@@ -27,19 +28,17 @@ enum Takes {
     Engine(fn(&mut Config, &str)),
     /// Milliseconds.
     Time(RangeInclusive<u64>, fn(&mut Config, Duration)),
+    /// How long messages may be kept: as for a tenant, by the key's last part.
+    Terms,
     Bytes(RangeInclusive<u64>, fn(&mut Config, u64)),
     Count(RangeInclusive<u64>, fn(&mut Config, u64)),
 }
 
-const SECOND: u64 = 1000;
-const MINUTE: u64 = 60 * SECOND;
-const HOUR: u64 = 60 * MINUTE;
-const DAY: u64 = 24 * HOUR;
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
-use Takes::{Address, AddressOrOff, Bytes, Count, Engine, Filter, Switch, Text, Time};
+use Takes::{Address, AddressOrOff, Bytes, Count, Engine, Filter, Switch, Terms, Text, Time};
 
 /// All keys, in the order of the reference file.
 #[rustfmt::skip] // One line a key: it is a table.
@@ -56,6 +55,16 @@ pub(super) const KEYS: &[Key] = &[
     Key { name: "storage.memory", takes: Bytes(32 * MIB..=256 * GIB, |c, v| c.storage_memory_bytes = v as usize) },
     Key { name: "storage.reserve", takes: Bytes(0..=1024 * GIB, |c, v| c.storage_reserve_bytes = v) },
     Key { name: "retention.max", takes: Time(SECOND..=36_525 * DAY, |c, v| c.policy.retention_max = v) },
+    Key { name: "retention.message_min", takes: Terms },
+    Key { name: "retention.direct_min", takes: Terms },
+    Key { name: "retention.direct_default", takes: Terms },
+    Key { name: "retention.direct_max", takes: Terms },
+    Key { name: "retention.group_min", takes: Terms },
+    Key { name: "retention.group_default", takes: Terms },
+    Key { name: "retention.group_max", takes: Terms },
+    Key { name: "retention.broadcast_min", takes: Terms },
+    Key { name: "retention.broadcast_default", takes: Terms },
+    Key { name: "retention.broadcast_max", takes: Terms },
     Key { name: "retention.dedupe_window", takes: Time(MINUTE..=30 * DAY, |c, v| c.policy.dedupe_window = v) },
     Key { name: "retention.reclaim_every", takes: Time(SECOND..=7 * DAY, |c, v| c.reclaim_every = v) },
     Key { name: "limits.payload", takes: Bytes(4 * KIB..=4 * MIB, |c, v| c.limits.payload_bytes_max = v as usize) },
@@ -116,6 +125,7 @@ impl Key {
     /// What the key takes, for people, if the value is something else.
     pub(super) fn set(&self, config: &mut Config, given: &Given) -> Result<(), String> {
         let done = match &self.takes {
+            Terms => return self.terms()?.set(&mut config.retention.everybody, given),
             Address(put) => given.address().map(|address| put(config, address)),
             AddressOrOff(put) => match given.text() {
                 Some("") => Some(None),
@@ -139,9 +149,16 @@ impl Key {
         done.ok_or_else(|| self.allowed())
     }
 
+    /// The same key of a tenant.
+    fn terms(&self) -> Result<&'static TenantKey, String> {
+        let last = self.name.rsplit('.').next().unwrap_or_default();
+        TenantKey::find(last).ok_or_else(|| self.allowed())
+    }
+
     /// What the key takes, for people.
     fn allowed(&self) -> String {
         match &self.takes {
+            Terms => "a time".into(),
             Address(_) => {
                 "an IP address and a port in quotes, like \"127.0.0.1:4433\" or \"[::]:4433\"".into()
             }

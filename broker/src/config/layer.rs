@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::error::ConfigError;
 use super::foreign;
 use super::key::{KEYS, Key};
+use super::tenant::{self, TenantKey};
 use super::typed::Config;
 use super::value::Given;
 
@@ -61,7 +62,25 @@ pub(super) struct Assignment {
 }
 
 impl Assignment {
+    /// Whether it is about one tenant.
+    pub(super) fn is_of_tenant(&self) -> bool {
+        tenant::split(&self.key).is_some()
+    }
+
     pub(super) fn apply(self, config: &mut Config) -> Result<(), ConfigError> {
+        match tenant::split(&self.key).map(|(name, key)| (name.to_owned(), TenantKey::find(key))) {
+            Some((name, Some(known))) => self.apply_to_tenant(&name, known, config),
+            _ => self.apply_to_all(config),
+        }
+    }
+
+    fn apply_to_tenant(self, name: &str, known: &TenantKey, config: &mut Config) -> Result<(), ConfigError> {
+        let Self { origin, key, given } = self;
+        let done = tenant::terms(config, name).and_then(|terms| known.set(terms, &given));
+        done.map_err(|allowed| ConfigError::Value { origin, key, value: given.to_string(), allowed })
+    }
+
+    fn apply_to_all(self, config: &mut Config) -> Result<(), ConfigError> {
         let Self { origin, key, given } = self;
         let Some(known) = Key::find(&key) else {
             let nearest = Key::nearest(&key).into();
@@ -69,7 +88,7 @@ impl Assignment {
         };
         known.set(config, &given).map_err(|allowed| ConfigError::Value {
             origin,
-            key: known.name,
+            key: known.name.to_owned(),
             value: given.to_string(),
             allowed,
         })
@@ -107,7 +126,7 @@ fn collect(prefix: &str, table: &DeTable<'_>, out: &mut Vec<(usize, String, Give
 }
 
 fn is_section(name: &str) -> bool {
-    KEYS.iter().any(|key| key.name.split('.').next() == Some(name))
+    tenant::is_section(name) || KEYS.iter().any(|key| key.name.split('.').next() == Some(name))
 }
 
 fn given(value: &DeValue<'_>) -> Given {

@@ -1,5 +1,9 @@
 //! The configuration, typed: every key with its default.
+//!
+//! Checks nothing: what a key takes is its own business, and what must hold between keys that of
+//! whoever is bounded by them.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,9 +11,11 @@ use std::time::Duration;
 use wardline_storage::model::Policy;
 
 use crate::limits::Limits;
+use crate::retention::{Kept, Retention, Terms};
 
 /// Where clients expect the broker, unless told otherwise.
 pub const PORT: u16 = 4433;
+const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// Everything that can be configured, typed and within its range.
@@ -40,6 +46,8 @@ pub struct Config {
     pub storage_reserve_bytes: u64,
     /// `retention.max`, `retention.dedupe_window`, `limits.members` and `limits.devices`.
     pub policy: Policy,
+    /// The rest of `retention.*` for everybody, and `tenants.*`.
+    pub retention: Retention,
     /// `retention.reclaim_every`.
     pub reclaim_every: Duration,
     /// `stop.notice`.
@@ -75,6 +83,15 @@ impl Default for Config {
                 dedupe_window: 24 * HOUR,
                 members_max: 10_000,
                 devices_max: 16,
+            },
+            retention: Retention {
+                everybody: Terms {
+                    direct: Kept::from(HOUR),
+                    group: Kept::from(HOUR),
+                    broadcast: Kept::from(HOUR),
+                    message_min: MINUTE,
+                },
+                tenants: BTreeMap::new(),
             },
             reclaim_every: HOUR,
             stop_notice: Duration::from_millis(200),

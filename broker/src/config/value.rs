@@ -7,6 +7,15 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+/// Milliseconds of a second.
+pub(super) const SECOND: u64 = 1000;
+/// Of a minute.
+pub(super) const MINUTE: u64 = 60 * SECOND;
+/// Of an hour.
+pub(super) const HOUR: u64 = 60 * MINUTE;
+/// Of a day.
+pub(super) const DAY: u64 = 24 * HOUR;
+
 /// A value as it was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Given {

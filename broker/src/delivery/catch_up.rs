@@ -104,7 +104,8 @@ pub(super) fn summary(
     conversation: ConversationId,
 ) -> Result<Option<Summary>, EngineError> {
     let view = reads.view();
-    view.access(user, conversation)?.map(|access| view.summary(access)).transpose()
+    let Some(access) = view.access(user, conversation)? else { return Ok(None) };
+    view.summary(access, &view.rules()?).map(Some)
 }
 
 /// Reads what lies in a gap, as far as one chunk holds.

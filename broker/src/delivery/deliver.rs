@@ -311,8 +311,7 @@ impl Delivery {
             }
             Done::Joined(follow, summary) => {
                 if let Some(summary) = summary {
-                    let retention_max = self.all.retention_max;
-                    wire::joined(*summary, retention_max, self.ordered.buffer());
+                    wire::joined(*summary, self.ordered.buffer());
                 }
                 if let Some(follow) = follow {
                     self.follow(follow);

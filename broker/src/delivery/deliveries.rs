@@ -1,7 +1,6 @@
 //! What all deliveries share.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::topics::Topics;
 use crate::limits::Limits;
@@ -14,6 +13,4 @@ pub(crate) struct Deliveries {
     pub(crate) reads: Arc<Reads>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) limits: Arc<Limits>,
-    /// Of every conversation, however long its own is.
-    pub(crate) retention_max: Duration,
 }

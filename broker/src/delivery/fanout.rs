@@ -146,7 +146,9 @@ impl Fanout {
         let mentions = match &entry.body {
             Body::Message(_) => false,
             Body::Tombstone { .. } => true,
-            Body::Notice(notice) => matches!(notice, Notice::Added(..) | Notice::Removed(_)),
+            Body::Notice(notice) => {
+                matches!(notice, Notice::Added(..) | Notice::Removed(_) | Notice::Role(..))
+            }
         };
         if mentions {
             return None;

@@ -18,7 +18,6 @@ mod topic;
 pub(crate) mod topics;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use wardline_storage::id::ConversationId;
@@ -37,8 +36,6 @@ const REEXPIRE_MAX: usize = 1024;
 /// What delivery is bounded by.
 pub(crate) struct Config {
     pub(crate) limits: Arc<Limits>,
-    /// Of every conversation, however long its own is.
-    pub(crate) retention_max: Duration,
 }
 
 /// What the fan-out tells others than sessions.
@@ -57,12 +54,12 @@ impl Config {
         registry: Arc<Registry>,
         metrics: Arc<Metrics>,
     ) -> (Arc<Deliveries>, Fanout, Told) {
-        let Self { limits, retention_max } = self;
+        let Self { limits } = self;
         let (reexpire, to_reexpire) = mpsc::channel(REEXPIRE_MAX);
         let (failure, failed) = watch::channel(None);
         let topics = Arc::new(Topics::new(limits.tail_bytes_max, limits.tails_bytes_max));
         let fanout = Fanout::new(Arc::clone(&topics), registry, Arc::clone(&metrics), reexpire, failure);
-        let deliveries = Deliveries { topics, reads, metrics, limits, retention_max };
+        let deliveries = Deliveries { topics, reads, metrics, limits };
         (Arc::new(deliveries), fanout, Told { reexpire: to_reexpire, failed })
     }
 }

@@ -58,7 +58,7 @@ impl Config {
         Requests {
             intake: Arc::new(Intake::new(admission)),
             planner: Planner::new(ids, policy.members_max),
-            queries: Queries::new(log, reads, &limits, policy.retention_max),
+            queries: Queries::new(log, reads, &limits),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use wardline_storage::command::{Command, Create};
 use wardline_storage::id::{ConversationId, TenantId, UserId};
-use wardline_storage::model::{Kind, Person, Text};
+use wardline_storage::model::{Person, Text};
 
 use super::query::Query;
 use crate::access::caller::Caller;
@@ -68,6 +68,10 @@ impl Planner {
             Request::Leave { conversation } => {
                 Command::RemoveMember { conversation, user: caller.actor.user }
             }
+            Request::SetRole { conversation, name, role } => {
+                let user = self.ids.user(caller.actor.tenant, &name);
+                Command::SetRole { conversation, user, role }
+            }
             Request::Rename { conversation, title } => Command::Rename { conversation, title },
             Request::SetRetention { conversation, retention } => {
                 Command::SetRetention { conversation, retention }
@@ -78,9 +82,6 @@ impl Planner {
     }
 
     fn create(&self, caller: &Caller, new: NewConversation) -> Result<Command, Refusal> {
-        if new.kind == Kind::Broadcast && !caller.is_broadcaster() {
-            return Err(Refusal::new(Code::Forbidden, "creating a broadcast takes the role broadcaster"));
-        }
         let members_max = usize::try_from(self.members_max).unwrap_or(usize::MAX);
         if new.members.len() >= members_max {
             return Err(Refusal::invalid(format!(

@@ -42,8 +42,6 @@ pub(crate) enum Query {
 #[derive(Clone, Copy)]
 pub(crate) struct Bounds {
     page_bytes_max: usize,
-    /// Of every conversation, however long its own is.
-    retention_max: Duration,
 }
 
 /// Answers queries.
@@ -55,13 +53,8 @@ pub(crate) struct Queries {
 
 impl Queries {
     /// From what this reads of a store that this log writes.
-    pub(crate) fn new(
-        log: Arc<dyn Log>,
-        reads: Arc<Reads>,
-        limits: &Limits,
-        retention_max: Duration,
-    ) -> Self {
-        Self { log, reads, bounds: Bounds { page_bytes_max: limits.page_bytes_max, retention_max } }
+    pub(crate) fn new(log: Arc<dyn Log>, reads: Arc<Reads>, limits: &Limits) -> Self {
+        Self { log, reads, bounds: Bounds { page_bytes_max: limits.page_bytes_max } }
     }
 
     /// Answers a query as of now, once the store has come to a position; gives the one that it had
@@ -113,7 +106,7 @@ impl Bounds {
     fn within(&self, view: View<'_>, access: Access, query: &Query) -> Result<Response, EngineError> {
         Ok(match query {
             Query::Conversation(_) | Query::Conversations(_) => {
-                Response::Conversation(Box::new(view.summary(access)?), self.retention_max)
+                Response::Conversation(Box::new(view.summary(access, &view.rules()?)?))
             }
             Query::Members { page, .. } => {
                 Response::Members(view.members(access.id, page.after.map(UserId::new), page.entries)?)
@@ -140,12 +133,13 @@ impl Bounds {
     ) -> Result<Response, EngineError> {
         let ids = view.memberships(user, page.after.map(ConversationId::new), page.entries)?;
         let mut items = Vec::with_capacity(ids.items.len());
+        let rules = view.rules()?;
         for id in ids.items {
             // Left between the two reads: not in the list any more.
             if let Some(access) = view.access(user, id)? {
-                items.push(view.summary(access)?);
+                items.push(view.summary(access, &rules)?);
             }
         }
-        Ok(Response::Conversations(Page { items, next: ids.next }, self.retention_max))
+        Ok(Response::Conversations(Page { items, next: ids.next }))
     }
 }

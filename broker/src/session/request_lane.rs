@@ -164,7 +164,7 @@ impl RequestLane {
                 self.time(&command);
                 match self.seats.clone().try_reserve_owned() {
                     Ok(seat) => requests.intake.submit(
-                        &session.caller.actor,
+                        &session.caller.asks(),
                         command,
                         Reply { ticket: id, place: seat },
                     ),

@@ -10,8 +10,8 @@ use wardline_storage::id::Seq;
 use wardline_storage::model::{Body, Entry, Kind, Notice, Priority, Role, Text};
 use wardline_storage::view::Summary;
 
-pub(super) fn wire_conversation(summary: Summary, retention_max: Duration) -> v1::Conversation {
-    let Summary { access, cursor, unread, peer } = summary;
+pub(super) fn wire_conversation(summary: Summary) -> v1::Conversation {
+    let Summary { access, cursor, unread, peer, kept } = summary;
     let conversation = access.conversation;
     let kind = match conversation.kind {
         Kind::Direct => v1::ConversationKind::Direct,
@@ -22,7 +22,7 @@ pub(super) fn wire_conversation(summary: Summary, retention_max: Duration) -> v1
         conversation_id: Bytes::copy_from_slice(access.id.as_bytes()),
         kind: kind.into(),
         title: conversation.title.as_str().to_owned(),
-        retention_ms: millis(conversation.retention.map_or(retention_max, |one| one.min(retention_max))),
+        retention_ms: millis(kept),
         head_sequence: conversation.head.0,
         unread_count: unread,
         delivered_up_to: cursor.delivered.0,
@@ -31,12 +31,14 @@ pub(super) fn wire_conversation(summary: Summary, retention_max: Duration) -> v1
         role: wire_role(access.member.role).into(),
         peer: peer.map_or_else(String::new, |name| name.as_str().to_owned()),
         created_at_ms: conversation.created.0,
+        without_admin: conversation.is_without_admin(),
     }
 }
 
 pub(super) fn wire_role(role: Role) -> v1::MemberRole {
     match role {
         Role::Member => v1::MemberRole::Member,
+        Role::Publisher => v1::MemberRole::Publisher,
         Role::Admin => v1::MemberRole::Admin,
     }
 }
@@ -93,5 +95,10 @@ fn wire_change(notice: &Notice, mut names: impl Iterator<Item = String>) -> v1::
         Notice::Removed(_) => Change::MemberRemoved(names.next().unwrap_or_default()),
         Notice::Renamed(title) => Change::Renamed(title.as_str().to_owned()),
         Notice::Retention(retention) => Change::RetentionMs(millis(*retention)),
+        Notice::Role(_, role) => Change::RoleChanged(v1::RoleChanged {
+            user: names.next().unwrap_or_default(),
+            role: wire_role(*role).into(),
+        }),
+        Notice::NoAdmin => Change::WithoutAdmin(true),
     }
 }

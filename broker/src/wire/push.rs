@@ -3,8 +3,6 @@
 //! Entries are encoded the same from a committed event and from the store, so that a device cannot
 //! tell the two apart. No bounds are checked here: what is pushed was admitted before.
 
-use std::time::Duration;
-
 use bytes::{Bytes, BytesMut};
 use wardline_proto::v1::push_frame::Push;
 use wardline_proto::{frame, v1};
@@ -64,8 +62,8 @@ pub(crate) fn receipt(
 }
 
 /// Appends the news that the user became a member.
-pub(crate) fn joined(summary: Summary, retention_max: Duration, out: &mut BytesMut) {
-    push(Push::Joined(wire_conversation(summary, retention_max)), out);
+pub(crate) fn joined(summary: Summary, out: &mut BytesMut) {
+    push(Push::Joined(wire_conversation(summary)), out);
 }
 
 /// Appends the news that the user is a member no longer.

@@ -31,6 +31,7 @@ pub(crate) enum Request {
     AddMembers { conversation: ConversationId, names: Vec<String>, role: Role, share_history: bool },
     RemoveMember { conversation: ConversationId, name: String },
     Leave { conversation: ConversationId },
+    SetRole { conversation: ConversationId, name: String, role: Role },
     Rename { conversation: ConversationId, title: Text },
     SetRetention { conversation: ConversationId, retention: Option<Duration> },
     DeleteMessage { conversation: ConversationId, seq: Seq },
@@ -121,6 +122,11 @@ fn convert(request: v1::client_frame::Request, limits: &Limits) -> Result<Reques
         Wire::LeaveConversation(wire) => {
             Request::Leave { conversation: conversation(&wire.conversation_id)? }
         }
+        Wire::SetRole(wire) => Request::SetRole {
+            conversation: conversation(&wire.conversation_id)?,
+            name: name("member", wire.member)?,
+            role: role(wire.role)?,
+        },
         Wire::RenameConversation(wire) => Request::Rename {
             conversation: conversation(&wire.conversation_id)?,
             title: title(wire.title, 1)?,
@@ -318,6 +324,7 @@ fn message_seq(sequence: u64) -> Result<Seq, Refusal> {
 fn role(role: i32) -> Result<Role, Refusal> {
     match v1::MemberRole::try_from(role) {
         Ok(v1::MemberRole::Unspecified | v1::MemberRole::Member) => Ok(Role::Member),
+        Ok(v1::MemberRole::Publisher) => Ok(Role::Publisher),
         Ok(v1::MemberRole::Admin) => Ok(Role::Admin),
         Err(_) => Err(Refusal::invalid("role: unknown value")),
     }

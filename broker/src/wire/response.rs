@@ -2,8 +2,6 @@
 //!
 //! Makes no decision and adds no text: what is answered was decided before.
 
-use std::time::Duration;
-
 use bytes::{Bytes, BytesMut};
 use wardline_proto::v1::server_frame::Response as Wire;
 use wardline_proto::{frame, v1};
@@ -20,18 +18,11 @@ use crate::refusal::Refusal;
 pub(crate) enum Response {
     Refused(Refusal),
     Welcome(Box<Welcome>),
-    Published {
-        seq: Seq,
-        time: Timestamp,
-    },
-    Acknowledged {
-        delivered: Seq,
-        read: Seq,
-    },
+    Published { seq: Seq, time: Timestamp },
+    Acknowledged { delivered: Seq, read: Seq },
     Done(Option<Seq>),
-    /// With the broker's longest retention, which bounds the conversation's own.
-    Conversation(Box<Summary>, Duration),
-    Conversations(Page<Summary, ConversationId>, Duration),
+    Conversation(Box<Summary>),
+    Conversations(Page<Summary, ConversationId>),
     Members(Page<Listed, UserId>),
     History(Chunk, Direction),
     Receipts(Page<Recipient, UserId>),
@@ -61,11 +52,9 @@ pub(crate) fn answer(request_id: u64, position: u64, response: Response, out: &m
             Wire::Acknowledged(v1::Acknowledged { delivered_up_to: delivered.0, read_up_to: read.0 })
         }
         Response::Done(seq) => Wire::Done(v1::Done { sequence: seq.map_or(0, |seq| seq.0) }),
-        Response::Conversation(summary, retention_max) => {
-            Wire::Conversation(wire_conversation(*summary, retention_max))
-        }
-        Response::Conversations(page, retention_max) => Wire::ConversationPage(v1::ConversationPage {
-            conversations: page.items.into_iter().map(|one| wire_conversation(one, retention_max)).collect(),
+        Response::Conversation(summary) => Wire::Conversation(wire_conversation(*summary)),
+        Response::Conversations(page) => Wire::ConversationPage(v1::ConversationPage {
+            conversations: page.items.into_iter().map(wire_conversation).collect(),
             next_page_token: page.next.map_or_else(Bytes::new, |id| Bytes::copy_from_slice(id.as_bytes())),
         }),
         Response::Members(page) => Wire::MemberPage(v1::MemberPage {

@@ -316,6 +316,49 @@ fn members_come_and_go() {
     assert_eq!(broker.stop(), Some(0));
 }
 
+/// Also by somebody who is no member, if their token says so.
+#[test]
+fn the_tenants_administrator_names_an_admin() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let broker = Serving::start(folder, &["--set", "storage.engine=memory"]);
+    let create = ["conversation", "create", "--group", "Ward", "--member", "bob"];
+    let id = client(folder, &broker, "alice", &create);
+    let id = id.trim();
+    client(folder, &broker, "alice", &["conversation", "leave", id]);
+    let listed = client(folder, &broker, "bob", &["conversation", "list"]);
+    assert!(listed.contains("nobody is admin"), "{listed}");
+    let name = ["conversation", "role", id, "bob", "admin", "--as", "chief"];
+    let server = ["--server", &broker.address.to_string()];
+    fails(folder, &[&name[..], &server].concat(), 1, &["no such conversation"]);
+    client(folder, &broker, "chief", &[&name[..5], &["--role", "administrator"]].concat());
+    let listed = client(folder, &broker, "bob", &["conversation", "list"]);
+    assert!(!listed.contains("nobody is admin"), "{listed}");
+    let history = client(folder, &broker, "bob", &["history", id]);
+    assert!(history.contains("bob is admin now") && history.contains("nobody is admin"), "{history}");
+    assert_eq!(broker.stop(), Some(0));
+}
+
+/// With the bounds that a broker has by itself.
+#[test]
+fn nobody_empties_what_others_wrote() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    let broker = Serving::start(folder, &["--set", "storage.engine=memory"]);
+    let direct = client(folder, &broker, "alice", &["conversation", "create", "--direct", "bob"]);
+    let create = ["conversation", "create", "--group", "Ward", "--member", "bob"];
+    let group = client(folder, &broker, "alice", &create);
+    let server = ["--server", &broker.address.to_string(), "--as", "alice"];
+    for (id, time) in [(&direct, "1s"), (&direct, "29d"), (&group, "1s"), (&group, "59m")] {
+        let shorten = ["conversation", "retention", id.trim(), time];
+        fails(folder, &[&shorten[..], &server].concat(), 1, &["at least"]);
+    }
+    let moment = ["send", group.trim(), "hello", "--expires", "1ms"];
+    fails(folder, &[&moment[..], &server].concat(), 1, &["at least"]);
+    client(folder, &broker, "alice", &["conversation", "retention", group.trim(), "1h"]);
+    assert_eq!(broker.stop(), Some(0));
+}
+
 #[test]
 fn refusals_of_the_broker_are_told_plainly() {
     let folder = TempDir::new().unwrap();

@@ -7,16 +7,18 @@ use wardline_client::{
     Body, Code, ConversationId, Direction, Incoming, Kind, NewConversation, Notice, Outgoing, Role,
 };
 
-use crate::site::{Site, now_ms, refused, until, within};
+use crate::site::{Person, Site, now_ms, refused, until, within};
 
 on_all_engines![
     a_direct_conversation_is_one_per_pair,
     a_group_has_its_creator_as_admin,
     only_broadcasters_create_broadcasts_and_only_admins_publish,
+    a_broadcast_looks_at_the_role_whenever_it_is_used,
     renaming_is_told_to_the_members,
     the_list_tells_where_everything_stands,
     lists_are_paged,
     shorter_retention_holds_at_once,
+    neither_of_two_shortens_what_the_other_wrote,
     tenants_never_meet,
 ];
 
@@ -87,6 +89,29 @@ async fn only_broadcasters_create_broadcasts_and_only_admins_publish(site: Site)
     within("adding", added).await.unwrap();
     let sent = bob.client.publish(Outgoing::text(broadcast.id, "now I may"));
     within("publishing", sent).await.unwrap();
+}
+
+/// The role that a token gave is gone with the token's; the one that an admin gave stays.
+async fn a_broadcast_looks_at_the_role_whenever_it_is_used(site: Site) {
+    let (chief, bob) = (site.broadcaster("chief").await, site.person("bob").await);
+    let members = vec!["bob".into(), "cy".into()];
+    let new = NewConversation { title: "All staff".into(), members, retention: None };
+    let broadcast = within("a broadcast", chief.client.create_broadcast(new)).await.unwrap().id;
+    within("naming", chief.client.set_role(broadcast, "bob", Role::Publisher)).await.unwrap().unwrap();
+    let publish = async |person: &Person, text: &str| {
+        within("publishing", person.client.publish(Outgoing::text(broadcast, text))).await
+    };
+    publish(&chief, "fire drill at noon").await.unwrap();
+    publish(&bob, "the drill is over").await.unwrap();
+    refused(Code::Forbidden, bob.client.rename(broadcast, "mine")).await;
+
+    let former = Person::connect(site.options("chief", 2)).await;
+    assert_eq!(former.listed(broadcast).await.role, Role::Admin);
+    refused(Code::Forbidden, former.client.publish(Outgoing::text(broadcast, "once more"))).await;
+    refused(Code::Forbidden, former.client.remove_member(broadcast, "cy")).await;
+    publish(&bob, "again").await.unwrap();
+    within("naming", chief.client.set_role(broadcast, "bob", Role::Member)).await.unwrap().unwrap();
+    refused(Code::Forbidden, bob.client.publish(Outgoing::text(broadcast, "and again"))).await;
 }
 
 async fn renaming_is_told_to_the_members(site: Site) {
@@ -199,7 +224,9 @@ async fn shorter_retention_holds_at_once(site: Site) {
         (now_ms() >= expires).then_some(())
     })
     .await;
-    assert!(bob.history(group).await.iter().all(|entry| entry.sequence != message.sequence));
+    let left = bob.history(group).await;
+    assert!(left.iter().all(|entry| entry.sequence != message.sequence));
+    assert!(left.iter().any(|entry| entry.sequence == notice), "who finds it gone finds why");
     assert_eq!(bob.listed(group).await.retention, kept);
 
     // Longer again: only for new ones.
@@ -210,6 +237,22 @@ async fn shorter_retention_holds_at_once(site: Site) {
     let kept = history.iter().find(|entry| entry.sequence == later.sequence).unwrap();
     assert!(kept.expires_at_ms > later.time_ms + 3_600_000);
     assert!(notice < later.sequence);
+}
+
+/// The site lets messages be kept for 30 days: that is the default, and so the floor of two.
+async fn neither_of_two_shortens_what_the_other_wrote(site: Site) {
+    let (ann, bob) = (site.person("ann").await, site.person("bob").await);
+    let direct = within("direct", ann.client.direct("bob")).await.unwrap();
+    let message =
+        within("publishing", bob.client.publish(Outgoing::text(direct.id, "for long"))).await.unwrap();
+    for person in [&ann, &bob] {
+        for seconds in [1, 3600, 30 * 86_400 - 1] {
+            let shorter = person.client.set_retention(direct.id, Some(Duration::from_secs(seconds)));
+            refused(Code::InvalidArgument, shorter).await;
+        }
+    }
+    let entry = bob.history(direct.id).await.into_iter().find(|entry| entry.sequence == message.sequence);
+    assert_eq!(entry.unwrap().expires_at_ms, message.time_ms + 30 * 86_400_000);
 }
 
 async fn tenants_never_meet(site: Site) {

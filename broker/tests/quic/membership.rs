@@ -2,14 +2,15 @@
 
 use wardline_client::{Body, Code, ConversationId, Direction, Entry, Notice, Outgoing, Role};
 
-use crate::site::{Person, Site, now_ms, refused, until, within};
+use crate::site::{Person, Site, TENANT, refused, within};
 
 on_all_engines![
     who_is_added_sees_what_they_should,
     who_is_removed_sees_nothing_more,
     who_comes_back_goes_on,
     who_comes_back_at_once_misses_nothing,
-    the_last_admin_hands_over,
+    nobody_becomes_admin_because_the_last_one_left,
+    the_tenants_administrator_names_an_admin,
     adding_is_for_admins_and_bounded,
     history_cannot_be_reached_through_another_operation,
 ];
@@ -127,20 +128,48 @@ async fn who_comes_back_at_once_misses_nothing(site: Site) {
     }
 }
 
-async fn the_last_admin_hands_over(site: Site) {
-    let (ann, bob, cy) = (site.person("ann").await, site.person("bob").await, site.person("cy").await);
-    let group = ann.group(&["bob"]).await;
-    // The broker counts in milliseconds: cy comes in a later one.
-    let made = ann.listed(group).await.created_at_ms;
-    until("the next millisecond", async || (now_ms() > made).then_some(())).await;
-    add(&ann, group, "cy", true).await;
-    refused(Code::Forbidden, bob.client.rename(group, "mine")).await;
-    within("leaving", ann.client.leave(group)).await.unwrap().unwrap();
+/// The one who was there for longest stays what they are, and everybody is told.
+async fn nobody_becomes_admin_because_the_last_one_left(site: Site) {
+    let (ann, mut bob) = (site.person("ann").await, site.person("bob").await);
+    let group = ann.group(&["bob", "cy"]).await;
+    assert!(!bob.listed(group).await.without_admin);
+    let left = within("leaving", ann.client.leave(group)).await.unwrap().unwrap();
     refused(Code::NotFound, ann.client.rename(group, "still mine")).await;
-    // Bob has been there for longest.
-    refused(Code::Forbidden, cy.client.rename(group, "mine")).await;
+    refused(Code::Forbidden, bob.client.rename(group, "mine")).await;
+    let listed = bob.listed(group).await;
+    assert_eq!((listed.role, listed.without_admin), (Role::Member, true));
+    let told = bob.entries(2).await;
+    assert_eq!(sequences(&told), [left, left + 1]);
+    assert!(matches!(&told[0].body, Body::Notice(Notice::Removed(who)) if who == "ann"));
+    assert!(matches!(told[1].body, Body::Notice(Notice::WithoutAdmin)));
+    within("publishing", bob.client.publish(Outgoing::text(group, "on we go"))).await.unwrap();
+}
+
+/// By a token with the role, and by none other; they see nothing by it.
+async fn the_tenants_administrator_names_an_admin(site: Site) {
+    let (ann, mut bob) = (site.person("ann").await, site.person("bob").await);
+    let chief = site.with_roles(TENANT, "chief", &["administrator"]).await;
+    let elsewhere = site.with_roles("another-tenant", "chief", &["administrator"]).await;
+    let group = ann.group(&["bob"]).await;
+    within("leaving", ann.client.leave(group)).await.unwrap();
+    bob.entries(2).await;
+    for other in [&elsewhere, &ann] {
+        refused(Code::NotFound, other.client.set_role(group, "bob", Role::Admin)).await;
+    }
+    refused(Code::Forbidden, bob.client.set_role(group, "bob", Role::Admin)).await;
+    refused(Code::NotFound, chief.client.set_role(group, "nobody", Role::Admin)).await;
+    within("naming", chief.client.set_role(group, "bob", Role::Admin)).await.unwrap().unwrap();
+    let told = bob.entry().await;
+    assert_eq!(told.sender.as_str(), "chief");
+    assert!(matches!(&told.body, Body::Notice(Notice::Role(who, Role::Admin)) if who == "bob"));
+    let listed = bob.listed(group).await;
+    assert_eq!((listed.role, listed.without_admin), (Role::Admin, false));
     within("renaming", bob.client.rename(group, "bob's")).await.unwrap().unwrap();
-    assert_eq!(bob.listed(group).await.role, Role::Admin);
+    // In the history the name stands, too, though the administrator was never in it.
+    assert!(bob.history(group).await.iter().any(|entry| entry.sender.as_str() == "chief"));
+    refused(Code::NotFound, chief.client.rename(group, "mine")).await;
+    refused(Code::NotFound, chief.client.history(group, 0, Direction::Forward, 0)).await;
+    refused(Code::NotFound, chief.client.publish(Outgoing::text(group, "hello"))).await;
 }
 
 async fn adding_is_for_admins_and_bounded(site: Site) {

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use wardline_broker::access::auth::{Expected, Verifier};
 use wardline_broker::broker::{Broker, Ended, StartError};
 use wardline_broker::limits::Limits;
+use wardline_broker::retention::Retention;
 use wardline_broker::settings::{Settings, Tls};
 use wardline_client::{
     Client, Code, Conversation, ConversationId, DeviceId, Direction, Entry, Inbox, Incoming, NewConversation,
@@ -104,6 +105,7 @@ impl Site {
                 members_max: 1000,
                 devices_max: 8,
             },
+            retention: Retention::unbounded(),
             reclaim_every: Duration::from_secs(3600),
             stop_deadline: Duration::from_secs(5),
             disk: None,
@@ -155,7 +157,12 @@ impl Site {
 
     /// Connects somebody whose token has the role `broadcaster`.
     pub(crate) async fn broadcaster(&self, user: &str) -> Person {
-        let token = self.issuer.sign(&claims(TENANT, user, json!(["broadcaster"])));
+        self.with_roles(TENANT, user, &["broadcaster"]).await
+    }
+
+    /// Connects somebody of a tenant whose token has these roles.
+    pub(crate) async fn with_roles(&self, tenant: &str, user: &str, roles: &[&str]) -> Person {
+        let token = self.issuer.sign(&claims(tenant, user, json!(roles)));
         Person::connect(self.options_with(token, device_of(user, 1))).await
     }
 

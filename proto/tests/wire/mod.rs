@@ -68,7 +68,14 @@ impl Schema {
             .into_iter()
             .flat_map(|file| file.message_type)
             .map(|mut message| {
-                message.field.sort_by_key(FieldDescriptorProto::number);
+                // A oneof is written where its lowest number stands.
+                let fields = message.field.clone();
+                let place = |field: &FieldDescriptorProto| {
+                    let same = fields.iter().filter(|other| other.oneof_index == field.oneof_index);
+                    let lowest = same.map(FieldDescriptorProto::number).min();
+                    (field.oneof_index.and(lowest).unwrap_or(field.number()), field.number())
+                };
+                message.field.sort_by_key(place);
                 (format!(".wardline.v1.{}", message.name()), message)
             })
             .collect();

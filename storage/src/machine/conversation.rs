@@ -1,23 +1,21 @@
 //! Conversations and who is in them.
 //!
-//! Invariants: `members` and `admins` count the active memberships; a group or broadcast with
-//! members has an admin; the `membership` index holds exactly the active ones. Memberships are kept
-//! after somebody left.
+//! Invariants: `members` and `admins` count the active memberships; the `membership` index holds
+//! exactly the active ones. Memberships are kept after somebody left. Nobody becomes admin because
+//! others left: a group or broadcast may have none, and says so.
 
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
 use crate::command::{Create, Event, Outcome, Rejection};
-use crate::engine::{Direction, EngineError, Mutation, Table};
+use crate::engine::{Mutation, Table};
 use crate::id::{ConversationId, Seq, Timestamp, UserId};
 use crate::key;
 use crate::model::{Conversation, Kind, Member, Notice, Person, Policy, Role, Text};
-use crate::record::Record;
-use crate::scan;
 
-use super::{Scene, Step, Stepped, Stop};
+use super::retention::check_floor;
+use super::{Step, Stepped};
 
 impl Step<'_> {
     pub(super) fn create(&mut self, create: &Create) -> Stepped {
@@ -25,14 +23,18 @@ impl Step<'_> {
         if self.state.conversation(id)?.is_some() {
             return self.enter(id).map(|_| Outcome::Created { conversation: id, existed: true });
         }
-        let policy = self.policy()?;
+        let rules = self.rules()?;
+        if create.kind == Kind::Broadcast && !self.actor.rights.broadcaster {
+            return Err(Rejection::NotBroadcaster.into());
+        }
         let mut seen = BTreeSet::from([self.actor.user]);
         let others: Vec<&Person> = create.others.iter().filter(|person| seen.insert(person.user)).collect();
         let direct = create.kind == Kind::Direct;
         if direct && others.len() != 1 {
             return Err(Rejection::Forbidden.into());
         }
-        let members = check_members_max(others.len() + 1, policy)?;
+        let members = check_members_max(others.len() + 1, rules.policy)?;
+        check_floor(create.retention, &rules.keeping(self.actor.tenant, create.kind))?;
 
         let (now, actor) = (self.now, self.actor);
         let role = if direct { Role::Member } else { Role::Admin };
@@ -43,6 +45,7 @@ impl Step<'_> {
             visible_from: Seq(1),
             left_after: None,
             has_published: false,
+            granted: false,
         };
         self.join(id, actor.user, fresh(&actor.name, role));
         for person in others {
@@ -91,6 +94,7 @@ impl Step<'_> {
                 visible_from,
                 left_after: None,
                 has_published: former.is_some_and(|former| former.has_published),
+                granted: true,
             };
             self.join(id, person.user, member);
             added.push(person.user);
@@ -109,27 +113,24 @@ impl Step<'_> {
 
     pub(super) fn remove_member(&mut self, id: ConversationId, user: UserId) -> Stepped {
         let mut scene = self.enter(id)?;
-        if scene.conversation.kind == Kind::Direct || (user != self.actor.user && !scene.is_admin()) {
+        let own = user == self.actor.user;
+        if scene.conversation.kind == Kind::Direct || !(own || self.is_admin(&scene)) {
             return Err(Rejection::Forbidden.into());
         }
         let Some(mut leaver) = self.state.member(id, user)?.filter(Member::is_active) else {
             return Ok(Outcome::Changed(None));
         };
         leaver.left_after = Some(scene.conversation.head);
-        let was_admin = leaver.role == Role::Admin;
+        let before = scene.conversation.admins;
+        scene.conversation.admins -= u32::from(leaver.role == Role::Admin);
+        scene.conversation.members -= 1;
         self.put_member(id, user, leaver);
         self.delete(Table::Membership, &key::membership(user, id));
         // First, so that their sessions detach before the notice, which is not theirs to see.
         self.tell(Event::Left { conversation: id, user });
-
-        scene.conversation.members -= 1;
-        if was_admin {
-            scene.conversation.admins -= 1;
-            if scene.conversation.admins == 0 && scene.conversation.members > 0 {
-                self.promote(&mut scene, user)?;
-            }
-        }
-        Ok(self.notify(&mut scene, Notice::Removed(user)))
+        let told = self.notify(&mut scene, Notice::Removed(user));
+        self.tell_if_without_admin(&mut scene, before);
+        Ok(told)
     }
 
     pub(super) fn rename(&mut self, id: ConversationId, title: &Text) -> Stepped {
@@ -141,15 +142,6 @@ impl Step<'_> {
         Ok(self.notify(&mut scene, Notice::Renamed(title.clone())))
     }
 
-    /// The way in for what only admins of groups and broadcasts may do.
-    fn manage(&self, id: ConversationId) -> Result<Scene, Stop> {
-        let scene = self.enter(id)?;
-        if scene.conversation.kind == Kind::Direct || !scene.is_admin() {
-            return Err(Rejection::Forbidden.into());
-        }
-        Ok(scene)
-    }
-
     fn join(&mut self, id: ConversationId, user: UserId, member: Member) {
         self.put_member(id, user, member);
         self.change(Mutation::Put {
@@ -159,27 +151,6 @@ impl Step<'_> {
             expires: Timestamp::NEVER,
         });
         self.tell(Event::Joined { conversation: id, user });
-    }
-
-    /// Makes the longest-standing member an admin, now that the last one leaves. Reads every
-    /// membership there ever was; only this step does, and only then.
-    fn promote(&mut self, scene: &mut Scene, leaver: UserId) -> Result<(), EngineError> {
-        let mut eldest: Option<(Timestamp, UserId, Member)> = None;
-        let all = key::members(scene.id, None);
-        scan::each(self.state, Table::Member, &all, Direction::Forward, self.now, |key, value| {
-            let (user, member) = (key::member_user(key)?, Member::decode(value)?);
-            let elder = eldest.as_ref().is_none_or(|(joined, id, _)| (member.joined, user) < (*joined, *id));
-            if member.is_active() && user != leaver && elder {
-                eldest = Some((member.joined, user, member));
-            }
-            Ok(ControlFlow::Continue(()))
-        })?;
-        if let Some((_, user, mut member)) = eldest {
-            member.role = Role::Admin;
-            self.put_member(scene.id, user, member);
-            scene.conversation.admins = 1;
-        }
-        Ok(())
     }
 }
 

@@ -6,14 +6,16 @@
 //! (`REEXPIRE_MAX`, `SEEN_EVERY`) and part of its version. So the same groups in the same order
 //! give the same state, on every replica and in every engine. A rejection changes nothing.
 //!
-//! Access comes first: for somebody who is no active member, a conversation does not exist. Times
-//! never go back, and expiry is judged at them. Determinism needs one thing of the engine's keeper:
-//! nothing may be reclaimed as of a time that the log has not reached.
+//! Access comes first: for somebody who is no active member, a conversation does not exist; but its
+//! tenant's administrator may name its admins. A right is looked up when it is used, where it was
+//! given. Times never go back, and expiry is judged at them. Determinism needs one thing of the
+//! engine's keeper: nothing may be reclaimed as of a time that the log has not reached.
 
 mod conversation;
 mod publish;
 mod receipt;
 mod retention;
+mod role;
 mod store;
 
 use std::sync::Arc;
@@ -24,9 +26,10 @@ use crate::command::{Actor, Command, Event, Outcome, Rejection, Submission, Verd
 use crate::engine::{EngineError, Mutation, Table};
 use crate::id::{ConversationId, Seq, Timestamp, UserId};
 use crate::key;
-use crate::model::{Body, Conversation, Cursor, Entry, Member, Notice, Policy, Role};
+use crate::model::{Body, Conversation, Cursor, Entry, Member, Notice, Policy};
 use crate::record::{EntryHeader, Record};
-use crate::state::{State, record};
+use crate::retention::{Keeping, Retentions, Rules};
+use crate::state::{State, record, rules};
 
 /// One change of state. Of several to one record the last holds.
 #[derive(Clone, Debug)]
@@ -39,6 +42,8 @@ pub enum Change {
     Cursor(ConversationId, UserId, Cursor),
     /// Writes the policy.
     Policy(Policy),
+    /// Writes the floors, defaults and ceilings of retention.
+    Retentions(Arc<Retentions>),
     /// Changes a record of another table.
     Record(Mutation),
 }
@@ -94,6 +99,7 @@ pub fn apply(
             step.add_members(*conversation, people, *role, *share_history)
         }
         Command::RemoveMember { conversation, user } => step.remove_member(*conversation, *user),
+        Command::SetRole { conversation, user, role } => step.set_role(*conversation, *user, *role),
         Command::Rename { conversation, title } => step.rename(*conversation, title),
         Command::SetRetention { conversation, retention } => step.set_retention(*conversation, *retention),
         Command::Publish(publish) => step.publish(publish),
@@ -103,6 +109,7 @@ pub fn apply(
         Command::Reexpire { conversation } => step.reexpire(*conversation),
         Command::Found { secret } => step.found(*secret),
         Command::SetPolicy(policy) => step.set_policy(*policy),
+        Command::SetRetentions(retentions) => step.set_retentions(retentions),
         Command::Tick => Ok(Outcome::Noted),
     };
     match outcome {
@@ -147,19 +154,17 @@ struct Step<'a> {
     effects: &'a mut Effects,
 }
 
-/// A conversation that the actor is an active member of, with the policy that holds in it.
-struct Scene {
+/// A conversation that the actor is an active member of, with what the operator says of it. Without
+/// a member: one that they may change, be they in it or not.
+struct Scene<M = Member> {
     id: ConversationId,
     conversation: Conversation,
-    member: Member,
+    member: M,
     policy: Policy,
+    keeping: Keeping,
 }
 
-impl Scene {
-    fn is_admin(&self) -> bool {
-        self.member.role == Role::Admin
-    }
-
+impl<M> Scene<M> {
     /// The key of an entry here.
     fn message(&self, seq: Seq) -> [u8; key::MESSAGE_BYTES] {
         key::message(self.id, seq)
@@ -175,6 +180,10 @@ impl Step<'_> {
         self.state.policy()?.ok_or(Stop::Rejected(Rejection::NoPolicy))
     }
 
+    fn rules(&self) -> Result<Rules, Stop> {
+        rules(self.state)?.ok_or(Stop::Rejected(Rejection::NoPolicy))
+    }
+
     fn tell(&mut self, event: Event) {
         self.effects.events.push(event);
     }
@@ -186,10 +195,16 @@ impl Step<'_> {
         };
         match self.state.member(id, self.actor.user)? {
             Some(member) if member.is_active() && conversation.tenant == self.actor.tenant => {
-                Ok(Scene { id, conversation, member, policy: self.policy()? })
+                self.scene(id, conversation, member)
             }
             _ => Err(Rejection::NotFound.into()),
         }
+    }
+
+    fn scene<M>(&self, id: ConversationId, conversation: Conversation, member: M) -> Result<Scene<M>, Stop> {
+        let rules = self.rules()?;
+        let keeping = rules.keeping(conversation.tenant, conversation.kind);
+        Ok(Scene { id, conversation, member, policy: rules.policy, keeping })
     }
 
     /// An entry, if it is there, the actor may see it, and its time has not come. Its expiry is the
@@ -208,7 +223,7 @@ impl Step<'_> {
             return Ok(None);
         };
         let header = EntryHeader::decode(&bytes)?;
-        let expires = scene.conversation.expiry(seq, header.time, header.expires);
+        let expires = scene.conversation.expiry(seq, header.time, header.expires, header.is_notice);
         Ok((self.now < expires).then_some((bytes, expires)))
     }
 
@@ -246,7 +261,7 @@ impl Step<'_> {
 
     /// Appends an entry by the actor and writes the conversation. The last thing that a step does
     /// with it.
-    fn append(&mut self, scene: &mut Scene, expires: Timestamp, body: Body) -> Seq {
+    fn append<M>(&mut self, scene: &mut Scene<M>, expires: Timestamp, body: Body) -> Seq {
         let seq = scene.conversation.head.next();
         scene.conversation.head = seq;
         scene.conversation.last_activity = self.now;
@@ -258,17 +273,20 @@ impl Step<'_> {
         seq
     }
 
-    /// Appends a notice, which is kept as long as a message would be.
-    fn notify(&mut self, scene: &mut Scene, notice: Notice) -> Outcome {
-        let expires = self.expiry(scene);
+    /// Appends a notice. It outlives what it tells of: it is kept for as long as any message could
+    /// be here, whatever the conversation says.
+    fn notify<M>(&mut self, scene: &mut Scene<M>, notice: Notice) -> Outcome {
+        let expires = self.now.after(scene.keeping.max);
+        self.notify_until(scene, notice, expires)
+    }
+
+    fn notify_until<M>(&mut self, scene: &mut Scene<M>, notice: Notice, expires: Timestamp) -> Outcome {
         Outcome::Changed(Some(self.append(scene, expires, Body::Notice(notice))))
     }
 
-    /// When something that is published now is gone, by the broker's maximum and the conversation's
+    /// When something that is published now is gone, by the operator's rules and the conversation's
     /// retention.
     fn expiry(&self, scene: &Scene) -> Timestamp {
-        let retention_max = scene.policy.retention_max;
-        let kept = scene.conversation.retention.unwrap_or(retention_max).min(retention_max);
-        self.now.after(kept)
+        self.now.after(scene.keeping.kept(scene.conversation.retention))
     }
 }

@@ -21,10 +21,14 @@ impl Step<'_> {
         if let Some(published) = self.published_before(&dedupe)? {
             return Ok(published);
         }
-        if scene.conversation.kind == Kind::Broadcast && !scene.is_admin() {
+        if !self.may_publish(&scene) {
             return Err(Rejection::Forbidden.into());
         }
         self.check_reply(&scene, publish.reply_to)?;
+        let min = scene.keeping.message_min;
+        if publish.expires_in.is_some_and(|expires_in| expires_in < min) {
+            return Err(Rejection::ExpiryMin { min }.into());
+        }
 
         let expires = match publish.expires_in {
             Some(expires_in) => self.expiry(&scene).min(self.now.after(expires_in)),
@@ -84,7 +88,7 @@ impl Step<'_> {
             return Err(Rejection::NotFound.into());
         };
         let own = entry.sender == self.actor.user;
-        let allowed = own || (scene.is_admin() && scene.conversation.kind != Kind::Direct);
+        let allowed = own || (scene.conversation.kind != Kind::Direct && self.is_admin(&scene));
         match entry.body {
             Body::Message(_) if allowed => {}
             Body::Tombstone { .. } if allowed => return Ok(Outcome::Changed(None)),
@@ -93,6 +97,7 @@ impl Step<'_> {
         entry.body = Body::Tombstone { by: self.actor.user, at: self.now };
         self.put_until(Table::Message, &scene.message(seq), &entry, entry.expires);
         self.tell(Event::Erased { conversation: scene.id, seq });
-        Ok(self.notify(&mut scene, Notice::Deleted(seq)))
+        let expires = self.now.after(scene.keeping.max).max(entry.expires);
+        Ok(self.notify_until(&mut scene, Notice::Deleted(seq), expires))
     }
 }

@@ -4,7 +4,8 @@
 //! [`Conversation::expiry`](crate::model::Conversation::expiry) honours it. [`Step::reexpire`] then
 //! writes it into the messages, a bounded number per command, so that the engine can reclaim them;
 //! when it has come through, the shortening is dropped from the record. A lengthening touches
-//! neither, so it brings nothing back.
+//! neither, so it brings nothing back. Notices are left out of it: who finds messages gone finds
+//! who shortened what, and when.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::id::{ConversationId, Seq};
 use crate::key;
 use crate::model::{Conversation, Entry, Kind, Notice, Shortening};
 use crate::record::Record;
+use crate::retention::Keeping;
 use crate::scan;
 
 use super::{Step, Stepped};
@@ -26,15 +28,15 @@ const REEXPIRE_MAX: usize = 256;
 impl Step<'_> {
     pub(super) fn set_retention(&mut self, id: ConversationId, retention: Option<Duration>) -> Stepped {
         let mut scene = self.enter(id)?;
-        if scene.conversation.kind != Kind::Direct && !scene.is_admin() {
+        if scene.conversation.kind != Kind::Direct && !self.is_admin(&scene) {
             return Err(Rejection::Forbidden.into());
         }
         if scene.conversation.retention == retention {
             return Ok(Outcome::Changed(None));
         }
-        let retention_max = scene.policy.retention_max;
-        let before = scene.conversation.retention.unwrap_or(retention_max);
-        let kept = retention.unwrap_or(retention_max).min(retention_max);
+        check_floor(retention, &scene.keeping)?;
+        let before = scene.keeping.kept(scene.conversation.retention);
+        let kept = scene.keeping.kept(retention);
         scene.conversation.retention = retention;
         if kept < before && scene.conversation.head > Seq::ZERO {
             shorten(&mut scene.conversation, kept)?;
@@ -89,7 +91,7 @@ impl Step<'_> {
             }
             looked_at += 1;
             let mut entry = Entry::decode(value)?;
-            let expires = conversation.expiry(seq, entry.time, entry.expires);
+            let expires = conversation.expiry(seq, entry.time, entry.expires, entry.is_notice());
             if expires <= now {
                 self.delete(Table::Message, key);
             } else if expires < entry.expires {
@@ -100,6 +102,15 @@ impl Step<'_> {
         })?;
         Ok(next)
     }
+}
+
+/// What people choose lies above the operator's floor. What lies above the ceiling counts as that.
+pub(super) fn check_floor(retention: Option<Duration>, keeping: &Keeping) -> Result<(), Rejection> {
+    let min = keeping.min;
+    if retention.is_some_and(|retention| retention < min) {
+        return Err(Rejection::RetentionMin { min });
+    }
+    Ok(())
 }
 
 /// Notes a shortening of everything up to the head. Earlier ones that kept things longer are

@@ -1,9 +1,12 @@
 //! What the broker tells the store of itself: its secret, once, and the bounds in force.
 
+use std::sync::Arc;
+
 use crate::command::Outcome;
 use crate::engine::Table;
 use crate::key;
 use crate::model::{IdSecret, Policy};
+use crate::retention::Retentions;
 
 use super::{Change, Step, Stepped};
 
@@ -19,6 +22,13 @@ impl Step<'_> {
     pub(super) fn set_policy(&mut self, policy: Policy) -> Stepped {
         if self.state.policy()? != Some(policy) {
             self.effects.changes.push(Change::Policy(policy));
+        }
+        Ok(Outcome::Noted)
+    }
+
+    pub(super) fn set_retentions(&mut self, retentions: &Arc<Retentions>) -> Stepped {
+        if self.state.retentions()?.as_ref() != Some(retentions) {
+            self.effects.changes.push(Change::Retentions(Arc::clone(retentions)));
         }
         Ok(Outcome::Noted)
     }

@@ -84,6 +84,8 @@ impl Writer<'_> {
 #[derive(Debug)]
 pub struct Reader<'a> {
     pub(super) rest: &'a [u8],
+    /// Of the record that the fields are of, or lie in.
+    pub(super) version: u8,
 }
 
 impl<'a> Reader<'a> {

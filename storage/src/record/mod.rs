@@ -8,6 +8,7 @@
 //! submissions, are records too.
 
 mod codec;
+mod retention;
 mod submission;
 
 use bytes::{Bytes, BytesMut};
@@ -65,8 +66,9 @@ pub trait Record: Sized {
 
 /// Reads the version that a record opens with; what follows are the fields.
 fn open<R: Record>(bytes: &[u8]) -> Result<Reader<'_>, EngineError> {
-    let mut from = Reader { rest: bytes };
-    match from.u8().map_err(damaged::<R>)? {
+    let mut from = Reader { rest: bytes, version: 0 };
+    from.version = from.u8().map_err(damaged::<R>)?;
+    match from.version {
         0 => Err(damaged::<R>(Damage("no record has version 0"))),
         found if found > R::VERSION => {
             Err(EngineError::Version { record: R::NAME, found, reads: R::VERSION })
@@ -123,8 +125,10 @@ impl Record for Conversation {
     }
 }
 
+/// Version 1 did not say who gave the role: nobody is taken to have.
 impl Record for Member {
     const NAME: &'static str = "a member";
+    const VERSION: u8 = 2;
 
     fn write(&self, out: &mut Writer<'_>) {
         out.blob(self.name.as_str().as_bytes());
@@ -133,6 +137,7 @@ impl Record for Member {
         out.varint(self.visible_from.0);
         out.optional(self.left_after, Writer::seq);
         out.u8(self.has_published.into());
+        out.u8(self.granted.into());
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, Damage> {
@@ -143,6 +148,7 @@ impl Record for Member {
             visible_from: from.seq()?,
             left_after: from.optional(Reader::seq)?,
             has_published: from.flag()?,
+            granted: from.version > 1 && from.flag()?,
         })
     }
 }
@@ -158,6 +164,8 @@ pub struct EntryHeader {
     pub expires: Timestamp,
     /// Whether it is a message, neither deleted nor a notice.
     pub is_message: bool,
+    /// Whether it is a notice.
+    pub is_notice: bool,
 }
 
 impl EntryHeader {
@@ -173,7 +181,7 @@ impl EntryHeader {
     fn read(from: &mut Reader<'_>) -> Result<(Self, u8), Damage> {
         let (sender, time, expires, tag) =
             (UserId::new(from.array()?), from.time()?, from.time()?, from.u8()?);
-        Ok((Self { sender, time, expires, is_message: tag == MESSAGE }, tag))
+        Ok((Self { sender, time, expires, is_message: tag == MESSAGE, is_notice: tag == NOTICE }, tag))
     }
 }
 
@@ -258,6 +266,12 @@ fn write_notice(notice: &Notice, out: &mut Writer<'_>) {
             out.u8(5);
             out.duration(*retention);
         }
+        Notice::Role(user, role) => {
+            out.u8(6);
+            out.id(user.as_bytes());
+            out.u8(role_byte(*role));
+        }
+        Notice::NoAdmin => out.u8(7),
     }
 }
 
@@ -271,6 +285,8 @@ fn read_notice(from: &mut Reader<'_>) -> Result<Notice, Damage> {
         3 => Notice::Removed(UserId::new(from.array()?)),
         4 => Notice::Renamed(from.text()?),
         5 => Notice::Retention(from.duration()?),
+        6 => Notice::Role(UserId::new(from.array()?), role(from.u8()?)?),
+        7 => Notice::NoAdmin,
         _ => return Err(Damage("the kind of notice is unknown")),
     })
 }
@@ -428,6 +444,7 @@ fn role_byte(role: Role) -> u8 {
     match role {
         Role::Member => 1,
         Role::Admin => 2,
+        Role::Publisher => 3,
     }
 }
 
@@ -435,6 +452,7 @@ fn role(byte: u8) -> Result<Role, Damage> {
     match byte {
         1 => Ok(Role::Member),
         2 => Ok(Role::Admin),
+        3 => Ok(Role::Publisher),
         _ => Err(Damage("the role is unknown")),
     }
 }

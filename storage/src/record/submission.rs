@@ -1,14 +1,15 @@
 //! The bytes of submissions and groups: what a log that keeps them appends.
 //!
 //! ```text
-//! submission  01 · tenant 16 · user 16 · device 16 · name · command
+//! submission  02 · tenant 16 · user 16 · device 16 · name · rights 1 · command
 //! command     kind 1 · its fields, in the order in which `Command` has them
-//! group       01 · position · time 8 · count · so many submissions, each without the 01
+//! group       02 · position · time 8 · count · so many submissions, each without the 02
 //! ```
 //!
 //! What may be missing has a flag (0 or 1) before it, a list its length. A flag, a length or a kind
 //! that is not what is written here is damage, as in every record; so each value has one encoding.
-//! Who changes the layout of a submission gives both records another version.
+//! Who changes the layout of a submission gives both records another version. In version 1 nobody
+//! had rights.
 
 use std::sync::Arc;
 
@@ -16,9 +17,10 @@ use bytes::Bytes;
 
 use super::codec::{Damage, Reader, Writer};
 use super::{Record, kind, kind_byte, priority, priority_byte, role, role_byte};
-use crate::command::{Acknowledge, Actor, Command, Create, Group, Publish, Submission};
+use crate::command::{Acknowledge, Actor, Command, Create, Group, Publish, Rights, Submission};
 use crate::id::{ClientMessageId, ConversationId, DeviceId, Seq, TenantId, UserId};
 use crate::model::{IdSecret, Person, Policy};
+use crate::retention::Retentions;
 
 /// The kinds of commands. Append only.
 const CREATE: u8 = 1;
@@ -34,31 +36,39 @@ const REEXPIRE: u8 = 10;
 const FOUND: u8 = 11;
 const SET_POLICY: u8 = 12;
 const TICK: u8 = 13;
+const SET_ROLE: u8 = 14;
+const SET_RETENTIONS: u8 = 15;
 
-/// The shortest submission in a group: its name is empty, its command has no fields.
+/// The shortest submission in a group: its name is empty, its command has no fields; one of version
+/// 1 has no rights.
 const SUBMISSION_BYTES_MIN: usize = TenantId::BYTES + UserId::BYTES + DeviceId::BYTES + 1 + 1;
 
 impl Record for Submission {
     const NAME: &'static str = "a submission";
+    const VERSION: u8 = 2;
 
     fn write(&self, out: &mut Writer<'_>) {
-        let Actor { tenant, user, name, device } = &*self.actor;
+        let Actor { tenant, user, name, device, rights } = &*self.actor;
         out.id(tenant.as_bytes());
         out.id(user.as_bytes());
         out.id(device.as_bytes());
         out.text(name);
+        out.u8(rights_byte(*rights));
         write_command(&self.command, out);
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, Damage> {
         let (tenant, user) = (TenantId::new(from.array()?), UserId::new(from.array()?));
         let (device, name) = (DeviceId::new(from.array()?), from.text()?);
-        Ok(Self { actor: Arc::new(Actor { tenant, user, name, device }), command: read_command(from)? })
+        let rights = if from.version > 1 { rights(from.u8()?)? } else { Rights::default() };
+        let actor = Arc::new(Actor { tenant, user, name, device, rights });
+        Ok(Self { actor, command: read_command(from)? })
     }
 }
 
 impl Record for Group {
     const NAME: &'static str = "a group";
+    const VERSION: u8 = 2;
 
     fn write(&self, out: &mut Writer<'_>) {
         out.varint(self.position);
@@ -71,6 +81,15 @@ impl Record for Group {
         let submissions = from.list(SUBMISSION_BYTES_MIN, Submission::read)?;
         Ok(Self { position, time, submissions })
     }
+}
+
+fn rights_byte(rights: Rights) -> u8 {
+    u8::from(rights.broadcaster) | u8::from(rights.administrator) << 1
+}
+
+fn rights(byte: u8) -> Result<Rights, Damage> {
+    let rights = Rights { broadcaster: byte & 1 != 0, administrator: byte & 2 != 0 };
+    if rights_byte(rights) == byte { Ok(rights) } else { Err(Damage("a right is unknown")) }
 }
 
 fn write_command(command: &Command, out: &mut Writer<'_>) {
@@ -120,6 +139,15 @@ fn write_command(command: &Command, out: &mut Writer<'_>) {
             policy.write(out);
         }
         Command::Tick => out.u8(TICK),
+        Command::SetRole { conversation, user, role } => {
+            start(SET_ROLE, *conversation, out);
+            out.id(user.as_bytes());
+            out.u8(role_byte(*role));
+        }
+        Command::SetRetentions(retentions) => {
+            out.u8(SET_RETENTIONS);
+            retentions.write(out);
+        }
     }
 }
 
@@ -130,8 +158,9 @@ fn read_command(from: &mut Reader<'_>) -> Result<Command, Damage> {
         REGISTER_DEVICE => Command::RegisterDevice,
         FOUND => Command::Found { secret: IdSecret::read(from)? },
         SET_POLICY => Command::SetPolicy(Policy::read(from)?),
+        SET_RETENTIONS => Command::SetRetentions(Arc::new(Retentions::read(from)?)),
         TICK => Command::Tick,
-        ADD_MEMBERS..=REEXPIRE => read_command_in(tag, ConversationId::new(from.array()?), from)?,
+        ADD_MEMBERS..=REEXPIRE | SET_ROLE => read_command_in(tag, ConversationId::new(from.array()?), from)?,
         _ => return Err(Damage("the kind of command is unknown")),
     })
 }
@@ -152,6 +181,9 @@ fn read_command_in(tag: u8, conversation: ConversationId, from: &mut Reader<'_>)
         ACKNOWLEDGE => Command::Acknowledge(read_acknowledge(conversation, from)?),
         DELETE_MESSAGE => Command::DeleteMessage { conversation, seq: from.seq()? },
         REEXPIRE => Command::Reexpire { conversation },
+        SET_ROLE => {
+            Command::SetRole { conversation, user: UserId::new(from.array()?), role: role(from.u8()?)? }
+        }
         _ => return Err(Damage("the kind of command is unknown")),
     })
 }

@@ -40,7 +40,7 @@ impl View<'_> {
         self.each(Table::Message, &span, direction, |key, value| {
             let seq = key::message_seq(key)?;
             let header = EntryHeader::decode(value)?;
-            let expires = access.conversation.expiry(seq, header.time, header.expires);
+            let expires = access.expiry(seq, &header);
             let visible = self.now < expires;
             if (visible && found.len() == limit) || (!visible && passed_over == PASSED_OVER_MAX) {
                 more = true;
@@ -95,7 +95,7 @@ impl View<'_> {
         self.each(Table::Message, &span, Direction::Forward, |key, value| {
             let seq = key::message_seq(key)?;
             let header = EntryHeader::decode(value)?;
-            let visible = self.now < access.conversation.expiry(seq, header.time, header.expires);
+            let visible = self.now < access.expiry(seq, &header);
             if visible && header.is_message && header.sender != access.user {
                 unread += 1;
             } else {
@@ -170,7 +170,7 @@ impl View<'_> {
                 Body::Notice(Notice::Added(users, _)) => {
                     users.iter().map(|user| name(*user)).collect::<Result<_, _>>()?
                 }
-                Body::Notice(Notice::Removed(user)) => vec![name(*user)?],
+                Body::Notice(Notice::Removed(user) | Notice::Role(user, _)) => vec![name(*user)?],
                 Body::Message(_) | Body::Notice(_) => Vec::new(),
             };
             placed.push(Placed { seq, entry, sender, mentioned });

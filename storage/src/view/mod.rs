@@ -10,13 +10,16 @@ mod entries;
 mod people;
 
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use crate::engine::{Direction, Engine, EngineError, Table};
 use crate::id::{ConversationId, Seq, Timestamp, UserId};
 use crate::key::{self, Span};
 use crate::model::{Conversation, Cursor, Entry, Kind, Member, Role, Text};
-use crate::record::Record;
+use crate::record::{EntryHeader, Record};
+use crate::retention::Rules;
 use crate::scan;
+use crate::state;
 
 /// Unread messages are counted up to here.
 pub const UNREAD_MAX: u32 = 1000;
@@ -39,6 +42,13 @@ pub struct Access {
     pub member: Member,
 }
 
+impl Access {
+    /// When an entry is gone.
+    fn expiry(&self, seq: Seq, header: &EntryHeader) -> Timestamp {
+        self.conversation.expiry(seq, header.time, header.expires, header.is_notice)
+    }
+}
+
 /// A conversation as a member sees it in a list.
 #[derive(Clone, Debug)]
 pub struct Summary {
@@ -50,6 +60,8 @@ pub struct Summary {
     pub unread: u32,
     /// In a direct conversation, the other person's name.
     pub peer: Option<Text>,
+    /// How long messages are kept, by what it says and what the operator says.
+    pub kept: Duration,
 }
 
 /// One page of a listing that goes on after a key.
@@ -154,15 +166,27 @@ impl<'a> View<'a> {
         })
     }
 
-    /// What a list shows of a conversation.
+    /// What the operator has put in force. Before that there is no conversation to ask about.
+    ///
+    /// # Errors
+    /// [`EngineError`] if the storage could not be read, or there is no policy.
+    pub fn rules(&self) -> Result<Rules, EngineError> {
+        state::rules(self.engine)?.ok_or_else(|| EngineError::Corrupt {
+            doing: "reading the policy",
+            detail: "there are conversations, and no policy".into(),
+        })
+    }
+
+    /// What a list shows of a conversation under these rules.
     ///
     /// # Errors
     /// [`EngineError`] if the storage could not be read.
-    pub fn summary(&self, access: Access) -> Result<Summary, EngineError> {
+    pub fn summary(&self, access: Access, rules: &Rules) -> Result<Summary, EngineError> {
         let cursor = self.cursor(&access)?;
         let unread = self.unread(&access, cursor.read)?;
         let peer = if access.conversation.kind == Kind::Direct { self.peer(&access)? } else { None };
-        Ok(Summary { access, cursor, unread, peer })
+        let kept = rules.kept(&access.conversation);
+        Ok(Summary { access, cursor, unread, peer, kept })
     }
 
     /// The conversations whose messages wait for

@@ -73,7 +73,7 @@ impl View<'_> {
             return Ok(None);
         };
         let header = EntryHeader::decode(&bytes)?;
-        let expires = access.conversation.expiry(seq, header.time, header.expires);
+        let expires = access.expiry(seq, &header);
         Ok((self.now < expires).then_some(header.sender))
     }
 

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
-use wardline_storage::command::{Acknowledge, Actor, Command, Create, Event, Outcome, Publish, Submission};
+use wardline_storage::command::{
+    Acknowledge, Actor, Command, Create, Event, Outcome, Publish, Rights, Submission,
+};
 use wardline_storage::engine::{Durability, Engine, EngineError, Mutation, Table};
 use wardline_storage::hooked::{CommitGate, Commits, HookedEngine};
 use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, Seq, TenantId, Timestamp, UserId};
@@ -191,6 +193,7 @@ fn submission(command: Command) -> Submission {
             user: UserId::new([2; 16]),
             name: Text::new("a"),
             device: DeviceId::new([3; 16]),
+            rights: Rights::default(),
         }),
         command,
     }

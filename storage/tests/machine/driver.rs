@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wardline_storage::applier::Applier;
-use wardline_storage::command::{Actor, Command, Create, Outcome, Publish, Rejection, Submission};
+use wardline_storage::command::{Actor, Command, Create, Outcome, Publish, Rejection, Rights, Submission};
 use wardline_storage::engine::{Direction, Engine};
 use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, Seq, TenantId, Timestamp, UserId};
 use wardline_storage::memory::MemoryEngine;
@@ -57,6 +57,7 @@ impl Driver {
             user,
             name: Text::new(if user == ALICE { "alice" } else { "bob" }),
             device: DeviceId::new([0xd1; 16]),
+            rights: Rights::default(),
         });
         Submission { actor, command }
     }
@@ -122,6 +123,7 @@ impl Driver {
     }
 
     pub(crate) fn unread(&self, user: UserId) -> u32 {
-        self.view().summary(self.access(user)).expect("readable").unread
+        let rules = self.view().rules().expect("there is a policy");
+        self.view().summary(self.access(user), &rules).expect("readable").unread
     }
 }

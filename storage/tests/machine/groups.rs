@@ -204,6 +204,7 @@ fn an_overlay_shows_decoded_changes_in_a_scan() {
         visible_from: Seq(1),
         left_after: None,
         has_published: false,
+        granted: false,
     };
     let below = MemoryEngine::default();
     let mut first = Overlay::new(&below);

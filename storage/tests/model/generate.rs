@@ -11,9 +11,10 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::seq::IteratorRandom;
 use rand::{RngExt, SeedableRng};
-use wardline_storage::command::{Acknowledge, Actor, Command, Create, Publish, Submission};
+use wardline_storage::command::{Acknowledge, Actor, Command, Create, Publish, Rights, Submission};
 use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, Seq, TenantId, Timestamp, UserId};
 use wardline_storage::model::{IdSecret, Kind, Person, Policy, Priority, Role, Text};
+use wardline_storage::retention::{ByKind, Keeping, Retentions};
 
 use super::Model;
 use super::read::edges;
@@ -111,17 +112,20 @@ impl Draw {
             }
             25..58 => self.publish(model, id),
             58..78 => self.acknowledge(model, id),
-            78..85 => Command::DeleteMessage { conversation: id, seq: self.seq(model, id) },
-            85..90 => Command::RegisterDevice,
+            78..83 => Command::DeleteMessage { conversation: id, seq: self.seq(model, id) },
+            83..87 => self.set_role(id),
+            87..90 => Command::RegisterDevice,
             90..93 => Command::SetPolicy(self.policy()),
             93 => Command::Found { secret: IdSecret::new([self.below(256) as u8; 32]) },
             94 => Command::Tick,
+            95 => Command::SetRetentions(Arc::new(self.retentions())),
             _ => Command::Reexpire { conversation: id },
         };
         let tenant = TenantId::new([if number == 4 { 2 } else { 1 }; 16]);
         let Person { user, name } = person(number);
         let device = device(self.below(3) as u8);
-        Submission { actor: Arc::new(Actor { tenant, user, name, device }), command }
+        let rights = Rights { broadcaster: self.one_in(2), administrator: self.one_in(6) };
+        Submission { actor: Arc::new(Actor { tenant, user, name, device, rights }), command }
     }
 
     /// Mostly somebody who is in the conversation.
@@ -170,6 +174,29 @@ impl Draw {
         Policy { retention_max, dedupe_window: Duration::from_millis(120), members_max, devices_max: 2 }
     }
 
+    fn retentions(&mut self) -> Retentions {
+        let everybody = self.by_kind();
+        let tenants = [1, 2].map(|tenant| TenantId::new([tenant; 16]));
+        let named = tenants.into_iter().filter(|_| self.one_in(3)).collect::<Vec<_>>();
+        let tenants = named.into_iter().map(|tenant| (tenant, self.by_kind())).collect();
+        Retentions { everybody, tenants }
+    }
+
+    fn by_kind(&mut self) -> ByKind {
+        let mut keeping = || Keeping {
+            min: Duration::from_millis(self.of([0, 60, 100, 400])),
+            default: Duration::from_millis(self.of([80, 150, 600])),
+            max: Duration::from_millis(self.of([300, 700])),
+            message_min: Duration::from_millis(self.of([0, 0, 20, 80])),
+        };
+        ByKind { direct: keeping(), group: keeping(), broadcast: keeping() }
+    }
+
+    fn set_role(&mut self, conversation: ConversationId) -> Command {
+        let role = self.of([Role::Member, Role::Publisher, Role::Admin]);
+        Command::SetRole { conversation, user: user(self.below(5) as u8), role }
+    }
+
     fn create(&mut self, conversation: ConversationId) -> Command {
         let kind = self.of([Kind::Direct, Kind::Group, Kind::Group, Kind::Broadcast]);
         let count = if kind == Kind::Direct && !self.one_in(8) { 1 } else { self.below(4) };
@@ -180,7 +207,7 @@ impl Draw {
 
     fn add_members(&mut self, conversation: ConversationId) -> Command {
         let people = (0..self.below(3) + 1).map(|_| person(self.below(4) as u8)).collect();
-        let role = self.of([Role::Member, Role::Member, Role::Admin]);
+        let role = self.of([Role::Member, Role::Member, Role::Publisher, Role::Admin]);
         Command::AddMembers { conversation, people, role, share_history: self.one_in(3) }
     }
 

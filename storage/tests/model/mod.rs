@@ -9,22 +9,26 @@ pub(crate) mod check;
 pub(crate) mod generate;
 pub(crate) mod read;
 mod receipt;
+mod role;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use role::{check_manager, check_publisher};
 use wardline_storage::command::{Command, Create, Event, Outcome, Publish, Rejection, Submission, Verdict};
 use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, Seq, TenantId, Timestamp, UserId};
 use wardline_storage::model::{
     Body, Device, Entry, Kind, Message, Notice, Person, Policy, ReceiptKind, Role, Text,
 };
+use wardline_storage::retention::{Keeping, Retentions};
 
 #[derive(Default)]
 pub(crate) struct Model {
     pub(crate) rooms: BTreeMap<ConversationId, Room>,
     pub(crate) devices: BTreeMap<UserId, BTreeMap<DeviceId, Device>>,
     pub(crate) policy: Option<Policy>,
+    pub(crate) retentions: Option<Arc<Retentions>>,
     published: Vec<Published>,
 }
 
@@ -45,6 +49,7 @@ pub(crate) struct Room {
 pub(crate) struct Participant {
     pub(crate) name: Text,
     pub(crate) role: Role,
+    pub(crate) granted: bool,
     pub(crate) joined: Timestamp,
     pub(crate) active: bool,
     pub(crate) first: u64,
@@ -89,6 +94,10 @@ impl Room {
         self.people.values().filter(|person| person.active).count()
     }
 
+    pub(crate) fn is_without_admin(&self) -> bool {
+        self.kind != Kind::Direct && self.active() > 0 && self.admins() == 0
+    }
+
     fn admins(&self) -> usize {
         self.people.values().filter(|person| person.active && person.role == Role::Admin).count()
     }
@@ -116,14 +125,52 @@ struct Case<'a> {
     me: Person,
     now: Timestamp,
     policy: Policy,
+    retentions: Option<Arc<Retentions>>,
     submission: &'a Submission,
     events: Vec<Event>,
 }
 
+/// What the operator says of a kind of conversation of a tenant.
+pub(crate) fn keeping(
+    policy: Policy,
+    retentions: Option<&Retentions>,
+    tenant: TenantId,
+    kind: Kind,
+) -> Keeping {
+    let ceiling = policy.retention_max;
+    let mut said =
+        Keeping { min: Duration::ZERO, default: ceiling, max: ceiling, message_min: Duration::ZERO };
+    if let Some(retentions) = retentions {
+        let named = retentions.tenants.iter().find(|(id, _)| *id == tenant);
+        let by_kind = named.map_or(retentions.everybody, |(_, by_kind)| *by_kind);
+        said = match kind {
+            Kind::Direct => by_kind.direct,
+            Kind::Group => by_kind.group,
+            Kind::Broadcast => by_kind.broadcast,
+        };
+    }
+    if kind == Kind::Direct && said.min < said.default {
+        said.min = said.default;
+    }
+    let max = said.max.min(ceiling);
+    let [min, default, message_min] = [said.min, said.default, said.message_min].map(|time| time.min(max));
+    Keeping { min, default, max, message_min }
+}
+
 impl Case<'_> {
+    fn keeping(&self, kind: Kind) -> Keeping {
+        keeping(self.policy, self.retentions.as_deref(), self.submission.actor.tenant, kind)
+    }
+
+    /// How long what a room says is kept comes to.
+    fn comes_to(&self, kind: Kind, said: Option<Duration>) -> Duration {
+        let Keeping { min, default, max, .. } = self.keeping(kind);
+        let said = said.unwrap_or(default);
+        if said > max { max } else { said.max(min).min(max) }
+    }
+
     fn kept(&self, room: &Room) -> Timestamp {
-        let max = self.policy.retention_max;
-        self.now.after(max).min(self.now.after(room.retention.unwrap_or(max)))
+        self.now.after(self.comes_to(room.kind, room.retention))
     }
 
     fn append(&mut self, room: &mut Room, expires: Timestamp, body: Body) -> Seq {
@@ -134,7 +181,11 @@ impl Case<'_> {
     }
 
     fn notify(&mut self, room: &mut Room, notice: Notice) -> Verdict {
-        let expires = self.kept(room);
+        let told_of = match notice {
+            Notice::Deleted(seq) => room.entries[seq.0 as usize - 1].expires,
+            _ => Timestamp::ZERO,
+        };
+        let expires = self.now.after(self.keeping(room.kind).max).max(told_of);
         Ok(Outcome::Changed(Some(self.append(room, expires, Body::Notice(notice)))))
     }
 }
@@ -149,7 +200,8 @@ impl Model {
         };
         // Before there is a policy there is no conversation.
         let policy = self.policy.unwrap_or(NO_POLICY);
-        let mut case = Case { id, me, now, policy, submission, events: Vec::new() };
+        let retentions = self.retentions.clone();
+        let mut case = Case { id, me, now, policy, retentions, submission, events: Vec::new() };
         let verdict = self.apply_in_room(&mut case);
         let events = if verdict.is_ok() { case.events } else { Vec::new() };
         (verdict, events)
@@ -162,6 +214,7 @@ impl Model {
                 return Ok(Outcome::DeviceRegistered);
             }
             Command::SetPolicy(policy) => self.policy = Some(*policy),
+            Command::SetRetentions(retentions) => self.retentions = Some(retentions.clone()),
             // At what these leave behind, tests of their own look.
             _ => {}
         }
@@ -179,6 +232,7 @@ impl Model {
                 }
                 return Ok(Outcome::Reexpired { more: false });
             }
+            (Command::SetRole { user, role, .. }, Some(room)) => return role::set(case, room, *user, *role),
             _ => {}
         }
         let mine = |room: &&mut Room| {
@@ -227,6 +281,9 @@ impl Model {
         if self.policy.is_none() {
             return Err(Rejection::NoPolicy);
         }
+        if create.kind == Kind::Broadcast && !case.submission.actor.rights.broadcaster {
+            return Err(Rejection::NotBroadcaster);
+        }
         let mut people = vec![case.me.clone()];
         for person in &create.others {
             if people.iter().all(|known| known.user != person.user) {
@@ -241,6 +298,10 @@ impl Model {
         if people.len() > max as usize {
             return Err(Rejection::MembersMax { max });
         }
+        let min = case.keeping(create.kind).min;
+        if create.retention.is_some_and(|retention| retention < min) {
+            return Err(Rejection::RetentionMin { min });
+        }
         let mut room = Room {
             tenant: case.submission.actor.tenant,
             kind: create.kind,
@@ -254,17 +315,19 @@ impl Model {
         };
         for person in people {
             let admin = !direct && person.user == case.me.user;
-            join(case, &mut room, &person, if admin { Role::Admin } else { Role::Member }, 1);
+            let role = if admin { Role::Admin } else { Role::Member };
+            join(case, &mut room, &person, role, false, 1);
         }
         self.rooms.insert(case.id, room);
         Ok(Outcome::Created { conversation: case.id, existed: false })
     }
 }
 
-fn join(case: &mut Case<'_>, room: &mut Room, person: &Person, role: Role, first: u64) {
+fn join(case: &mut Case<'_>, room: &mut Room, person: &Person, role: Role, granted: bool, first: u64) {
     let participant = room.people.entry(person.user).or_insert_with(|| Participant {
         name: person.name.clone(),
         role,
+        granted,
         joined: case.now,
         active: true,
         first,
@@ -276,17 +339,12 @@ fn join(case: &mut Case<'_>, room: &mut Room, person: &Person, role: Role, first
         receipts: Vec::new(),
     });
     participant.name = person.name.clone();
-    participant.role = role;
+    (participant.role, participant.granted) = (role, granted);
     participant.joined = case.now;
     participant.active = true;
     participant.first = first;
     participant.last = u64::MAX;
     case.events.push(Event::Joined { conversation: case.id, user: person.user });
-}
-
-fn check_manager(case: &Case<'_>, room: &Room) -> Result<(), Rejection> {
-    let manager = room.kind != Kind::Direct && room.people[&case.me.user].role == Role::Admin;
-    if manager { Ok(()) } else { Err(Rejection::Forbidden) }
 }
 
 fn add(case: &mut Case<'_>, room: &mut Room, people: &[Person], role: Role, share_history: bool) -> Verdict {
@@ -307,7 +365,7 @@ fn add(case: &mut Case<'_>, room: &mut Room, people: &[Person], role: Role, shar
     }
     let first = if share_history { 1 } else { room.head() + 1 };
     for person in &fresh {
-        join(case, room, person, role, first);
+        join(case, room, person, role, true, first);
     }
     case.notify(room, Notice::Added(fresh.iter().map(|person| person.user).collect(), role))
 }
@@ -325,14 +383,13 @@ fn remove(case: &mut Case<'_>, room: &mut Room, user: UserId) -> Verdict {
     };
     leaver.active = false;
     leaver.last = head;
+    let was_admin = leaver.role == Role::Admin;
     case.events.push(Event::Left { conversation: case.id, user });
-    if room.admins() == 0 {
-        let stayed = room.people.iter_mut().filter(|(_, person)| person.active);
-        if let Some((_, eldest)) = stayed.min_by_key(|(id, person)| (person.joined, **id)) {
-            eldest.role = Role::Admin;
-        }
+    let told = case.notify(room, Notice::Removed(user));
+    if was_admin && room.is_without_admin() {
+        let _ = case.notify(room, Notice::NoAdmin);
     }
-    case.notify(room, Notice::Removed(user))
+    told
 }
 
 fn rename(case: &mut Case<'_>, room: &mut Room, title: &Text) -> Verdict {
@@ -351,12 +408,15 @@ fn set_retention(case: &mut Case<'_>, room: &mut Room, retention: Option<Duratio
     if room.retention == retention {
         return Ok(Outcome::Changed(None));
     }
-    let max = case.policy.retention_max;
-    let before = room.retention.unwrap_or(max);
-    let kept = retention.unwrap_or(max).min(max);
+    let min = case.keeping(room.kind).min;
+    if retention.is_some_and(|retention| retention < min) {
+        return Err(Rejection::RetentionMin { min });
+    }
+    let before = case.comes_to(room.kind, room.retention);
+    let kept = case.comes_to(room.kind, retention);
     room.retention = retention;
     if kept < before && !room.entries.is_empty() {
-        for entry in &mut room.entries {
+        for entry in room.entries.iter_mut().filter(|entry| !matches!(entry.body, Body::Notice(_))) {
             entry.expires = entry.expires.min(entry.time.after(kept));
         }
         room.reexpire_due = true;
@@ -379,9 +439,7 @@ fn publish_once(
     publish: &Publish,
 ) -> Verdict {
     let what = (case.id, case.me.user, publish.client_id);
-    if room.kind == Kind::Broadcast {
-        check_manager(case, room)?;
-    }
+    check_publisher(case, room)?;
     if let Some(Seq(target)) = publish.reply_to {
         if target == 0 || target > room.head() {
             return Err(Rejection::ReplyTarget);
@@ -389,6 +447,10 @@ fn publish_once(
         if !room.may_see(case.me.user, target) || room.entry(target, case.now).is_none() {
             return Err(Rejection::NotFound);
         }
+    }
+    let min = case.keeping(room.kind).message_min;
+    if publish.expires_in.is_some_and(|expires_in| expires_in < min) {
+        return Err(Rejection::ExpiryMin { min });
     }
     let own = publish.expires_in.map_or(Timestamp::NEVER, |expires_in| case.now.after(expires_in));
     let expires = case.kept(room).min(own);

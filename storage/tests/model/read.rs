@@ -8,7 +8,7 @@ use wardline_storage::model::{Body, Kind, Notice, ReceiptKind, Text};
 use wardline_storage::view::{Access, Placed, View};
 
 use super::generate::{CONVERSATIONS, DEVICES, Draw, USERS};
-use super::{Model, Room};
+use super::{Model, Room, keeping};
 
 /// Compares everything that can be read at `now`, for everybody.
 ///
@@ -108,7 +108,8 @@ impl Reading<'_> {
 
     fn summary(&mut self, access: &Access, room: &Room) -> Result<(), String> {
         let me = &room.people[&access.user];
-        let summary = engine(self.view.summary(access.clone()))?;
+        let rules = engine(self.view.rules())?;
+        let summary = engine(self.view.summary(access.clone(), &rules))?;
         let found = &summary.access.conversation;
         same("kind", found.kind, room.kind)?;
         same("title", &found.title, &room.title)?;
@@ -117,6 +118,12 @@ impl Reading<'_> {
         same("created", found.created, room.created)?;
         same("last activity", found.last_activity, room.last_activity)?;
         same("role", summary.access.member.role, me.role)?;
+        same("granted", summary.access.member.granted, me.granted)?;
+        same("without admin", found.is_without_admin(), room.is_without_admin())?;
+        let policy = self.model.policy.ok_or("a conversation without a policy")?;
+        let said = keeping(policy, self.model.retentions.as_deref(), room.tenant, room.kind);
+        let kept = room.retention.unwrap_or(said.default).max(said.min).min(said.max);
+        same("kept", summary.kept, kept)?;
         same("has published", summary.access.member.has_published, me.has_published)?;
         same("delivered", summary.cursor.delivered.0, me.delivered)?;
         same("read", summary.cursor.read.0, me.read)?;
@@ -156,7 +163,7 @@ impl Reading<'_> {
                 let mentioned: Vec<Text> = match &entry.body {
                     Body::Tombstone { by, .. } => vec![name(by)],
                     Body::Notice(Notice::Added(users, _)) => users.iter().map(name).collect(),
-                    Body::Notice(Notice::Removed(user)) => vec![name(user)],
+                    Body::Notice(Notice::Removed(user) | Notice::Role(user, _)) => vec![name(user)],
                     _ => vec![],
                 };
                 same("mentioned", placed.mentioned, mentioned)?;

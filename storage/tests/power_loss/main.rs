@@ -15,7 +15,9 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::mpsc;
-use wardline_storage::command::{Acknowledge, Actor, Command, Create, Event, Outcome, Publish, Submission};
+use wardline_storage::command::{
+    Acknowledge, Actor, Command, Create, Event, Outcome, Publish, Rights, Submission,
+};
 use wardline_storage::engine::{Direction, Engine, EngineError};
 use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, Seq, TenantId, Timestamp, UserId};
 use wardline_storage::local::LocalLog;
@@ -263,6 +265,7 @@ impl Trial {
             user: person.user,
             name: person.name,
             device: DeviceId::new(*person.user.as_bytes()),
+            rights: Rights::default(),
         });
         let submission = Submission { actor, command };
         let place = life.replies.clone().try_reserve_owned().expect("at most WINDOW are in flight");
@@ -326,8 +329,9 @@ impl Trial {
     fn watermark(&self, place: ConversationId, user: UserId) -> Result<Seq, Objection> {
         let view = View::new(&*self.engine, NOW);
         let access = view.access(user, place).map_err(|error| error.to_string())?;
+        let rules = view.rules().map_err(|error| error.to_string())?;
         let summary =
-            view.summary(access.ok_or("a membership is lost")?).map_err(|error| error.to_string())?;
+            view.summary(access.ok_or("a membership is lost")?, &rules).map_err(|error| error.to_string())?;
         Ok(summary.cursor.read)
     }
 }

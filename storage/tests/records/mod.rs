@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use wardline_storage::command::{Acknowledge, Actor, Command, Create, Group, Publish, Submission};
+use wardline_storage::command::{Acknowledge, Actor, Command, Create, Group, Publish, Rights, Submission};
 use wardline_storage::engine::EngineError;
 use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, Seq, TenantId, Timestamp, UserId};
 use wardline_storage::model::{
@@ -12,6 +12,7 @@ use wardline_storage::model::{
     Notice, Person, Policy, Priority, Role, Shortening, Text,
 };
 use wardline_storage::record::{EntryHeader, Record};
+use wardline_storage::retention::{ByKind, Keeping, Retentions};
 
 const ALICE: UserId = UserId::new([0xa1; 16]);
 const BOB: UserId = UserId::new([0xb0; 16]);
@@ -55,10 +56,12 @@ pub(crate) fn members() -> Vec<Member> {
         visible_from: Seq(1),
         left_after: None,
         has_published: false,
+        granted: false,
     };
     let gone =
         Member { role: Role::Admin, left_after: Some(Seq(16_384)), has_published: true, ..member.clone() };
-    vec![member, gone]
+    let named = Member { role: Role::Publisher, granted: true, ..member.clone() };
+    vec![member, gone, named]
 }
 
 pub(crate) fn entries() -> Vec<Entry> {
@@ -79,6 +82,8 @@ pub(crate) fn entries() -> Vec<Entry> {
         Body::Notice(Notice::Removed(BOB)),
         Body::Notice(Notice::Renamed(Text::new("Ward"))),
         Body::Notice(Notice::Retention(Duration::from_secs(60))),
+        Body::Notice(Notice::Role(BOB, Role::Publisher)),
+        Body::Notice(Notice::NoAdmin),
     ]
     .map(|body| Entry { sender: ALICE, time: TIME, expires: Timestamp(TIME.0 + 60_000), body })
     .into()
@@ -105,6 +110,17 @@ pub(crate) const POLICY: Policy = Policy {
     members_max: 1_000,
     devices_max: 8,
 };
+
+pub(crate) fn retentions() -> Retentions {
+    let seconds = |min, default, max, message_min| {
+        let [min, default, max, message_min] = [min, default, max, message_min].map(Duration::from_secs);
+        Keeping { min, default, max, message_min }
+    };
+    let by_kind =
+        ByKind { direct: seconds(1, 2, 3, 0), group: seconds(4, 5, 6, 1), broadcast: seconds(7, 8, 9, 2) };
+    let named = ByKind::all(Keeping::up_to(Duration::from_secs(10)));
+    Retentions { everybody: by_kind, tenants: vec![(TenantId::new([0x7e; 16]), named)] }
+}
 
 /// One of every kind and form.
 pub(crate) fn commands() -> Vec<Command> {
@@ -164,6 +180,8 @@ pub(crate) fn commands() -> Vec<Command> {
         Command::Found { secret: IdSecret::new([0x5e; 32]) },
         Command::SetPolicy(POLICY),
         Command::Tick,
+        Command::SetRole { conversation, user: BOB, role: Role::Publisher },
+        Command::SetRetentions(Arc::new(retentions())),
     ]
 }
 
@@ -173,12 +191,13 @@ pub(crate) fn submissions() -> Vec<Submission> {
         user: ALICE,
         name: Text::new("alice"),
         device: DeviceId::new([0xd1; 16]),
+        rights: Rights { broadcaster: false, administrator: true },
     });
     commands().into_iter().map(|command| Submission { actor: Arc::clone(&actor), command }).collect()
 }
 
 pub(crate) fn groups() -> Vec<Group> {
-    let submissions = submissions().split_off(15);
+    let submissions = submissions()[15..17].to_vec();
     vec![
         Group { position: 0, time: TIME, submissions: Vec::new() },
         Group { position: 70_000, time: TIME, submissions },
@@ -200,6 +219,7 @@ pub(crate) fn samples() -> Vec<Bytes> {
         .chain(all(vec![Seq(300)]))
         .chain(all(vec![APPLIED]))
         .chain(all(vec![POLICY]))
+        .chain(all(vec![retentions()]))
         .chain(all(vec![IdSecret::new([0x5e; 32])]))
         .chain(all(submissions()))
         .chain(all(groups()))
@@ -228,6 +248,7 @@ pub(crate) fn check_bytes(bytes: &[u8]) -> Result<usize, String> {
         check_as::<Seq>(bytes)?,
         check_as::<Applied>(bytes)?,
         check_as::<Policy>(bytes)?,
+        check_as::<Retentions>(bytes)?,
         check_as::<IdSecret>(bytes)?,
         check_as::<Submission>(bytes)?,
         check_as::<Group>(bytes)?,
@@ -240,6 +261,8 @@ pub(crate) fn check_bytes(bytes: &[u8]) -> Result<usize, String> {
 fn check_as<R: Record>(bytes: &[u8]) -> Result<bool, String> {
     match R::decode(bytes) {
         Ok(record) if record.encode() == bytes => Ok(true),
+        // An older version is read, and written again as ours.
+        Ok(_) if bytes.first().is_some_and(|version| *version < R::VERSION) => Ok(true),
         Ok(_) => Err(format!("{}: accepted what it would not write: {bytes:02x?}", R::NAME)),
         Err(EngineError::Corrupt { .. } | EngineError::Version { .. }) => Ok(false),
         Err(error) => Err(format!("{}: {error}", R::NAME)),

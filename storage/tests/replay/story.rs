@@ -8,9 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use wardline_storage::command::{Acknowledge, Actor, Command, Create, Outcome, Publish, Submission};
+use wardline_storage::command::{Acknowledge, Actor, Command, Create, Outcome, Publish, Rights, Submission};
 use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, Seq, TenantId, UserId};
 use wardline_storage::model::{IdSecret, Kind, Person, Policy, Priority, Role, Text};
+use wardline_storage::retention::{ByKind, Keeping, Retentions};
 
 const PEOPLE: u8 = 40;
 const ROOMS: u8 = 30;
@@ -52,8 +53,9 @@ impl Story {
         let Person { user, name } = person(who);
         let tenant = TenantId::new([if who % 10 == 9 { 2 } else { 1 }; 16]);
         let device = DeviceId::new([self.below(DEVICES.into()) as u8; 16]);
+        let rights = Rights { broadcaster: self.below(2) == 0, administrator: self.below(8) == 0 };
         let command = self.command();
-        Submission { actor: Arc::new(Actor { tenant, user, name, device }), command }
+        Submission { actor: Arc::new(Actor { tenant, user, name, device, rights }), command }
     }
 
     /// What a store needs before anything else.
@@ -75,7 +77,11 @@ impl Story {
         let (kind, command) = match drawn {
             0..20 => ("create", self.create(conversation)),
             20..50 => ("add members", self.add_members(conversation)),
-            50..70 => ("remove member", Command::RemoveMember { conversation, user: self.anybody().user }),
+            50..55 => {
+                let role = [Role::Member, Role::Publisher, Role::Admin][self.below(3) as usize];
+                ("set role", Command::SetRole { conversation, user: self.anybody().user, role })
+            }
+            55..70 => ("remove member", Command::RemoveMember { conversation, user: self.anybody().user }),
             70..85 => {
                 let title = Text::new(["Ward", "Round", "Night"][self.below(3) as usize]);
                 ("rename", Command::Rename { conversation, title })
@@ -89,7 +95,8 @@ impl Story {
             890..940 => ("register device", Command::RegisterDevice),
             940..980 => ("reexpire", Command::Reexpire { conversation }),
             980..985 => ("set policy", Command::SetPolicy(self.policy())),
-            985..990 => ("found", Command::Found { secret: IdSecret::new(self.chance.random()) }),
+            985..987 => ("set retentions", Command::SetRetentions(Arc::new(self.retentions()))),
+            987..990 => ("found", Command::Found { secret: IdSecret::new(self.chance.random()) }),
             _ => ("tick", Command::Tick),
         };
         *self.drawn.entry(kind).or_default() += 1;
@@ -107,6 +114,21 @@ impl Story {
             members_max: 10 + self.below(20) as u32,
             devices_max: 2 + self.below(3) as u32,
         }
+    }
+
+    fn retentions(&mut self) -> Retentions {
+        let keeping = |story: &mut Self| Keeping {
+            min: MINUTE * story.below(3) as u32,
+            default: MINUTE * (1 + story.below(9) as u32),
+            max: MINUTE * (2 + story.below(12) as u32),
+            message_min: MINUTE / 4 * story.below(3) as u32,
+        };
+        let by_kind = |story: &mut Self| ByKind {
+            direct: keeping(story),
+            group: keeping(story),
+            broadcast: keeping(story),
+        };
+        Retentions { everybody: by_kind(self), tenants: vec![(TenantId::new([2; 16]), by_kind(self))] }
     }
 
     fn create(&mut self, conversation: ConversationId) -> Command {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use wardline_storage::command::{Acknowledge, Actor, Command, Outcome, Publish, Submission};
+use wardline_storage::command::{Acknowledge, Actor, Command, Outcome, Publish, Rights, Submission};
 use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, Seq, TenantId, UserId};
 use wardline_storage::log::{Completion, Reply};
 use wardline_storage::model::{Person, Priority, Text};
@@ -155,6 +155,7 @@ impl Client {
                 user: self.person.user,
                 name: self.person.name.clone(),
                 device: DeviceId::new(*self.person.user.as_bytes()),
+                rights: Rights::default(),
             }),
             command,
         }

@@ -369,7 +369,8 @@ impl World {
                 let user = self.clients[who].person.user;
                 let view = View::new(&*self.disk, Timestamp(self.now));
                 let access = view.access(user, room).map_err(|error| error.to_string())?;
-                let summary = view.summary(access.ok_or("a membership is lost")?);
+                let rules = view.rules().map_err(|error| error.to_string())?;
+                let summary = view.summary(access.ok_or("a membership is lost")?, &rules);
                 let read = summary.map_err(|error| error.to_string())?.cursor.read;
                 let known = self.read.get(&(room, user)).copied().unwrap_or_default();
                 if read < known {

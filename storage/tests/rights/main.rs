@@ -1,0 +1,85 @@
+//! Who may do what, where: each operation, by everybody, in every state of a conversation, tried.
+//!
+//! The answers make up `docs/rights.md`. The test fails if the page differs from what the machine
+//! answers, so that a check that is missing, or a new one, shows there and is looked at.
+//! `UPDATE_RIGHTS=1` writes the page.
+
+mod scene;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use scene::{NOTHING, Operation, Scene, State, Who};
+use wardline_storage::command::Rights;
+
+const UPDATE: &str = "UPDATE_RIGHTS=1 cargo test -p wardline-storage --test rights";
+
+const HEAD: &str = "# Rights
+
+Who may do what, in every state of a conversation, and what the answer is.
+This page is written by a test (`the_page_says_what_is_answered`), which tries every cell.
+A right is looked up when it is used ([decision 61](decisions/061-roles.md)).
+
+- **done**: it is done; **no change**: it was so already.
+- **forbidden**: a member, but not allowed (`FORBIDDEN`).
+- **not found**: there is no such conversation, or the caller may not see it: one answer for both.
+- **no member**: the person to be named is not a member (`NOT_FOUND`).
+- **too short**: below what the operator lets people choose (`INVALID_ARGUMENT`).
+- **-**: there is nobody, or nothing, of the kind.
+
+Here the operator has set a floor of 1 h, a default of 2 days and a ceiling of 10 days.
+Who made a direct conversation has no role in it.
+";
+
+fn cell(who: Who, operation: Operation, state: State) -> &'static str {
+    if who.is_in(state) { Scene::new(state).answer(who, operation) } else { NOTHING }
+}
+
+fn row(page: &mut String, cells: &[&str]) {
+    let _ = writeln!(page, "| {} |", cells.join(" | "));
+}
+
+fn page() -> String {
+    let mut page = HEAD.to_owned();
+    page += "\n## Create\n\n";
+    row(&mut page, &["the token says", "direct", "group", "broadcast"]);
+    page += "|---|---|---|---|\n";
+    for (name, broadcaster, administrator) in
+        [("nothing", false, false), ("broadcaster", true, false), ("administrator", false, true)]
+    {
+        let create = |state| Scene::empty(state).create(Rights { broadcaster, administrator });
+        row(&mut page, &[name, create(State::Direct), create(State::Group), create(State::Broadcast)]);
+    }
+    for operation in Operation::ALL {
+        let _ = writeln!(page, "\n## {}\n", operation.name());
+        row(&mut page, &["who", "direct", "group", "without admin", "broadcast", "without admin"]);
+        page += "|---|---|---|---|---|---|\n";
+        for who in Who::ALL {
+            let answers = State::ALL.map(|state| cell(who, operation, state));
+            row(&mut page, &[&[who.name()][..], &answers].concat());
+        }
+    }
+    page
+}
+
+#[test]
+fn the_page_says_what_is_answered() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/rights.md");
+    let page = page();
+    if std::env::var_os("UPDATE_RIGHTS").is_some() {
+        fs::write(&path, &page).expect("the page can be written");
+    }
+    let committed = fs::read_to_string(&path).unwrap_or_default();
+    let differs = |(number, (found, said)): (usize, (&str, &str))| {
+        (found != said)
+            .then(|| format!("line {}: the answer is `{found}`, the page says `{said}`", number + 1))
+    };
+    let differences: Vec<_> =
+        page.lines().zip(committed.lines()).enumerate().filter_map(differs).take(20).collect();
+    assert!(
+        page == committed,
+        "docs/rights.md is not what is answered; if the answers are right: {UPDATE}\n{}",
+        differences.join("\n")
+    );
+}
