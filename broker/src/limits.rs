@@ -39,6 +39,27 @@ const HELLO_BYTES: usize = TOKEN_BYTES_MAX + 512;
 #[error("limits contradict each other: {0}")]
 pub struct Contradiction(&'static str);
 
+/// How many urgent messages somebody may send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Urgent {
+    /// At once, after a while without.
+    pub burst: u32,
+    /// In the long run.
+    pub per_minute: u32,
+}
+
+impl Urgent {
+    /// How many a bucket takes up in a second.
+    pub(crate) fn per_second(self) -> f64 {
+        f64::from(self.per_minute.max(1)) / 60.0
+    }
+
+    /// In how long an empty bucket is full.
+    pub(crate) fn filled_in(self) -> Duration {
+        Duration::from_secs_f64(f64::from(self.burst) / self.per_second())
+    }
+}
+
 /// Bounds in force. [`Limits::default`] is what a hospital's broker runs with; [`Limits::check`]
 /// proves the relations.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +103,11 @@ pub struct Limits {
     pub tail_bytes_max: usize,
     /// Bytes of recent frames kept in memory for all conversations together.
     pub tails_bytes_max: usize,
-    /// Engine reads that run at the same time: so many for requests, and so many for catching up.
+    /// Bytes of recent urgent messages kept in memory, whatever the tails hold. Not configured:
+    /// what is urgent does not depend on what an operator spares.
+    pub ahead_bytes_max: usize,
+    /// Engine reads that run at the same time: so many for requests, so many for catching up, and
+    /// so many for urgent messages.
     pub catch_up_reads_max: usize,
     /// Most submissions waiting for the committer.
     pub waiting_commands_max: usize,
@@ -92,6 +117,10 @@ pub struct Limits {
     pub group_commands_max: usize,
     /// Most bytes in one commit group.
     pub group_bytes_max: usize,
+    /// How many urgent messages somebody without a role may send.
+    pub urgent: Urgent,
+    /// How many somebody with the role broadcaster may send.
+    pub urgent_broadcaster: Urgent,
     /// From the handshake's end to a complete Hello.
     pub hello_timeout: Duration,
     /// From a frame's first byte to its last.
@@ -131,11 +160,14 @@ impl Default for Limits {
             write_bytes: 32 * 1024,
             tail_bytes_max: 256 * 1024,
             tails_bytes_max: 256 * 1024 * 1024,
+            ahead_bytes_max: 16 * 1024 * 1024,
             catch_up_reads_max: 4,
             waiting_commands_max: 16_384,
             waiting_bytes_max: 64 * 1024 * 1024,
             group_commands_max: 4_096,
             group_bytes_max: 8 * 1024 * 1024,
+            urgent: Urgent { burst: 200, per_minute: 600 },
+            urgent_broadcaster: Urgent { burst: 2_000, per_minute: 6_000 },
             hello_timeout: Duration::from_secs(10),
             frame_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(60),
@@ -207,6 +239,11 @@ impl Limits {
             ),
             // Two lost keep-alives must not end a healthy connection.
             (self.keep_alive * 2 <= self.idle_timeout, "keep_alive must be at most half of idle_timeout"),
+            (
+                self.urgent.burst <= self.urgent_broadcaster.burst
+                    && self.urgent.per_minute <= self.urgent_broadcaster.per_minute,
+                "urgent_broadcaster must be at least urgent: a role gives more",
+            ),
             (
                 self.receipt_delay < self.retry_after,
                 "a receipt's delay must be shorter than the least time to wait",

@@ -49,6 +49,7 @@ codes! {
     NotFound = 20, "not_found", "Check the conversation's id, and that you are a member.";
     Forbidden = 21, "forbidden", "Ask an admin of the conversation.";
     LimitExceeded = 22, "limit_exceeded", "Make room first, or start another conversation.";
+    UrgencySpent = 24, "urgency_spent", "Send it as routine, under the same id; the delay says when it may be urgent again.";
     ReceiptBeyondHead = 30, "receipt_beyond_head", "Acknowledge only what was delivered.";
     ReceiptBackwards = 31, "receipt_backwards", "Go on from the watermark on record.";
     Retry = 40, "retry", "Send it again after the delay.";

@@ -302,7 +302,7 @@ fn contradictions_between_limits_are_refused() {
         assert!(error.starts_with("limits contradict each other") && error.contains(named), "{error}");
     }
     // Extremes that each key allows alone fit together.
-    for set in [["limits.payload=4KiB", "limits.lanes=2"], ["limits.payload=4MiB", "limits.page_bytes=16MiB"]]
+    for set in [["limits.payload=4KiB", "limits.lanes=3"], ["limits.payload=4MiB", "limits.page_bytes=16MiB"]]
     {
         load("", &[], &set).unwrap();
     }

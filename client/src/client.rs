@@ -59,7 +59,7 @@ pub async fn connect(options: Options) -> Result<(Client, Inbox), ConnectError> 
     let request_timeout = options.request_timeout;
     let shared = life::start(options).await?;
     let inbox = Inbox::new(Arc::clone(&shared));
-    let handle = Handle { shared, turn: tokio::sync::Mutex::new(()), request_timeout };
+    let handle = Handle { shared, turns: Default::default(), request_timeout };
     Ok((Client { handle: Arc::new(handle), at_least: 0 }, inbox))
 }
 
@@ -81,8 +81,8 @@ impl std::fmt::Debug for Client {
 /// What all clones share; the last one to go ends the client.
 struct Handle {
     shared: Arc<Shared>,
-    /// Held while waiting for a seat in the window: first come, first in line.
-    turn: tokio::sync::Mutex<()>,
+    /// Held while waiting for a seat in the window of a priority: first come, first in line.
+    turns: [tokio::sync::Mutex<()>; 2],
     request_timeout: Duration,
 }
 
@@ -128,7 +128,8 @@ impl Client {
     }
 
     /// Puts a message in line and returns once it has a seat in the publish window. Messages of
-    /// one client are published in the order in which this was called (first polled).
+    /// one client and priority are published in the order in which this was called (first polled);
+    /// urgent ones wait for no routine one.
     ///
     /// # Errors
     /// [`RequestError::Closed`] if the client was closed.
@@ -137,13 +138,14 @@ impl Client {
     /// Safe: the message is in line only if this returned.
     pub async fn enqueue(&self, message: Outgoing) -> Result<PendingAck, RequestError> {
         let shared = self.shared();
-        let turn = self.handle.turn.lock().await;
-        let seat = Arc::clone(&shared.window).acquire_owned().await;
+        let priority = message.priority;
+        let turn = self.handle.turns[priority as usize].lock().await;
+        let seat = Arc::clone(shared.window(priority)).acquire_owned().await;
         let seat = seat.map_err(|_| {
             shared.closed().unwrap_or_else(|| RequestError::Closed("the client has ended".into()))
         })?;
         let (reply, answer) = oneshot::channel();
-        shared.push(wire::publish(message), Publisher { reply, _seat: seat })?;
+        shared.push(priority, wire::publish(message), Publisher { reply, _seat: seat })?;
         drop(turn);
         Ok(PendingAck { answer })
     }
@@ -416,8 +418,7 @@ impl Client {
         let shared = self.shared();
         let deadline = Instant::now() + deadline;
         let done = self.settled(|| {
-            shared.outbox(|outbox| outbox.is_empty())
-                && shared.receipts(|receipts| receipts.is_settled_up_to(u64::MAX))
+            shared.has_published_all() && shared.receipts(|receipts| receipts.is_settled_up_to(u64::MAX))
         });
         // Past the deadline, or closed by somebody else: what is left is told so.
         let _ = timeout_at(deadline, done).await;

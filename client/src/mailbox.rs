@@ -21,7 +21,7 @@ use crate::core::receipts::Mark;
 use crate::end::End;
 use crate::frames::{Frame, FrameReader, StreamError};
 use crate::text::Texts;
-use crate::types::{Body, ConversationId, Entry, Incoming, Sequence};
+use crate::types::{Body, ConversationId, Entry, Incoming, NotFollowed, Sequence};
 use crate::wire::{self, Malformed};
 
 /// Most payload bytes that wait for the application on each lane class, beside the entry that
@@ -306,7 +306,17 @@ impl Queues {
                 self.order.left(left);
                 Some(Arrival::Other(Incoming::Left(left)))
             }
-            Push::CaughtUp(_) => {
+            Push::NotFollowedConversationId(id) => {
+                self.order.partial();
+                let one = NotFollowed::One(wire::conversation_id(&id)?);
+                Some(Arrival::Other(Incoming::NotFollowed(one)))
+            }
+            Push::CaughtUp(caught_up) => {
+                if caught_up.not_followed > 0 {
+                    self.order.partial();
+                    let some = NotFollowed::Some(caught_up.not_followed);
+                    self.queue(class).push(Arrival::Other(Incoming::NotFollowed(some)));
+                }
                 let is_first = !std::mem::replace(&mut self.caught_up, true);
                 is_first.then_some(Arrival::Other(Incoming::CaughtUp))
             }

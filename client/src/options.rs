@@ -70,7 +70,7 @@ pub struct Options {
     pub client_name: String,
     /// The application's version, at most 32 bytes of printable ASCII.
     pub client_version: String,
-    /// Most publishes without an answer.
+    /// Most publishes without an answer, of each priority.
     pub publish_window: usize,
     /// Most entries that wait for the application; then the SDK stops reading, and the broker
     /// sending.

@@ -75,7 +75,8 @@ pub(crate) async fn run(session: Established, shared: &Shared, options: &Options
     let limits = welcome.limits.unwrap_or_default();
     // Each is polled only when it was itself woken: the lanes wake the task for every few packets.
     let mut control = apart(Control::new(control, token, &welcome, shared, options).run());
-    let mut publishing = apart(publishing::run(&connection, shared, limits.lane_requests_max as usize));
+    let requests_max = limits.lane_requests_max as usize;
+    let mut publishing = apart(publishing::run(&connection, shared, limits.lanes_max, requests_max));
     let mut delivering =
         apart(delivering::run(&connection, &shared.mailbox, limits.payload_bytes_max as usize));
     let mut stopped = apart(shared.stop.cancelled());

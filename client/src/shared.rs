@@ -18,7 +18,11 @@ use crate::error::RequestError;
 use crate::mailbox::Mailbox;
 use crate::options::{Acknowledging, Options};
 use crate::requests::Requests;
-use crate::types::{Ack, ConversationId, Status};
+use crate::types::{Ack, ConversationId, Priority, Status};
+use crate::wire;
+
+/// In the order of their numbers.
+const PRIORITIES: [Priority; 2] = [Priority::Routine, Priority::Urgent];
 
 /// Where the answer to a publish goes, and its seat in the window.
 pub(crate) struct Publisher {
@@ -35,15 +39,15 @@ pub(crate) struct Shared {
     pub(crate) stop: CancellationToken,
     /// Cancelled when the task has ended.
     pub(crate) ended: CancellationToken,
-    /// Seats for publishes without an answer.
-    pub(crate) window: Arc<Semaphore>,
-    outbox: Mutex<Outbox<Publisher>>,
+    /// Seats for publishes without an answer, by priority.
+    windows: [Arc<Semaphore>; 2],
+    outboxes: [Mutex<Outbox<Publisher>>; 2],
     receipts: Mutex<Receipts>,
     requests: Mutex<Requests>,
     /// The highest position that an answer told.
     position: AtomicU64,
-    /// Rings for the publish lane.
-    pub(crate) publishes_bell: Notify,
+    /// Ring for the publish lanes.
+    publishes_bells: [Notify; 2],
     /// Rings for the control stream: requests to send at once.
     pub(crate) requests_bell: Notify,
     /// Rings for the control stream: receipts to send within the delay.
@@ -57,24 +61,39 @@ impl Shared {
         Self {
             acknowledging: options.acknowledging,
             mailbox: Mailbox::new(options.inbox_max, &options.resume),
-            window: Arc::new(Semaphore::new(options.publish_window)),
+            windows: [(); 2].map(|()| Arc::new(Semaphore::new(options.publish_window))),
             status: watch::Sender::new(status),
             stop: CancellationToken::new(),
             ended: CancellationToken::new(),
-            outbox: Mutex::new(Outbox::new()),
+            outboxes: PRIORITIES.map(|priority| Mutex::new(Outbox::new(priority))),
             receipts: Mutex::default(),
             requests: Mutex::default(),
             position: AtomicU64::new(0),
-            publishes_bell: Notify::new(),
+            publishes_bells: [Notify::new(), Notify::new()],
             requests_bell: Notify::new(),
             receipts_bell: Notify::new(),
             settled: Notify::new(),
         }
     }
 
-    /// Works on the publishes.
-    pub(crate) fn outbox<R>(&self, work: impl FnOnce(&mut Outbox<Publisher>) -> R) -> R {
-        work(&mut self.outbox.lock())
+    /// Works on the publishes of one priority.
+    pub(crate) fn outbox<R>(&self, priority: Priority, work: impl FnOnce(&mut Outbox<Publisher>) -> R) -> R {
+        work(&mut self.outboxes[priority as usize].lock())
+    }
+
+    /// Whether every publish has its final answer.
+    pub(crate) fn has_published_all(&self) -> bool {
+        PRIORITIES.into_iter().all(|priority| self.outbox(priority, |outbox| outbox.is_empty()))
+    }
+
+    /// Rings for the lane of one priority.
+    pub(crate) fn publishes_bell(&self, priority: Priority) -> &Notify {
+        &self.publishes_bells[priority as usize]
+    }
+
+    /// Seats for publishes of one priority.
+    pub(crate) fn window(&self, priority: Priority) -> &Arc<Semaphore> {
+        &self.windows[priority as usize]
     }
 
     /// Works on the receipts.
@@ -101,16 +120,28 @@ impl Shared {
     ///
     /// # Errors
     /// [`RequestError::Closed`] if it will never be sent.
-    pub(crate) fn push(&self, publish: Publish, publisher: Publisher) -> Result<(), RequestError> {
-        self.outbox(|outbox| match self.closed() {
+    pub(crate) fn push(
+        &self,
+        priority: Priority,
+        publish: Publish,
+        publisher: Publisher,
+    ) -> Result<(), RequestError> {
+        self.outbox(priority, |outbox| match self.closed() {
             Some(closed) => Err(closed),
             None => {
                 outbox.push(publish, publisher);
                 Ok(())
             }
         })?;
-        self.publishes_bell.notify_one();
+        self.publishes_bell(priority).notify_one();
         Ok(())
+    }
+
+    /// Puts a publish in line once more, as one of another priority. Its seat stays.
+    pub(crate) fn push_again(&self, priority: Priority, publish: Publish, publisher: Publisher) {
+        let publish = Publish { priority: wire::priority(priority), ..publish };
+        self.outbox(priority, |outbox| outbox.push(publish, publisher));
+        self.publishes_bell(priority).notify_one();
     }
 
     /// Notes a receipt to be sent.
@@ -138,8 +169,8 @@ impl Shared {
     pub(crate) fn close(&self, why: String) {
         self.status.send_replace(Status::Closed { why: why.clone() });
         self.mailbox.close();
-        self.window.close();
-        for publisher in self.outbox(Outbox::close) {
+        self.windows.iter().for_each(|window| window.close());
+        for publisher in PRIORITIES.into_iter().flat_map(|priority| self.outbox(priority, Outbox::close)) {
             // Whoever dropped the pending acknowledgement does not want to know.
             let _ = publisher.reply.send(Err(RequestError::Closed(why.clone())));
         }

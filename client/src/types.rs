@@ -172,6 +172,9 @@ pub struct Ack {
     pub sequence: Sequence,
     /// The broker's time.
     pub time_ms: TimeMs,
+    /// As what it was taken. An urgent message was taken as routine if its user had sent more
+    /// urgent ones than they may.
+    pub priority: Priority,
 }
 
 /// An entry of a conversation.
@@ -428,6 +431,12 @@ pub struct Session {
     pub token_expires_at_ms: TimeMs,
     /// The broker's version.
     pub broker_version: String,
+    /// Where the broker has no place of this device, it delivers what was published since then; 0:
+    /// it has not put the device on record.
+    pub device_since_ms: TimeMs,
+    /// The user has more devices than the broker keeps, and this one was not among them: it may
+    /// have given way. What the broker has no place for comes again, since the time above.
+    pub device_gave_way: bool,
     /// How many sessions this client opened before this one.
     pub generation: u64,
 }
@@ -453,6 +462,15 @@ pub enum Status {
     },
 }
 
+/// Which conversations are not followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotFollowed {
+    /// So many of those that there were when the session began.
+    Some(u64),
+    /// This one, which the user just joined.
+    One(ConversationId),
+}
+
 /// Something that arrived.
 #[derive(Clone, Debug)]
 pub enum Incoming {
@@ -464,6 +482,9 @@ pub enum Incoming {
     Joined(Conversation),
     /// The user is a member no longer.
     Left(ConversationId),
+    /// Of these conversations of the user only urgent messages come, since they are more than a
+    /// session follows; [`Client::history`](crate::Client::history) has the rest.
+    NotFollowed(NotFollowed),
     /// The backlog that was waiting when the (first) session began has been delivered.
     CaughtUp,
 }

@@ -57,16 +57,20 @@ pub(crate) fn publish(message: Outgoing) -> v1::Publish {
         client_message_id: id_bytes(message.id.0),
         content_type: message.content_type,
         payload: message.payload,
-        priority: match message.priority {
-            Priority::Routine => v1::Priority::Routine,
-            Priority::Urgent => v1::Priority::Urgent,
-        }
-        .into(),
+        priority: priority(message.priority),
         reply_to_sequence: message.reply_to.unwrap_or(0),
         // Zero would mean the opposite of a very short time.
         expires_in_ms: message.expires_in.map_or(0, |time| millis(time).max(1)),
         epoch: 0,
     }
+}
+
+pub(crate) fn priority(priority: Priority) -> i32 {
+    match priority {
+        Priority::Routine => v1::Priority::Routine,
+        Priority::Urgent => v1::Priority::Urgent,
+    }
+    .into()
 }
 
 pub(crate) fn kind(kind: Kind) -> i32 {
@@ -258,6 +262,8 @@ pub(crate) fn session(welcome: v1::Welcome, generation: u64) -> Result<Session, 
         },
         token_expires_at_ms: welcome.token_expires_at_ms,
         broker_version: welcome.broker_version,
+        device_since_ms: welcome.device_since_ms,
+        device_gave_way: welcome.device_gave_way,
         generation,
     })
 }

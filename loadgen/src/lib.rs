@@ -5,6 +5,7 @@
 //! anything. A library, so that its pure parts can be tested; `main.rs` is only the command line.
 //! [`run`] offers a [`workload`]; [`replay`] plays a real trace; [`result`] is what a measurement
 //! leaves behind, and what reports and comparisons are made of.
+//! [`urgent`] measures the worst case of an urgent message.
 
 pub mod cli;
 pub mod compare;
@@ -22,4 +23,5 @@ pub mod result;
 pub mod run;
 pub mod seed;
 pub mod token;
+pub mod urgent;
 pub mod workload;

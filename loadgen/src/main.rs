@@ -40,6 +40,8 @@ enum Workload {
     Run(Box<cli::run::Arguments>),
     /// Compares two results, and fails if the second is worse.
     Compare(cli::compare::Arguments),
+    /// Measures what an urgent message takes in the worst case, from application to application.
+    UrgentWorst(Box<cli::urgent::Arguments>),
     /// Lists the workloads that come with the program.
     List,
     /// Replays a messaging trace, then checks what every person has.
@@ -129,6 +131,7 @@ fn run(workload: Workload) -> anyhow::Result<ExitCode> {
         match workload {
             Workload::Run(arguments) => cli::run::run(*arguments).await,
             Workload::Compare(arguments) => cli::compare::run(&arguments),
+            Workload::UrgentWorst(arguments) => cli::urgent::run(*arguments).await,
             Workload::List => cli::list::list(),
             Workload::Trace(arguments) => trace(arguments).await.map(code),
             Workload::Idle(arguments) => idle(arguments).await.map(code),

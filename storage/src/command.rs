@@ -302,7 +302,12 @@ pub enum Outcome {
         read: Seq,
     },
     /// The device is known.
-    DeviceRegistered,
+    DeviceRegistered {
+        /// It is owed what was published since then, and what nobody had received before.
+        since: Timestamp,
+        /// It was not on record, and devices of its user have given way before: perhaps this one.
+        gave_way: bool,
+    },
     /// Part of the rewriting is done; `more`: submit it again.
     Reexpired {
         /// Whether there is more to do.

@@ -43,11 +43,13 @@ pub enum Table {
     Device,
     /// Name → format version, applied positions, work in progress.
     Meta,
+    /// Conversation, sequence → when: the index of urgent messages. Expires with its message.
+    Urgent,
 }
 
 impl Table {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Conversation,
         Self::Member,
         Self::Membership,
@@ -57,6 +59,7 @@ impl Table {
         Self::Dedupe,
         Self::Device,
         Self::Meta,
+        Self::Urgent,
     ];
 
     /// Stable name, for engines that name their tables.
@@ -71,12 +74,13 @@ impl Table {
             Self::Dedupe => "dedupe",
             Self::Device => "device",
             Self::Meta => "meta",
+            Self::Urgent => "urgent",
         }
     }
 
     /// Whether records of it may carry an expiry.
     pub const fn expires(self) -> bool {
-        matches!(self, Self::Message | Self::Receipt | Self::Dedupe)
+        matches!(self, Self::Message | Self::Receipt | Self::Dedupe | Self::Urgent)
     }
 }
 

@@ -16,7 +16,7 @@ const SEQ: usize = 8;
 pub const CONVERSATION_BYTES: usize = ID;
 /// `member` and `cursor`: conversation, user. `membership` and `device` are as wide.
 pub const PAIR_BYTES: usize = 2 * ID;
-/// `message`: conversation, sequence.
+/// `message` and `urgent`: conversation, sequence.
 pub const MESSAGE_BYTES: usize = ID + SEQ;
 /// `receipt`: conversation, user, kind, sequence.
 pub const RECEIPT_BYTES: usize = 2 * ID + 1 + SEQ;
@@ -37,6 +37,7 @@ pub const RETENTIONS: &[u8] = b"store/retentions";
 /// Format 1 had a position of each of 64 partitions.
 const PARTITION_APPLIED: &[u8] = b"applied/";
 const REEXPIRE: &[u8] = b"reexpire/";
+const GAVE_WAY: &[u8] = b"gave-way/";
 
 /// A range of keys that owns its bounds: `from` is included, `to` is not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,7 +118,7 @@ pub fn membership_conversation(key: &[u8]) -> Result<ConversationId, EngineError
     second(key).and_then(ConversationId::from_slice).ok_or_else(|| corrupt("reading a membership's key"))
 }
 
-/// Key of an entry.
+/// Key of an entry, and of an urgent message in its index.
 pub fn message(conversation: ConversationId, seq: Seq) -> [u8; MESSAGE_BYTES] {
     let mut key = [0; MESSAGE_BYTES];
     key[..ID].copy_from_slice(conversation.as_bytes());
@@ -234,6 +235,11 @@ pub fn reexpire_conversation(key: &[u8]) -> Result<ConversationId, EngineError> 
     key.strip_prefix(REEXPIRE)
         .and_then(ConversationId::from_slice)
         .ok_or_else(|| corrupt("reading the key of waiting work"))
+}
+
+/// Key in `meta` of what is remembered of a user's devices that gave way to others.
+pub fn gave_way(user: UserId) -> Vec<u8> {
+    [GAVE_WAY, user.as_bytes()].concat()
 }
 
 fn pair(first: &[u8; ID], second: &[u8; ID]) -> [u8; PAIR_BYTES] {

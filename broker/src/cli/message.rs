@@ -57,6 +57,12 @@ impl Send {
         };
         let ack = session.client.publish(message).await?;
         writeln!(io::stdout(), "#{} {}", ack.sequence, show::time(ack.time_ms))?;
+        if self.urgent && ack.priority == Priority::Routine {
+            writeln!(
+                io::stderr(),
+                "it was sent as routine: you have sent more urgent messages than you may"
+            )?;
+        }
         session.close().await;
         Ok(())
     }

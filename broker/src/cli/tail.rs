@@ -13,8 +13,8 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 use wardline_client::{
-    Body, Client, Conversation, ConversationId, Entry, Incoming, Priority, Receipt, ReceiptKind, Sequence,
-    Status,
+    Body, Client, Conversation, ConversationId, Entry, Incoming, NotFollowed, Priority, Receipt, ReceiptKind,
+    Sequence, Status,
 };
 
 use super::session::{Connection, Named, Purpose, Session};
@@ -149,6 +149,7 @@ impl Screen {
                 self.labels.remove(&conversation);
                 Ok(())
             }
+            Incoming::NotFollowed(which) => tell_not_followed(which),
             Incoming::Entry(_) | Incoming::Receipt(_) | Incoming::CaughtUp => Ok(()),
         }
     }
@@ -182,6 +183,24 @@ impl Screen {
             _ => writeln!(out, "{line}")?,
         }
         out.flush()
+    }
+}
+
+/// There are more conversations than a session follows: says so beside what people say.
+fn tell_not_followed(which: NotFollowed) -> io::Result<()> {
+    match which {
+        NotFollowed::Some(count) => {
+            writeln!(
+                io::stderr(),
+                "of {count} conversations only urgent messages come: a session follows no more"
+            )
+        }
+        NotFollowed::One(id) => {
+            writeln!(
+                io::stderr(),
+                "of conversation {id} only urgent messages come: a session follows no more"
+            )
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! Run on blocking threads. A conversation is followed before its head is read, and membership
 //! is checked again after, so that nothing is missed and all up to that head may be seen.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -32,9 +33,27 @@ pub(super) struct Follower {
     pub(super) bell: Arc<Bell>,
 }
 
-/// One page of the conversations that a session begins with.
+/// Which conversation is followed before which, if not all can be: an invitation must not take the
+/// place of what somebody takes part in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rank {
+    /// Whether they ever published or read anything there.
+    takes_part: bool,
+    /// Those who were members earlier go first.
+    joined: Reverse<Timestamp>,
+}
+
+/// A conversation of the user, followed for now.
+pub(super) struct Found {
+    pub(super) follow: Follow,
+    pub(super) rank: Rank,
+    /// When something last happened there.
+    pub(super) active: Timestamp,
+}
+
+/// One page of the conversations of a user.
 pub(super) struct Beginning {
-    pub(super) follows: Vec<Follow>,
+    pub(super) found: Vec<Found>,
     /// Where the next page goes on.
     pub(super) next: Option<ConversationId>,
 }
@@ -53,13 +72,13 @@ pub(super) fn follow_page(
 ) -> Result<Beginning, EngineError> {
     let view = reads.view();
     let page = view.memberships(follower.user, after, PAGE_CONVERSATIONS)?;
-    let mut follows = Vec::with_capacity(page.items.len());
+    let mut found = Vec::with_capacity(page.items.len());
     for (index, conversation) in page.items.into_iter().enumerate() {
         let slot = Slot(first.0 + index as u64);
         let resume = resume.get(&conversation).copied();
-        follows.extend(follow(reads, topics, follower, conversation, slot, resume)?);
+        found.extend(follow(reads, topics, follower, conversation, slot, resume)?);
     }
-    Ok(Beginning { follows, next: page.next })
+    Ok(Beginning { found, next: page.next })
 }
 
 /// Follows one conversation; `None` if the user is no member. `resume`: where the device says that
@@ -74,24 +93,23 @@ pub(super) fn follow(
     conversation: ConversationId,
     slot: Slot,
     resume: Option<Seq>,
-) -> Result<Option<Follow>, EngineError> {
+) -> Result<Option<Found>, EngineError> {
     let subscription = Arc::new(Subscription::new(follower.user, slot, Arc::clone(&follower.bell)));
     let mut follow = topics.follow(conversation, subscription);
     let view = reads.view();
     let Some(access) = view.access(follower.user, conversation)? else { return Ok(None) };
-    let position = match resume {
-        Some(position) => position,
-        None => view.device_position(&access, follower.device)?,
-    };
+    let standing = view.standing(&access, follower.device, resume)?;
     // Still a member after the head was read: so what is up to that head was theirs to see.
     let Some(again) = view.access(follower.user, conversation)? else { return Ok(None) };
     if access.member.has_published || again.member.has_published {
         follow.set_publishes();
     }
     let head = access.conversation.head;
-    let cursor = position.max(again.member.visible_from.previous()).min(head);
+    let cursor = standing.position.max(again.member.visible_from.previous()).min(head);
     follow.begin(cursor, head);
-    Ok(Some(follow))
+    let takes_part = again.member.has_published || standing.read > Seq::ZERO;
+    let rank = Rank { takes_part, joined: Reverse(again.member.joined) };
+    Ok(Some(Found { follow, rank, active: access.conversation.last_activity }))
 }
 
 /// Reads a conversation as its member sees it; `None` if the user is no member.

@@ -3,7 +3,11 @@
 //! One task a session. It waits for the bell, copies what there is into a lane's buffer, and writes
 //! that at once; while a write waits for the client nothing is gathered, so a slow client is only
 //! further behind. One read of the store is under way at a time: a new membership, a page of the
-//! beginning, or a chunk of a backlog.
+//! memberships, or a chunk of a backlog; and beside it one of urgent messages, which nothing else
+//! holds up.
+
+mod fill;
+mod jobs;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -12,15 +16,16 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use wardline_storage::id::{ConversationId, Seq};
 
-use super::catch_up::{self, Follower};
+use super::calling::Called;
+use super::calls::{self, Call, Calls};
+use super::catch_up::{Follower, Found};
 use super::chunk::Chunk;
 use super::deliveries::Deliveries;
-use super::job::{self, Done, Job};
+use super::following::{Following, Place};
+use super::job::{self, Job};
 use super::lane::{DeliveryLane, Gone};
-use super::progress::{Extent, Next, Progress};
+use super::progress::Progress;
 use super::subscription::News;
-use super::topic::{ChunkCopy, TailCopy};
-use super::topics::Follow;
 use crate::metrics::Held;
 use crate::presence::bell::{Change, Slot};
 use crate::presence::registry::{Present, SessionId};
@@ -28,11 +33,11 @@ use crate::refusal::{Code, Refusal};
 use crate::turns::Task;
 use crate::wire;
 
-/// Most bytes of one conversation's tail before the next conversation has its turn.
-const TURN_BYTES: usize = 8 * 1024;
 /// What is urgent is sent first.
 const URGENT_PRIORITY: i32 = 1;
 const ORDERED_PRIORITY: i32 = 0;
+/// So many new memberships may wait in any case, before all are looked at anew.
+const JOINING_MIN: usize = 256;
 /// A client that takes nothing for so long is counted as stalled.
 const STALLED_AFTER: Duration = Duration::from_secs(1);
 
@@ -62,14 +67,25 @@ struct Delivery {
     driver: Arc<Task>,
     follower: Follower,
     progress: Progress,
-    follows: HashMap<Slot, Follow>,
-    slots: HashMap<ConversationId, Slot>,
-    next_slot: Slot,
+    following: Following,
     /// Where the device says that it stands; used up as its conversations are followed.
     resume: HashMap<ConversationId, Seq>,
     /// After which conversation the next page of the beginning goes on; `None`: no further page.
     loading: Option<Option<ConversationId>>,
+    /// All memberships were looked at once.
+    begun: bool,
     joining: BTreeSet<ConversationId>,
+    /// The last read of the store was for a new membership: something else is next.
+    joined_last: bool,
+    /// Where to look for urgent messages in the store.
+    calls: Calls,
+    /// What was read of them.
+    called: Option<Called>,
+    /// Of conversations that are not followed: up to where they were called.
+    called_through: HashMap<ConversationId, Seq>,
+    call_job: Option<Job>,
+    /// The urgent messages that waited when the session began are sent: the rest may follow.
+    called_first: bool,
     urgent_news: BTreeSet<Slot>,
     receipt_news: BTreeSet<Slot>,
     receipts_due: Option<Instant>,
@@ -81,6 +97,8 @@ struct Delivery {
     stalled: Option<Held>,
     /// There is something to be read from the store.
     behind: Option<Held>,
+    /// There are conversations that are not followed.
+    partial: Option<Held>,
 }
 
 impl Delivery {
@@ -91,18 +109,24 @@ impl Delivery {
         resume: HashMap<ConversationId, Seq>,
     ) -> Self {
         let Present { id, actor, bell, .. } = to;
+        let unfollowed = Arc::clone(&all.topics.unfollowed);
         Self {
+            following: Following::new(all.limits.conversations_max, unfollowed, Arc::clone(&bell)),
             follower: Follower { user: actor.user, device: actor.device, bell },
             progress: Progress::new(all.limits.write_bytes),
             all,
             session: id,
             driver,
-            follows: HashMap::new(),
-            slots: HashMap::new(),
-            next_slot: Slot(0),
             resume,
             loading: Some(None),
+            begun: false,
             joining: BTreeSet::new(),
+            joined_last: false,
+            calls: Calls::default(),
+            called: None,
+            called_through: HashMap::new(),
+            call_job: None,
+            called_first: false,
             urgent_news: BTreeSet::new(),
             receipt_news: BTreeSet::new(),
             receipts_due: None,
@@ -112,6 +136,7 @@ impl Delivery {
             urgent: DeliveryLane::new(wire::urgent_header, URGENT_PRIORITY),
             stalled: None,
             behind: None,
+            partial: None,
         }
     }
 
@@ -119,15 +144,13 @@ impl Delivery {
     async fn run(&mut self, connection: &quinn::Connection) -> Option<Refusal> {
         let write_timeout = self.all.limits.write_timeout;
         loop {
-            if let Err(refusal) = self.absorb() {
-                return Some(refusal);
-            }
+            self.absorb();
             self.start_job();
             self.fill();
             // A chunk that was just taken makes room for the next one to be read while this one is
             // written.
             self.start_job();
-            self.note_behind();
+            self.note_state();
             let waiting_since = self.waiting_since();
             let patience =
                 if self.stalled.is_none() { STALLED_AFTER.min(write_timeout) } else { write_timeout };
@@ -143,6 +166,13 @@ impl Delivery {
                     Ok(()) => {}
                     Err(Gone) => return None,
                 },
+                done = job::finished(&mut self.call_job), if self.call_job.is_some() => {
+                    self.call_job = None;
+                    match done {
+                        Ok(done) => self.done(done),
+                        Err(refusal) => return Some(refusal),
+                    }
+                }
                 done = job::finished(&mut self.job), if self.job.is_some() => {
                     self.job = None;
                     match done {
@@ -177,15 +207,18 @@ impl Delivery {
         since
     }
 
-    fn note_behind(&mut self) {
-        let is_behind = self.progress.is_behind();
+    fn note_state(&mut self) {
+        let (is_behind, is_partial) = (self.progress.is_behind(), self.following.not_followed() > 0);
         if is_behind != self.behind.is_some() {
             self.behind = is_behind.then(|| Held::new(&self.all.metrics.sessions_behind));
+        }
+        if is_partial != self.partial.is_some() {
+            self.partial = is_partial.then(|| Held::new(&self.all.metrics.sessions_partial));
         }
     }
 
     /// Takes in what the bell was rung for.
-    fn absorb(&mut self) -> Result<(), Refusal> {
+    fn absorb(&mut self) {
         let rung = self.follower.bell.take();
         for slot in rung.slots {
             self.hear(slot);
@@ -197,24 +230,40 @@ impl Delivery {
                 }
                 Change::Left => {
                     self.joining.remove(&conversation);
-                    if self.unfollow(conversation) {
+                    if self.unfollow(conversation) || self.following.passed_over_left() {
                         wire::left(conversation, self.ordered.buffer());
                     }
                 }
             }
         }
-        let limits = &self.all.limits;
-        if rung.overflow || self.joining.len() > limits.conversations_max {
-            let text = "more memberships changed at once than a session takes in";
-            return Err(Refusal::new(Code::Retry, text).after(limits.retry_after));
+        for conversation in rung.calls {
+            // Its own subscription tells of what is followed.
+            if self.following.of(conversation).is_none() {
+                let floor = self.called_through.get(&conversation).copied().unwrap_or(Seq::ZERO);
+                self.calls.put(Call::between(conversation, floor, Seq::MAX));
+            }
         }
-        Ok(())
+        if rung.overflow || self.joining.len() > self.all.limits.conversations_max.max(JOINING_MIN) {
+            self.look_again();
+        }
+    }
+
+    /// More happened than is kept: looks at all memberships anew. Nobody is cut off by being
+    /// invited to much at once.
+    fn look_again(&mut self) {
+        self.joining.clear();
+        for conversation in self.following.abandoned() {
+            self.unfollow(conversation);
+            wire::left(conversation, self.ordered.buffer());
+        }
+        self.following.count_again();
+        self.loading = Some(None);
     }
 
     /// Takes what there is news of in a conversation. One that is not followed yet keeps it until
     /// it is.
     fn hear(&mut self, slot: Slot) {
-        let Some(follow) = self.follows.get(&slot) else { return };
+        let Some(follow) = self.following.get(slot) else { return };
         let news = follow.news();
         if news.has(News::ENTRIES) {
             self.progress.news(slot);
@@ -230,214 +279,52 @@ impl Delivery {
     }
 
     fn unfollow(&mut self, conversation: ConversationId) -> bool {
-        let Some(slot) = self.slots.remove(&conversation) else { return false };
-        self.follows.remove(&slot);
+        let Some(slot) = self.following.remove(conversation) else { return false };
+        self.let_go(slot);
+        true
+    }
+
+    fn let_go(&mut self, slot: Slot) {
         self.progress.unfollow(slot);
         self.urgent_news.remove(&slot);
         self.receipt_news.remove(&slot);
         if self.chunk.as_ref().is_some_and(|chunk| chunk.slot == slot) {
             self.chunk = None;
         }
-        true
     }
 
-    fn follow(&mut self, follow: Follow) {
-        let known = self.slots.contains_key(&follow.conversation());
-        let full = self.follows.len() >= self.all.limits.conversations_max;
-        if known || full || !follow.is_active() {
-            return;
-        }
-        let slot = follow.slot();
-        self.slots.insert(follow.conversation(), slot);
-        self.progress.follow(slot, follow.cursor(), follow.head());
-        self.follows.insert(slot, follow);
+    /// Follows what was found, as far as there is room, and looks for urgent messages that wait in
+    /// it. What came of it.
+    fn follow(&mut self, found: Found, resume: Option<Seq>) -> Place {
+        let (conversation, active) = (found.follow.conversation(), found.active);
+        let (cursor, head) = (found.follow.cursor(), found.follow.head());
+        let place = self.following.place(found, !self.begun);
+        let slot = match place {
+            Place::Same => return place,
+            Place::None(passed) => {
+                if cursor < head || passed.is_called {
+                    self.calls.put(Call { resume, ..Call::at_all(conversation, active, usize::MAX) });
+                }
+                return place;
+            }
+            Place::Followed(slot) => slot,
+            Place::Instead(slot, passed) => {
+                let is_called = passed.is_called || self.urgent_news.contains(&passed.slot);
+                self.let_go(passed.slot);
+                if is_called {
+                    self.calls.put(Call::between(passed.conversation, Seq::ZERO, Seq::MAX));
+                }
+                slot
+            }
+        };
+        self.progress.follow(slot, cursor, head);
         // The bell may have been rung for it, and not heard, between its being followed and now.
         self.hear(slot);
-    }
-
-    /// Begins the next read of the store, if there is one to do.
-    fn start_job(&mut self) {
-        if self.job.is_some() {
-            return;
+        if cursor < head {
+            let all = Call::at_all(conversation, active, calls::AHEAD_MAX);
+            self.calls.put(Call { resume, below: head.next(), ..all });
         }
-        if let Some(conversation) = self.joining.pop_first() {
-            self.job = Some(self.join_job(conversation));
-        } else if let Some(after) = self.loading.take() {
-            self.job = Some(self.page_job(after));
-        } else if self.chunk.is_none() {
-            self.job = self.chunk_job();
-        }
-    }
-
-    fn join_job(&mut self, conversation: ConversationId) -> Job {
-        let follows = self.slots.get(&conversation).is_some_and(|slot| self.follows[slot].is_active());
-        if !follows {
-            self.unfollow(conversation);
-        }
-        let slot = (!follows).then(|| self.reserve_slots(1));
-        let resume = self.resume.remove(&conversation);
-        job::join(Arc::clone(&self.all), self.follower.clone(), conversation, slot, resume)
-    }
-
-    fn page_job(&mut self, after: Option<ConversationId>) -> Job {
-        let first = self.reserve_slots(catch_up::PAGE_CONVERSATIONS as u64);
-        job::page(Arc::clone(&self.all), self.follower.clone(), after, first, self.resume.clone())
-    }
-
-    fn chunk_job(&mut self) -> Option<Job> {
-        loop {
-            let (slot, after) = self.progress.next_read()?;
-            if let Some(gap) = self.follows.get(&slot).and_then(|follow| follow.gap(after)) {
-                self.all.metrics.lag_entries.record((gap.up_to.0 - after.0) as f64);
-                return Some(job::chunk(Arc::clone(&self.all), self.follower.user, gap));
-            }
-            // The user left, or there is nothing beyond: the tail says the rest.
-            self.progress.chunk_sent(slot, after, 0, false);
-        }
-    }
-
-    fn reserve_slots(&mut self, count: u64) -> Slot {
-        let first = self.next_slot;
-        self.next_slot = Slot(first.0 + count);
-        first
-    }
-
-    fn done(&mut self, done: Done) {
-        match done {
-            Done::Chunk(chunk) => {
-                if self.follows.contains_key(&chunk.slot) {
-                    self.chunk = Some(chunk);
-                }
-            }
-            Done::Joined(follow, summary) => {
-                if let Some(summary) = summary {
-                    wire::joined(*summary, self.ordered.buffer());
-                }
-                if let Some(follow) = follow {
-                    self.follow(follow);
-                }
-            }
-            Done::Page(page) => {
-                for follow in page.follows {
-                    self.follow(follow);
-                }
-                let full = self.follows.len() >= self.all.limits.conversations_max;
-                match page.next {
-                    Some(next) if !full => self.loading = Some(Some(next)),
-                    next => {
-                        if next.is_some() {
-                            tracing::warn!(code = "follows-too-many", session = %self.session, "follows as many conversations as it may");
-                        }
-                        self.resume = HashMap::new();
-                        self.progress.loaded();
-                    }
-                }
-            }
-        }
-    }
-
-    /// Gathers what can be written now.
-    fn fill(&mut self) {
-        if !self.urgent.is_pending() {
-            self.fill_urgent();
-        }
-        if !self.ordered.is_pending() {
-            self.fill_ordered();
-        }
-        self.fill_receipts();
-        if let Some(entries) = self.progress.caught_up() {
-            wire::caught_up(entries, self.ordered.buffer());
-        }
-        self.urgent.shrink();
-        self.ordered.shrink();
-    }
-
-    fn fill_urgent(&mut self) {
-        let (all, fill) = (&self.all, self.all.limits.write_bytes);
-        let out = self.urgent.buffer();
-        while out.len() < fill {
-            let Some(slot) = self.urgent_news.pop_first() else { break };
-            let (Some(follow), Some(after)) = (self.follows.get(&slot), self.progress.urgent_after(slot))
-            else {
-                continue;
-            };
-            let copied = follow.copy_urgent(after, all.reads.now(), fill, out);
-            self.progress.urgent_sent(slot, copied.through);
-            all.metrics.deliveries_urgent.increment(copied.frames);
-            if out.len() >= fill {
-                self.urgent_news.insert(slot);
-            }
-        }
-        if self.urgent.is_pending() {
-            self.driver.hurry();
-        }
-    }
-
-    fn fill_ordered(&mut self) {
-        let fill = self.all.limits.write_bytes;
-        loop {
-            match self.progress.next(self.chunk.is_some()) {
-                Next::Nothing => break,
-                Next::Chunk => self.put_chunk(),
-                Next::Tail(slot, after) => self.put_tail(slot, after, fill),
-            }
-            if self.ordered.buffer().len() >= fill {
-                break;
-            }
-        }
-    }
-
-    fn put_tail(&mut self, slot: Slot, after: Seq, fill: usize) {
-        let Some(follow) = self.follows.get(&slot) else { return };
-        let (all, out) = (&self.all, self.ordered.buffer());
-        let before = out.len();
-        let fill = fill.min(before + TURN_BYTES);
-        match follow.copy(after, all.reads.now(), fill, out) {
-            // The bell tells of it as well.
-            TailCopy::Left => {}
-            TailCopy::Behind => self.progress.copied(slot, after, 0, 0, Extent::Behind),
-            TailCopy::Copied { copied, more } => {
-                all.metrics.deliveries_tail.increment(copied.frames);
-                let extent = if more { Extent::More } else { Extent::All };
-                self.progress.copied(slot, copied.through, copied.frames, out.len() - before, extent);
-            }
-        }
-    }
-
-    fn put_chunk(&mut self) {
-        let Some(chunk) = self.chunk.take() else { return };
-        let Some(follow) = self.follows.get(&chunk.slot) else { return };
-        let all = &self.all;
-        match follow.copy_chunk(&chunk, all.reads.now(), self.ordered.buffer()) {
-            ChunkCopy::Copied => {
-                all.metrics.deliveries_engine.increment(chunk.frames);
-                self.progress.chunk_sent(chunk.slot, chunk.through, chunk.frames, chunk.more);
-            }
-            ChunkCopy::Stale => self.progress.read_again(chunk.slot),
-            ChunkCopy::Left => {}
-        }
-    }
-
-    /// Receipts ride along with entries, or go when they have waited long enough.
-    fn fill_receipts(&mut self) {
-        let due = self.receipts_due.is_some_and(|due| due <= Instant::now());
-        if self.receipt_news.is_empty() || !(due || self.ordered.is_pending()) {
-            return;
-        }
-        let fill = self.all.limits.write_bytes;
-        let out = self.ordered.buffer();
-        while out.len() < fill {
-            let Some(slot) = self.receipt_news.pop_first() else { break };
-            let Some(follow) = self.follows.get_mut(&slot) else { continue };
-            let copied = follow.copy_receipts(fill, out);
-            self.all.metrics.receipts_pushed.increment(copied);
-            if out.len() >= fill {
-                self.receipt_news.insert(slot);
-            }
-        }
-        if self.receipt_news.is_empty() {
-            self.receipts_due = None;
-        }
+        place
     }
 }
 

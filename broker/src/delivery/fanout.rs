@@ -85,8 +85,12 @@ impl Fanout {
                     self.metrics.published_bytes.increment(message.payload.len() as u64);
                 }
                 if let Some(topic) = self.topics.find(conversation) {
-                    topic.append(seq, self.encode(conversation, seq, &entry, &sender));
+                    let frame = self.encode(conversation, seq, &entry, &sender);
+                    self.topics.append(&topic, seq, frame);
                     fail_point::pass(Point::Rung);
+                }
+                if is_urgent(&entry) {
+                    self.topics.unfollowed.call(conversation);
                 }
             }
             Event::Erased { conversation, seq } => {
@@ -153,7 +157,7 @@ impl Fanout {
         if mentions {
             return None;
         }
-        let urgent = matches!(&entry.body, Body::Message(message) if message.priority == Priority::Urgent);
+        let urgent = is_urgent(entry);
         wire::entry(conversation, seq, entry, sender, &[], &mut self.scratch);
         // A copy of its own: frames that shared a buffer would keep it alive after they left the
         // tail.
@@ -161,4 +165,8 @@ impl Fanout {
         self.scratch.clear();
         Some(Frame { bytes, time: entry.time, expires: entry.expires, urgent })
     }
+}
+
+fn is_urgent(entry: &Entry) -> bool {
+    matches!(&entry.body, Body::Message(message) if message.priority == Priority::Urgent)
 }

@@ -1,7 +1,7 @@
 //! Jobs: the reads of the store that a delivery has under way, one at a time.
 //!
-//! A new membership, a page of the beginning, or a chunk of a backlog. Each runs on a blocking
-//! thread, within the bound on such reads.
+//! A new membership, a page of the memberships, or a chunk of a backlog; and, beside that, urgent
+//! messages. Each runs on a blocking thread, within the bound on such reads.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -11,10 +11,11 @@ use std::sync::Arc;
 use wardline_storage::id::{ConversationId, Seq, UserId};
 use wardline_storage::view::Summary;
 
-use super::catch_up::{self, Beginning, Follower};
+use super::calling::{self, Called};
+use super::calls::Calls;
+use super::catch_up::{self, Beginning, Follower, Found};
 use super::chunk::{Chunk, Gap};
 use super::deliveries::Deliveries;
-use super::topics::Follow;
 use crate::presence::bell::Slot;
 use crate::refusal::Refusal;
 use crate::requests::reads::Reads;
@@ -25,8 +26,9 @@ pub(super) type Job = Pin<Box<dyn Future<Output = Result<Done, Refusal>> + Send>
 /// What such a read brought.
 pub(super) enum Done {
     Page(Beginning),
-    Joined(Option<Follow>, Option<Box<Summary>>),
+    Joined(ConversationId, Option<Found>, Option<Box<Summary>>),
     Chunk(Chunk),
+    Called(Called),
 }
 
 /// Reads a conversation that the user joined, and follows it under `slot` if there is one.
@@ -45,7 +47,7 @@ pub(super) fn join(
                 None => None,
             };
             let summary = catch_up::summary(reads, follower.user, conversation)?;
-            Ok(Done::Joined(follow, summary.map(Box::new)))
+            Ok(Done::Joined(conversation, follow, summary.map(Box::new)))
         };
         all.reads.to_catch_up(read).await
     })
@@ -64,7 +66,19 @@ pub(super) fn page(
         let read = move |reads: &Reads| {
             catch_up::follow_page(reads, &topics, &follower, after, first, &resume).map(Done::Page)
         };
-        all.reads.to_catch_up(read).await
+        // Nothing urgent is found before.
+        all.reads.for_urgent(read).await
+    })
+}
+
+/// Reads urgent messages, as many as go into one write.
+pub(super) fn call(all: Arc<Deliveries>, follower: Follower, calls: Calls) -> Job {
+    let bytes_max = all.limits.write_bytes;
+    Box::pin(async move {
+        let topics = Arc::clone(&all.topics);
+        let read =
+            move |reads: &Reads| calling::read(reads, &topics, &follower, calls, bytes_max).map(Done::Called);
+        all.reads.for_urgent(read).await
     })
 }
 

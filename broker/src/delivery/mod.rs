@@ -3,19 +3,26 @@
 //! The fan-out encodes each entry once and puts it into the conversation's topic; each session then
 //! has a task that copies from there, or from the store, after its own cursors.
 
+mod ahead;
+mod calling;
+mod calls;
 mod catch_up;
 mod chunk;
 pub(crate) mod deliver;
 pub(crate) mod deliveries;
+mod eviction;
 pub(crate) mod fanout;
+mod following;
 mod job;
 mod lane;
 mod progress;
 mod receipts;
+mod recent;
 mod subscription;
 pub(crate) mod tail;
 mod topic;
 pub(crate) mod topics;
+mod unfollowed;
 
 use std::sync::Arc;
 
@@ -57,7 +64,7 @@ impl Config {
         let Self { limits } = self;
         let (reexpire, to_reexpire) = mpsc::channel(REEXPIRE_MAX);
         let (failure, failed) = watch::channel(None);
-        let topics = Arc::new(Topics::new(limits.tail_bytes_max, limits.tails_bytes_max));
+        let topics = Arc::new(Topics::new(&limits));
         let fanout = Fanout::new(Arc::clone(&topics), registry, Arc::clone(&metrics), reexpire, failure);
         let deliveries = Deliveries { topics, reads, metrics, limits };
         (Arc::new(deliveries), fanout, Told { reexpire: to_reexpire, failed })

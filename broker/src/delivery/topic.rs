@@ -11,6 +11,7 @@ use parking_lot::RwLock;
 use wardline_storage::id::{Seq, Timestamp, UserId};
 use wardline_storage::model::ReceiptKind;
 
+use super::ahead::Ahead;
 use super::receipts::{Receipts, Version};
 use super::subscription::{News, Subscription};
 use super::tail::{Copied, Frame, Stamp, Tail};
@@ -29,6 +30,16 @@ pub(crate) enum TailCopy {
     Behind,
     /// The user is a member no longer.
     Left,
+}
+
+/// What a session got out of a topic's urgent messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct UrgentCopy {
+    /// How far, and how many.
+    pub(crate) copied: Copied,
+    /// The last one that is not in memory any more, and was not looked at: to be read from the
+    /// engine.
+    pub(crate) lost: Option<Seq>,
 }
 
 /// What became of a chunk that was read from the engine.
@@ -50,6 +61,9 @@ pub(crate) struct Topic {
 /// What a topic has.
 struct Inside {
     tail: Tail,
+    /// Whether it stands in the line of those whose tail may have to give way.
+    in_line: bool,
+    ahead: Ahead,
     /// The latest entry that was told; zero before the first.
     head: Seq,
     /// How often something that was told before was taken back: deleted, or its time cut.
@@ -64,6 +78,8 @@ impl Inside {
     fn new(tail: Tail) -> Self {
         Self {
             tail,
+            in_line: false,
+            ahead: Ahead::default(),
             head: Seq::ZERO,
             withdrawals: 0,
             receipts: Receipts::default(),
@@ -82,6 +98,7 @@ impl Inside {
     fn withdraw_through(&mut self, seq: Seq) {
         self.withdrawals += 1;
         self.tail.forget_through(seq);
+        self.ahead.forget_through(seq);
     }
 
     fn ring_all(&self, news: News) {
@@ -122,16 +139,38 @@ impl Topic {
         self.inside.write().tail.sweep(now);
     }
 
-    /// Tells of a new entry. Without a frame it is read from the engine.
-    pub(crate) fn append(&self, seq: Seq, frame: Option<Frame>) {
+    /// Tells of a new entry. Without a frame it is read from the engine. Whether the tail holds
+    /// frames now, and did not before.
+    pub(crate) fn append(&self, seq: Seq, frame: Option<Frame>) -> bool {
         let mut inside = self.inside.write();
         inside.head = inside.head.max(seq);
         let urgent = frame.as_ref().is_some_and(|frame| frame.urgent);
         match frame {
-            Some(frame) => inside.tail.push(seq, frame),
+            Some(frame) => {
+                if urgent {
+                    inside.ahead.push(seq, frame.clone());
+                }
+                inside.tail.push(seq, frame);
+            }
             None => inside.tail.forget_through(seq),
         }
         inside.ring_all(if urgent { News::ENTRIES.and(News::URGENT) } else { News::ENTRIES });
+        let enters = !inside.in_line && !inside.tail.is_empty();
+        inside.in_line |= enters;
+        enters
+    }
+
+    /// Forgets the older half of the tail; whether it still holds frames, and stays in line.
+    pub(super) fn halve_tail(&self) -> bool {
+        let mut inside = self.inside.write();
+        inside.tail.halve();
+        inside.in_line = !inside.tail.is_empty();
+        inside.in_line
+    }
+
+    /// Forgets the urgent messages up to `seq` that are kept to go ahead.
+    pub(super) fn forget_ahead(&self, seq: Seq) {
+        self.inside.write().ahead.forget_through(seq);
     }
 
     /// Forgets the frames up to a message that was deleted.
@@ -213,12 +252,11 @@ impl Topic {
         if after < inside.head && !inside.tail.covers(after) {
             return TailCopy::Behind;
         }
-        let copied = inside.tail.copy(after, now, false, fill, out);
+        let copied = inside.tail.copy(after, now, fill, out);
         TailCopy::Copied { copied, more: copied.through < inside.head }
     }
 
-    /// Copies urgent entries after `after` that are in the tail, until `out` holds `fill` bytes.
-    /// Older ones come in their turn.
+    /// Copies urgent entries after `after` that are in memory, until `out` holds `fill` bytes.
     pub(crate) fn copy_urgent(
         &self,
         subscription: &Subscription,
@@ -226,12 +264,13 @@ impl Topic {
         now: Timestamp,
         fill: usize,
         out: &mut BytesMut,
-    ) -> Copied {
+    ) -> UrgentCopy {
         let inside = self.inside.read();
         if !subscription.is_active() {
-            return Copied { through: after, frames: 0 };
+            return UrgentCopy { copied: Copied { through: after, frames: 0 }, lost: None };
         }
-        inside.tail.copy(after, now, true, fill, out)
+        let copied = inside.ahead.copy(after, inside.head, now, fill, out);
+        UrgentCopy { copied, lost: inside.ahead.lost_after(after) }
     }
 
     /// Copies a chunk that was read from the engine when so much had been withdrawn.

@@ -11,10 +11,14 @@ use parking_lot::Mutex;
 use wardline_storage::id::{ById, ConversationId, Seq, Timestamp};
 
 use super::chunk::{Chunk, Gap};
+use super::eviction::Eviction;
 use super::receipts::Version;
+use super::recent::Recent;
 use super::subscription::{News, Subscription};
-use super::tail::{Budget, Copied, Tail};
-use super::topic::{ChunkCopy, TailCopy, Topic};
+use super::tail::{Budget, Frame, Tail};
+use super::topic::{ChunkCopy, TailCopy, Topic, UrgentCopy};
+use super::unfollowed::AllUnfollowed;
+use crate::limits::Limits;
 use crate::presence::bell::Slot;
 
 /// Locks that the topics are spread over, by their ids, which nobody chooses.
@@ -25,13 +29,36 @@ pub(crate) struct Topics {
     shards: Vec<Mutex<ById<ConversationId, Arc<Topic>>>>,
     budget: Arc<Budget>,
     tail_bytes_max: usize,
+    eviction: Eviction,
+    recent: Recent,
+    /// What sessions do not follow, though their users are members.
+    pub(super) unfollowed: Arc<AllUnfollowed>,
 }
 
 impl Topics {
-    /// None yet, with the bounds of their tails.
-    pub(crate) fn new(tail_bytes_max: usize, tails_bytes_max: usize) -> Self {
-        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { shards, budget: Arc::new(Budget::new(tails_bytes_max)), tail_bytes_max }
+    /// None yet, with the bounds of their tails, and of what is kept to go ahead.
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            budget: Arc::new(Budget::new(limits.tails_bytes_max)),
+            tail_bytes_max: limits.tail_bytes_max,
+            eviction: Eviction::new(),
+            recent: Recent::new(limits.ahead_bytes_max),
+            unfollowed: Arc::default(),
+        }
+    }
+
+    /// Tells of a new entry in a conversation that is followed. Without a frame it is read from the
+    /// engine.
+    pub(super) fn append(&self, topic: &Arc<Topic>, seq: Seq, frame: Option<Frame>) {
+        let urgent_bytes = frame.as_ref().filter(|frame| frame.urgent).map(|frame| frame.bytes.len());
+        if topic.append(seq, frame) {
+            self.eviction.enter(topic);
+        }
+        if let Some(bytes) = urgent_bytes {
+            self.recent.note(topic, seq, bytes);
+        }
+        self.eviction.make_room(&self.budget);
     }
 
     /// The topic of a conversation that some session follows.
@@ -157,17 +184,40 @@ impl Follow {
         self.topic.copy(&self.subscription, after, now, fill, out)
     }
 
-    /// Copies urgent entries after `after` that are in the tail, until `out` holds `fill` bytes.
-    pub(super) fn copy_urgent(&self, after: Seq, now: Timestamp, fill: usize, out: &mut BytesMut) -> Copied {
+    /// Copies urgent entries after `after` that are in memory, until `out` holds `fill` bytes.
+    pub(super) fn copy_urgent(
+        &self,
+        after: Seq,
+        now: Timestamp,
+        fill: usize,
+        out: &mut BytesMut,
+    ) -> UrgentCopy {
         self.topic.copy_urgent(&self.subscription, after, now, fill, out)
     }
 
     /// Copies a chunk that was read from the engine, if it is good still.
     pub(super) fn copy_chunk(&self, chunk: &Chunk, now: Timestamp, out: &mut BytesMut) -> ChunkCopy {
-        if chunk.expires <= now {
+        self.copy_read(&chunk.bytes, chunk.expires, chunk.withdrawals, now, out)
+    }
+
+    /// How often the topic has withdrawn entries.
+    pub(super) fn withdrawals(&self) -> u64 {
+        self.topic.withdrawals()
+    }
+
+    /// Copies what was read from the engine when so much had been withdrawn, if it is good still.
+    pub(super) fn copy_read(
+        &self,
+        read: &[u8],
+        expires: Timestamp,
+        withdrawals: u64,
+        now: Timestamp,
+        out: &mut BytesMut,
+    ) -> ChunkCopy {
+        if expires <= now {
             return ChunkCopy::Stale;
         }
-        self.topic.copy_chunk(&self.subscription, &chunk.bytes, chunk.withdrawals, out)
+        self.topic.copy_chunk(&self.subscription, read, withdrawals, out)
     }
 
     /// Copies receipts of others that are new until `out` holds `fill` bytes. Returns how many.

@@ -63,6 +63,8 @@ table! {
         sessions_opened: Counter = "wardline_sessions_opened_total", "Sessions opened.";
         sessions_stalled: Gauge = "wardline_sessions_stalled", "Sessions whose client has taken nothing for a second while something waits to be written to it.";
         sessions_behind: Gauge = "wardline_sessions_behind", "Sessions that have a conversation to be read from the store, because the tail does not reach back to where they are.";
+        sessions_partial: Gauge = "wardline_sessions_partial", "Sessions whose user is a member of more conversations than one session follows (limits.conversations): of the others only urgent messages come, and the client is told.";
+        devices_gave_way: Counter = "wardline_devices_gave_way_total", "Sessions of devices that were not on record while devices of their user had given way to others before (limits.devices): they were told, and got what was published since.";
         token_ahead: Gauge = "wardline_token_ahead_seconds", "How far the begin (nbf) of the latest token lay ahead of the broker's clock; 0: not at all. Tells of the issuer's clock or ours.";
         packets_sent: Counter = "wardline_quic_packets_sent_total", "QUIC packets sent. Added for each connection every 30 s and at its end.";
         packets_lost: Counter = "wardline_quic_packets_lost_total", "QUIC packets sent that were taken for lost. Added as above.";
@@ -149,9 +151,10 @@ table! {
             deliveries_engine = "engine",
             deliveries_urgent = "urgent",
         }
-        Gauge "wardline_reads" by "purpose", "Reads of the store under way, for requests and for devices that catch up." {
+        Gauge "wardline_reads" by "purpose", "Reads of the store under way, for requests, for devices that catch up, and for urgent messages that are not in memory or belong to a device that comes back." {
             reads_request = "request",
             reads_catch_up = "catch_up",
+            reads_urgent = "urgent",
         }
     }
     by_code {

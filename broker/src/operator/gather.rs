@@ -96,9 +96,10 @@ impl Look {
         metrics.tail_bytes.set(seen.topics.tail_bytes() as f64);
         metrics.topics.set(seen.topics.len() as f64);
         metrics.turns_waiting.set(seen.turns.len() as f64);
-        let [request, catch_up] = seen.reads.under_way();
+        let [request, catch_up, urgent] = seen.reads.under_way();
         metrics.reads_request.set(request as f64);
         metrics.reads_catch_up.set(catch_up as f64);
+        metrics.reads_urgent.set(urgent as f64);
 
         metrics.clock_held_seconds.set(seen.clock.held().as_secs_f64());
         metrics.clock_behind_seconds.set(seen.clock.behind().as_secs_f64());

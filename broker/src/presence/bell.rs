@@ -15,6 +15,9 @@ use wardline_storage::id::ConversationId;
 
 use crate::turns::Task;
 
+/// Most conversations that are not followed which a bell remembers for their urgent messages.
+const CALLS_MAX: usize = 256;
+
 /// A conversation's number within one session. Never used twice in a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Slot(pub(crate) u64);
@@ -35,7 +38,9 @@ pub(crate) struct Rung {
     pub(crate) slots: Vec<Slot>,
     /// Conversations that the user joined or left.
     pub(crate) changes: HashMap<ConversationId, Change>,
-    /// More changed than is kept: the session must start afresh.
+    /// Conversations with urgent messages that are not followed, and perhaps not the user's.
+    pub(crate) calls: Vec<ConversationId>,
+    /// More happened than is kept: the session must look at all its memberships.
     pub(crate) overflow: bool,
 }
 
@@ -71,6 +76,20 @@ impl Bell {
         }
         drop(rung);
         self.notify.notify_one();
+    }
+
+    /// Tells of an urgent message in a conversation that the session does not follow.
+    pub(crate) fn call(&self, conversation: ConversationId) {
+        let mut rung = self.rung.lock();
+        if !rung.calls.contains(&conversation) {
+            if rung.calls.len() < CALLS_MAX {
+                rung.calls.push(conversation);
+            } else {
+                rung.overflow = true;
+            }
+        }
+        drop(rung);
+        self.wake(true);
     }
 
     /// Waits until it rings. Returns at once if it rang since the last wait.

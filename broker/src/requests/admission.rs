@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use wardline_storage::command::Submission;
 use wardline_storage::log::{Depth, Log, Refused, Reply};
-use wardline_storage::model::Applied;
+use wardline_storage::model::{Applied, Priority};
 
 use crate::metrics::Metrics;
 use crate::refusal::{Code, Refusal};
@@ -162,15 +162,24 @@ fn fullness(depth: Depth) -> f64 {
     part(depth.commands, depth.commands_max).max(part(depth.bytes, depth.bytes_max)).clamp(0.0, 1.0)
 }
 
-/// The epoch rule of one lane.
+/// The epoch rule of one lane, for each priority: an urgent message does not wait for routine ones
+/// that were refused.
 #[derive(Debug, Default)]
 pub(crate) struct EpochGate {
-    refused: Option<(u32, Code)>,
+    routine: Option<(u32, Code)>,
+    urgent: Option<(u32, Code)>,
+}
+
+/// What the rule goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Epoch {
+    pub(crate) priority: Priority,
+    pub(crate) number: u32,
 }
 
 impl EpochGate {
     /// Whether a publish may be tried; if not, why.
-    pub(crate) fn check(&self, epoch: u32, admission: &Admission) -> Result<(), Refusal> {
+    pub(crate) fn check(&self, epoch: Epoch, admission: &Admission) -> Result<(), Refusal> {
         match self.refused_as(epoch) {
             Some(code) => Err(admission.again(code)),
             None => Ok(()),
@@ -178,15 +187,23 @@ impl EpochGate {
     }
 
     /// Notes how a publish was refused.
-    pub(crate) fn note(&mut self, epoch: u32, refusal: &Refusal) {
+    pub(crate) fn note(&mut self, epoch: Epoch, refusal: &Refusal) {
         let counts = matches!(refusal.code, Code::Retry | Code::StorageFull);
-        if counts && self.refused.is_none_or(|(highest, _)| epoch >= highest) {
-            self.refused = Some((epoch, refusal.code));
+        let refused = match epoch.priority {
+            Priority::Routine => &mut self.routine,
+            Priority::Urgent => &mut self.urgent,
+        };
+        if counts && refused.is_none_or(|(highest, _)| epoch.number >= highest) {
+            *refused = Some((epoch.number, refusal.code));
         }
     }
 
-    fn refused_as(&self, epoch: u32) -> Option<Code> {
-        self.refused.filter(|(highest, _)| epoch <= *highest).map(|(_, code)| code)
+    fn refused_as(&self, epoch: Epoch) -> Option<Code> {
+        let refused = match epoch.priority {
+            Priority::Routine => self.routine,
+            Priority::Urgent => self.urgent,
+        };
+        refused.filter(|(highest, _)| epoch.number <= *highest).map(|(_, code)| code)
     }
 }
 
@@ -198,33 +215,48 @@ mod tests {
         Refusal::new(code, "")
     }
 
+    fn routine(number: u32) -> Epoch {
+        Epoch { priority: Priority::Routine, number }
+    }
+
+    #[test]
+    fn urgent_messages_do_not_wait_for_routine_ones_that_were_refused() {
+        let mut gate = EpochGate::default();
+        gate.note(routine(4), &refusal(Code::Retry));
+        let urgent = |number| Epoch { priority: Priority::Urgent, number };
+        assert_eq!(gate.refused_as(urgent(0)), None);
+        gate.note(urgent(0), &refusal(Code::StorageFull));
+        assert_eq!(gate.refused_as(urgent(0)), Some(Code::StorageFull));
+        assert_eq!(gate.refused_as(routine(5)), None);
+    }
+
     #[test]
     fn after_a_refusal_the_epoch_and_all_below_are_refused() {
         let mut gate = EpochGate::default();
-        assert_eq!(gate.refused_as(1), None);
-        gate.note(2, &refusal(Code::Retry));
-        assert_eq!(gate.refused_as(1), Some(Code::Retry));
-        assert_eq!(gate.refused_as(2), Some(Code::Retry));
-        assert_eq!(gate.refused_as(3), None);
-        gate.note(3, &refusal(Code::StorageFull));
-        assert_eq!(gate.refused_as(3), Some(Code::StorageFull));
-        gate.note(1, &refusal(Code::Retry));
-        assert_eq!(gate.refused_as(3), Some(Code::StorageFull), "a lower epoch lowers nothing");
+        assert_eq!(gate.refused_as(routine(1)), None);
+        gate.note(routine(2), &refusal(Code::Retry));
+        assert_eq!(gate.refused_as(routine(1)), Some(Code::Retry));
+        assert_eq!(gate.refused_as(routine(2)), Some(Code::Retry));
+        assert_eq!(gate.refused_as(routine(3)), None);
+        gate.note(routine(3), &refusal(Code::StorageFull));
+        assert_eq!(gate.refused_as(routine(3)), Some(Code::StorageFull));
+        gate.note(routine(1), &refusal(Code::Retry));
+        assert_eq!(gate.refused_as(routine(3)), Some(Code::StorageFull), "a lower epoch lowers nothing");
     }
 
     #[test]
     fn epoch_zero_counts_like_any_other() {
         let mut gate = EpochGate::default();
-        gate.note(0, &refusal(Code::Retry));
-        assert_eq!(gate.refused_as(0), Some(Code::Retry));
-        assert_eq!(gate.refused_as(1), None);
+        gate.note(routine(0), &refusal(Code::Retry));
+        assert_eq!(gate.refused_as(routine(0)), Some(Code::Retry));
+        assert_eq!(gate.refused_as(routine(1)), None);
     }
 
     #[test]
     fn refusals_for_which_waiting_does_not_help_do_not_count() {
         let mut gate = EpochGate::default();
-        gate.note(5, &refusal(Code::NotFound));
-        assert_eq!(gate.refused_as(5), None);
+        gate.note(routine(5), &refusal(Code::NotFound));
+        assert_eq!(gate.refused_as(routine(5)), None);
     }
 
     #[test]

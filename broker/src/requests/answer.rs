@@ -28,7 +28,7 @@ pub(crate) fn answer(completion: &Completion, intake: &Intake) -> Answer {
         Ok(Ok(Outcome::Created { conversation, .. })) => {
             return Answer::Read(Query::Conversation(*conversation));
         }
-        Ok(Ok(Outcome::DeviceRegistered | Outcome::Reexpired { .. } | Outcome::Noted)) => {
+        Ok(Ok(Outcome::DeviceRegistered { .. } | Outcome::Reexpired { .. } | Outcome::Noted)) => {
             Response::Done(None)
         }
     };

@@ -9,6 +9,7 @@ pub(crate) mod intake;
 pub(crate) mod plan;
 pub(crate) mod query;
 pub(crate) mod reads;
+pub(crate) mod urgency;
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ use intake::Intake;
 use plan::Planner;
 use query::Queries;
 use reads::Reads;
+use urgency::Urgency;
 
 /// What requests are bounded by.
 pub(crate) struct Config {
@@ -39,6 +41,7 @@ pub(crate) struct Requests {
     pub(crate) intake: Arc<Intake>,
     pub(crate) planner: Planner,
     pub(crate) queries: Queries,
+    pub(crate) urgency: Urgency,
 }
 
 impl Config {
@@ -59,6 +62,7 @@ impl Config {
             intake: Arc::new(Intake::new(admission)),
             planner: Planner::new(ids, policy.members_max),
             queries: Queries::new(log, reads, &limits),
+            urgency: Urgency::new(limits.urgent, limits.urgent_broadcaster),
         }
     }
 }

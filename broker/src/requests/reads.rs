@@ -1,6 +1,7 @@
 //! The one way to read the store: as of now, off the async threads, so many reads at once.
 //!
-//! Requests and devices that catch up have a bound each, so that neither waits for the other.
+//! Requests, devices that catch up and urgent messages have a bound each, so that none waits for
+//! another.
 
 use std::sync::Arc;
 
@@ -18,14 +19,17 @@ pub(crate) struct Reads {
     clock: Arc<Clock>,
     requests: Semaphore,
     catch_up: Semaphore,
+    urgent: Semaphore,
     reads_max: usize,
 }
 
 impl Reads {
-    /// Of this store, by this clock; `reads_max` for requests, and as many for catching up.
+    /// Of this store, by this clock; `reads_max` for requests, as many for catching up, and for
+    /// urgent messages.
     pub(crate) fn new(engine: Arc<dyn Engine>, clock: Arc<Clock>, reads_max: usize) -> Self {
-        let (requests, catch_up) = (Semaphore::new(reads_max), Semaphore::new(reads_max));
-        Self { engine, clock, requests, catch_up, reads_max }
+        let bound = || Semaphore::new(reads_max);
+        let (requests, catch_up, urgent) = (bound(), bound(), bound());
+        Self { engine, clock, requests, catch_up, urgent, reads_max }
     }
 
     /// The time by which it is read.
@@ -66,9 +70,24 @@ impl Reads {
         self.within(&self.catch_up, read).await
     }
 
-    /// How many are under way: for requests, and to catch up.
-    pub(crate) fn under_way(&self) -> [usize; 2] {
-        [&self.requests, &self.catch_up].map(|bound| self.reads_max.saturating_sub(bound.available_permits()))
+    /// Reads urgent messages that a device has not received, or what is needed to find them.
+    ///
+    /// # Errors
+    /// As [`Reads::for_request`].
+    ///
+    /// # Cancellation
+    /// As [`Reads::for_request`].
+    pub(crate) async fn for_urgent<T: Send + 'static>(
+        self: &Arc<Self>,
+        read: impl FnOnce(&Self) -> Result<T, EngineError> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        self.within(&self.urgent, read).await
+    }
+
+    /// How many are under way: for requests, to catch up, and for urgent messages.
+    pub(crate) fn under_way(&self) -> [usize; 3] {
+        [&self.requests, &self.catch_up, &self.urgent]
+            .map(|bound| self.reads_max.saturating_sub(bound.available_permits()))
     }
 
     async fn within<T: Send + 'static>(

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use tokio::sync::watch;
-use wardline_storage::command::Command;
+use wardline_storage::command::{Command, Outcome};
 use wardline_storage::id::{ConversationId, Seq};
 
 use super::reader::{self, FrameReader, Read};
@@ -21,7 +21,10 @@ use crate::presence::bell::Bell;
 use crate::presence::ending::Ending;
 use crate::presence::registry::{Present, SessionId};
 use crate::refusal::{Code, Refusal};
-use crate::wire::{self, Decoded, Hello, Request, Response};
+use crate::wire::{self, Decoded, Hello, Registered, Request, Response};
+
+/// So many changes of membership a bell remembers in any case.
+const CHANGES_MIN: usize = 256;
 
 /// A session that was welcomed.
 pub(super) struct Opened {
@@ -103,11 +106,11 @@ type Admitted = (Arc<Session>, Option<HashMap<ConversationId, Seq>>);
 async fn admit(sessions: &Arc<Sessions>, hello: Hello) -> Result<Admitted, Option<Refusal>> {
     let identity = sessions.callers.authenticate(&hello.token.0).map_err(Some)?;
     let caller = sessions.callers.caller(&identity, hello.device);
-    register(sessions, &caller).await.map_err(Some)?;
+    let device = register(sessions, &caller).await.map_err(Some)?;
     let present = Present {
         id: SessionId(rand::random()),
         actor: Arc::clone(&caller.actor),
-        bell: Arc::new(Bell::new(sessions.limits.conversations_max)),
+        bell: Arc::new(Bell::new(sessions.limits.conversations_max.max(CHANGES_MIN))),
         ending: Arc::new(Ending::default()),
     };
     let actor = &present.actor;
@@ -115,9 +118,14 @@ async fn admit(sessions: &Arc<Sessions>, hello: Hello) -> Result<Admitted, Optio
         code = "session-opened", session = %present.id, tenant = %actor.tenant, user = %actor.user, device = %actor.device,
         client = hello.client, "session opened"
     );
+    if device.is_some_and(|device| device.gave_way) {
+        sessions.metrics.devices_gave_way.increment(1);
+        tracing::info!(code = "device-gave-way", session = %present.id, "the device was not on record, and devices of its user gave way before: it goes on with what was published since");
+    }
     let session = Session {
         present,
         caller,
+        device,
         opened: sessions.clock.now(),
         expires: watch::channel(identity.expires).0,
         all: Arc::clone(sessions),
@@ -126,9 +134,10 @@ async fn admit(sessions: &Arc<Sessions>, hello: Hello) -> Result<Admitted, Optio
 }
 
 /// Notes the device in the store. Without room on the disk the session opens all the same, to read.
-async fn register(sessions: &Sessions, caller: &Caller) -> Result<(), Refusal> {
+async fn register(sessions: &Sessions, caller: &Caller) -> Result<Option<Registered>, Refusal> {
     match sessions.requests.intake.ask(&caller.actor, Command::RegisterDevice).await {
         Err(refusal) if refusal.code != Code::StorageFull => Err(refusal),
-        _ => Ok(()),
+        Ok(Outcome::DeviceRegistered { since, gave_way }) => Ok(Some(Registered { since, gave_way })),
+        _ => Ok(None),
     }
 }

@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
@@ -15,12 +16,13 @@ use tokio::time::timeout;
 use wardline_storage::command::Command;
 use wardline_storage::fail_point::{self, Point};
 use wardline_storage::log::{Completion, Reply};
+use wardline_storage::model::Priority;
 
 use super::reader::{self, FrameReader, Read};
 use super::sessions::{Session, Sessions};
 use super::timing::Timing;
 use crate::refusal::{Code, Refusal};
-use crate::requests::admission::EpochGate;
+use crate::requests::admission::{Epoch, EpochGate};
 use crate::requests::answer::{Answer, answer};
 use crate::requests::plan::Plan;
 use crate::requests::query::Query;
@@ -149,13 +151,13 @@ impl RequestLane {
 
     fn request(&mut self, id: u64, at_least: u64, request: Request) {
         let epoch = match &request {
-            Request::Publish { epoch, .. } => Some(*epoch),
+            Request::Publish { epoch, publish } => Some(Epoch { priority: publish.priority, number: *epoch }),
             _ => None,
         };
         let session = Arc::clone(&self.session);
         let Sessions { requests, .. } = &*session.all;
         let planned = epoch
-            .map_or(Ok(()), |epoch| self.gate.check(epoch, requests.intake.admission()))
+            .map_or(Ok(()), |epoch| self.admit(epoch))
             .and_then(|()| requests.planner.plan(&session.caller, request));
         let refused = match planned {
             Ok(Plan::Read(query)) => return self.read(id, at_least, query),
@@ -180,6 +182,18 @@ impl RequestLane {
                     self.gate.note(epoch, &refusal);
                 }
                 self.refuse(id, refusal);
+            }
+        }
+    }
+
+    /// Whether a publish may be tried.
+    fn admit(&self, epoch: Epoch) -> Result<(), Refusal> {
+        let Session { all, caller, .. } = &*self.session;
+        self.gate.check(epoch, all.requests.intake.admission())?;
+        match epoch.priority {
+            Priority::Routine => Ok(()),
+            Priority::Urgent => {
+                all.requests.urgency.take(caller.actor.user, caller.asks().rights.broadcaster, Instant::now())
             }
         }
     }

@@ -17,7 +17,7 @@ use crate::presence::farewell::{self, Farewell};
 use crate::presence::registry::{Present, Registry};
 use crate::refusal::Refusal;
 use crate::requests::Requests;
-use crate::wire::{Token, Welcome};
+use crate::wire::{Registered, Token, Welcome};
 
 /// Longest sleep at a time: the wall clock may be corrected meanwhile.
 const EXPIRY_SLEEP_MAX: Duration = Duration::from_secs(3600);
@@ -48,6 +48,8 @@ impl Sessions {
 pub(super) struct Session {
     pub(super) present: Present,
     pub(super) caller: Caller,
+    /// What the store has on record of the device, if it could be put there.
+    pub(super) device: Option<Registered>,
     /// When it was opened, by the broker's time.
     pub(super) opened: Timestamp,
     pub(super) expires: watch::Sender<Timestamp>,
@@ -64,6 +66,7 @@ impl Session {
             user: self.caller.actor.name.as_str().to_owned(),
             tenant: self.caller.tenant_name.clone(),
             expires: *self.expires.borrow(),
+            device: self.device,
         }
     }
 

@@ -9,8 +9,8 @@ mod push;
 mod request;
 mod response;
 
-pub(crate) use push::{caught_up, entry, joined, left, ordered_header, receipt, urgent_header};
+pub(crate) use push::{caught_up, entry, joined, left, not_followed, ordered_header, receipt, urgent_header};
 pub(crate) use request::{Decoded, Hello, NewConversation, PageRequest, Request, Token, decode};
-pub(crate) use response::{Response, Welcome, answer, goodbye, refusal};
+pub(crate) use response::{Registered, Response, Welcome, answer, goodbye, refusal};
 pub(crate) use wardline_proto::ALPN;
 pub(crate) use wardline_proto::frame::{FrameError, split};

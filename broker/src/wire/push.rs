@@ -71,9 +71,15 @@ pub(crate) fn left(conversation: ConversationId, out: &mut BytesMut) {
     push(Push::LeftConversationId(Bytes::copy_from_slice(conversation.as_bytes())), out);
 }
 
-/// Appends the end of the backlog.
-pub(crate) fn caught_up(entries: u64, out: &mut BytesMut) {
-    push(Push::CaughtUp(v1::CaughtUp { entries }), out);
+/// Appends the news that of a conversation only urgent messages come.
+pub(crate) fn not_followed(conversation: ConversationId, out: &mut BytesMut) {
+    push(Push::NotFollowedConversationId(Bytes::copy_from_slice(conversation.as_bytes())), out);
+}
+
+/// Appends the end of the backlog. `not_followed`: of so many conversations only urgent messages
+/// come.
+pub(crate) fn caught_up(entries: u64, not_followed: u64, out: &mut BytesMut) {
+    push(Push::CaughtUp(v1::CaughtUp { entries, not_followed }), out);
 }
 
 fn push(push: Push, out: &mut BytesMut) {

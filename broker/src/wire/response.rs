@@ -37,6 +37,16 @@ pub(crate) struct Welcome {
     pub(crate) user: String,
     pub(crate) tenant: String,
     pub(crate) expires: Timestamp,
+    pub(crate) device: Option<Registered>,
+}
+
+/// What the store has on record of a session's device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Registered {
+    /// It is owed what was published since then.
+    pub(crate) since: Timestamp,
+    /// It may have given way to others.
+    pub(crate) gave_way: bool,
 }
 
 /// Appends the answer to a request. `position`: what it rests on was applied up to there; 0: it
@@ -121,6 +131,8 @@ fn wire_welcome(welcome: Welcome) -> v1::Welcome {
         tenant: welcome.tenant,
         token_expires_at_ms: welcome.expires.0,
         broker_version: env!("CARGO_PKG_VERSION").to_owned(),
+        device_since_ms: welcome.device.map_or(0, |device| device.since.0),
+        device_gave_way: welcome.device.is_some_and(|device| device.gave_way),
     }
 }
 

@@ -301,7 +301,7 @@ async fn tenants_never_meet(site: Site) {
             Incoming::Entry(entry) if entry.sequence == 2 => break assert_eq!(entry.conversation, theirs),
             Incoming::Entry(entry) => assert_eq!(entry.conversation, theirs),
             Incoming::Joined(conversation) => assert_eq!(conversation.id, theirs),
-            Incoming::Left(_) | Incoming::CaughtUp => {}
+            Incoming::Left(_) | Incoming::NotFollowed(_) | Incoming::CaughtUp => {}
         }
     }
 }

@@ -44,5 +44,6 @@ mod reload;
 mod sessions;
 mod site;
 mod stop;
+mod urgent;
 mod violations;
 mod witness;

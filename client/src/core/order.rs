@@ -33,6 +33,8 @@ pub(crate) enum Passage {
 pub(crate) struct Order {
     conversations: ByConversation<Reached>,
     clock: u64,
+    /// Of some conversations only urgent messages come: those never have their turn.
+    is_partial: bool,
 }
 
 /// How far one conversation has come.
@@ -76,14 +78,25 @@ impl Order {
 
     /// Judges an entry from the urgent lane.
     pub(crate) fn ahead(&mut self, conversation: ConversationId, sequence: Sequence) -> Passage {
+        let is_partial = self.is_partial;
         let reached = self.reached(conversation);
-        if reached.up_to.is_some_and(|up_to| sequence <= up_to)
-            || reached.ahead.len() >= AHEAD_MAX
-            || !reached.ahead.insert(sequence)
-        {
+        let is_full = reached.ahead.len() >= AHEAD_MAX;
+        if reached.up_to.is_some_and(|up_to| sequence <= up_to) || (is_full && !is_partial) {
+            // Of what is not remembered it comes in its turn.
             return Passage::Duplicate;
         }
+        if !reached.ahead.insert(sequence) {
+            return Passage::Duplicate;
+        }
+        if is_full {
+            reached.ahead.pop_first();
+        }
         Passage::New
+    }
+
+    /// Notes that of some conversations only urgent messages come.
+    pub(crate) fn partial(&mut self) {
+        self.is_partial = true;
     }
 
     /// Notes that the user is a member again.

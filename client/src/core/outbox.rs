@@ -1,10 +1,11 @@
 //! Publishes in line: which are sent, which are sent again, and when their answers count.
 //!
-//! Pure state: no clock, no stream. Go-back-N over one lane at a time (`Publish.epoch` in
-//! message.proto). Invariants: messages are sent in the order in which they were put in line, in
-//! every epoch and on every lane; once the broker has asked to wait, nothing is sent until every
-//! answer of that epoch is in, so a request id is never in use twice and a message that was taken
-//! is never overtaken; each message is answered exactly once.
+//! Pure state: no clock, no stream. One for each priority, so that no urgent message stands behind
+//! a routine one. Go-back-N over one lane at a time (`Publish.epoch` in message.proto). Invariants:
+//! messages are sent in the order in which they were put in line, in every epoch and on every lane;
+//! once the broker has asked to wait, nothing is sent until every answer of that epoch is in, so a
+//! request id is never in use twice and a message that was taken is never overtaken; each message
+//! is answered exactly once.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,11 +14,14 @@ use wardline_proto::v1::client_frame::Request;
 use wardline_proto::v1::{ClientFrame, Publish};
 
 use crate::error::{Code, Refusal};
-use crate::types::Ack;
+use crate::types::{Ack, Priority};
 
 /// Shortest and longest pause before sending again.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// Between two request ids: two outboxes may share a lane.
+const ID_STEP: u64 = 2;
 
 /// Messages that have no final answer yet, each with whom to tell (`T`).
 pub(crate) struct Outbox<T> {
@@ -28,6 +32,7 @@ pub(crate) struct Outbox<T> {
     unanswered: usize,
     phase: Phase,
     epoch: u32,
+    first_request_id: u64,
     next_request_id: u64,
     /// Epochs that ended in a row without a message being taken.
     refused_epochs: u32,
@@ -63,19 +68,25 @@ pub(crate) enum Answered<T> {
     Pause(Duration),
     /// As `Final`, and it was the last answer of an epoch that the broker had ended.
     FinalThenPause(T, Result<Ack, Refusal>, Duration),
+    /// The message may not be urgent any more: it is not in line here any longer. The pause is that
+    /// of `FinalThenPause`.
+    Spent(Publish, T, Option<Duration>),
     /// Nothing was asked under this id.
     Unknown,
 }
 
 impl<T> Outbox<T> {
-    pub(crate) fn new() -> Self {
+    /// Of messages of one priority; no other outbox uses its request ids.
+    pub(crate) fn new(priority: Priority) -> Self {
+        let first_request_id = if priority == Priority::Urgent { 1 } else { 2 };
         Self {
             line: VecDeque::new(),
             sent: 0,
             unanswered: 0,
             phase: Phase::Sending,
             epoch: 0,
-            next_request_id: 1,
+            first_request_id,
+            next_request_id: first_request_id,
             refused_epochs: 0,
             retry_after: Duration::ZERO,
         }
@@ -100,7 +111,7 @@ impl<T> Outbox<T> {
         waiting.request_id = self.next_request_id;
         waiting.answered = false;
         waiting.publish.epoch = self.epoch;
-        self.next_request_id += 1;
+        self.next_request_id += ID_STEP;
         self.sent += 1;
         self.unanswered += 1;
         Some(ClientFrame {
@@ -108,6 +119,11 @@ impl<T> Outbox<T> {
             request: Some(Request::Publish(waiting.publish.clone())),
             ..ClientFrame::default()
         })
+    }
+
+    /// Whether a request with this id would be one of these.
+    pub(crate) fn asks(&self, request_id: u64) -> bool {
+        request_id % ID_STEP == self.first_request_id % ID_STEP && request_id > 0
     }
 
     /// Takes the broker's answer.
@@ -129,13 +145,16 @@ impl<T> Outbox<T> {
             answer => {
                 self.refused_epochs = if answer.is_ok() { 0 } else { self.refused_epochs };
                 self.sent -= 1;
-                self.line.remove(index).map(|waiting| (waiting.tell, answer))
+                self.line.remove(index).map(|waiting| (waiting, answer))
             }
         };
         let pause = (self.phase == Phase::Draining && self.unanswered == 0).then(|| self.hold());
         match (told, pause) {
-            (Some((tell, answer)), None) => Answered::Final(tell, answer),
-            (Some((tell, answer)), Some(pause)) => Answered::FinalThenPause(tell, answer, pause),
+            (Some((waiting, Err(refusal))), pause) if refusal.code == Code::UrgencySpent => {
+                Answered::Spent(waiting.publish, waiting.tell, pause)
+            }
+            (Some((waiting, answer)), None) => Answered::Final(waiting.tell, answer),
+            (Some((waiting, answer)), Some(pause)) => Answered::FinalThenPause(waiting.tell, answer, pause),
             (None, None) => Answered::Kept,
             (None, Some(pause)) => Answered::Pause(pause),
         }
@@ -154,7 +173,7 @@ impl<T> Outbox<T> {
     pub(crate) fn lane_opened(&mut self) {
         self.phase = Phase::Sending;
         self.epoch = 0;
-        self.next_request_id = 1;
+        self.next_request_id = self.first_request_id;
         self.sent = 0;
         self.unanswered = 0;
         self.retry_after = Duration::ZERO;

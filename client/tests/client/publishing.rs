@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::*;
-use wardline_client::{Client, Code, ConversationId, Inbox, Options, RequestError};
+use wardline_client::{Client, Code, ConversationId, Inbox, Options, Outgoing, Priority, RequestError};
 use wardline_proto::v1::server_frame::Response;
 
 const C: ConversationId = ConversationId([7; 16]);
@@ -178,4 +178,83 @@ async fn answers_that_follow_goodbye_count() {
     let _ = soon("Goodbye to be read", session.control.stream.stopped()).await;
     lane.ack(id, 9).await;
     assert_eq!(soon("the answer", pending.wait()).await.unwrap().sequence, 9);
+}
+
+#[tokio::test]
+async fn an_urgent_message_has_a_lane_and_a_window_of_its_own() {
+    let broker = Broker::start();
+    let (client, _inbox, session) = open(&broker, |options| options.publish_window = 2).await;
+    let mut routine = Vec::new();
+    for number in 0..2 {
+        routine.push(client.enqueue(numbered(C, number)).await.unwrap());
+    }
+    // The window is full, and somebody waits for a seat.
+    let waits = client.enqueue(numbered(C, 2));
+    tokio::pin!(waits);
+    assert!(tokio::time::timeout(Duration::from_millis(20), &mut waits).await.is_err());
+    let mut lane = session.publish_lane().await;
+    let (first, _) = lane.publish().await;
+    lane.refuse(first, Code::Retry, Duration::from_secs(600)).await;
+
+    let urgent = Outgoing { priority: Priority::Urgent, ..numbered(C, 9) };
+    let urgent = soon("a seat", client.enqueue(urgent)).await.unwrap();
+    let mut own = session.publish_lane().await;
+    let (id, publish) = own.publish().await;
+    assert_eq!((number_of(&publish), publish.epoch), (9, 0));
+    own.ack(id, 1).await;
+    assert_eq!(soon("the answer", urgent.wait()).await.unwrap().priority, Priority::Urgent);
+}
+
+#[tokio::test]
+async fn where_lanes_are_few_urgent_messages_go_first_on_the_one_there_is() {
+    let broker = Broker::start();
+    let mut options = broker.options("token".to_owned());
+    options.publish_window = 4;
+    let welcome = async {
+        let mut session = broker.accept().await;
+        let mut welcome = welcome(Duration::from_secs(3600));
+        let limits = welcome.limits.as_mut().unwrap();
+        (limits.lanes_max, limits.lane_requests_max) = (2, 1);
+        let id = session.hello_id;
+        session.control.answer(id, Response::Welcome(welcome)).await;
+        session
+    };
+    let (connected, session) = tokio::join!(wardline_client::connect(options), welcome);
+    let (client, _inbox) = connected.unwrap();
+    let mut pending = Vec::new();
+    for number in 0..3 {
+        pending.push(client.enqueue(numbered(C, number)).await.unwrap());
+    }
+    let mut lane = session.publish_lane().await;
+    let (first, publish) = lane.publish().await;
+    assert_eq!(number_of(&publish), 0);
+    pending.push(client.enqueue(Outgoing { priority: Priority::Urgent, ..numbered(C, 9) }).await.unwrap());
+    let (urgent, publish) = lane.publish().await;
+    assert_eq!(number_of(&publish), 9, "before the routine ones that wait");
+    lane.ack(urgent, 2).await;
+    lane.ack(first, 1).await;
+    for number in 1..3 {
+        let (id, publish) = lane.publish().await;
+        assert_eq!(number_of(&publish), number);
+        lane.ack(id, number + 2).await;
+    }
+    for pending in pending {
+        soon("the answer", pending.wait()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_may_not_be_urgent_goes_as_routine_and_says_so() {
+    let broker = Broker::start();
+    let (client, _inbox, session) = open(&broker, |_| {}).await;
+    let pending = client.enqueue(Outgoing { priority: Priority::Urgent, ..numbered(C, 9) }).await.unwrap();
+    let mut lane = session.publish_lane().await;
+    let (id, urgent) = lane.publish().await;
+    lane.refuse(id, Code::UrgencySpent, Duration::from_secs(60)).await;
+    let mut lane = session.publish_lane().await;
+    let (id, routine) = lane.publish().await;
+    assert_eq!(routine.client_message_id, urgent.client_message_id);
+    assert_eq!(routine.priority(), wardline_proto::v1::Priority::Routine);
+    lane.ack(id, 1).await;
+    assert_eq!(soon("the answer", pending.wait()).await.unwrap().priority, Priority::Routine);
 }

@@ -37,7 +37,7 @@ async fn publishes_and_receives() {
 
     let mut ordered = session.delivery_lane(LaneClass::Ordered).await;
     ordered.entry(C, 42).await;
-    ordered.push(Push::CaughtUp(CaughtUp { entries: 1 })).await;
+    ordered.push(Push::CaughtUp(CaughtUp { entries: 1, not_followed: 0 })).await;
     assert_eq!(next_sequence(&mut inbox).await, 42);
     assert!(matches!(soon("CaughtUp", inbox.next()).await, Some(Incoming::CaughtUp)));
 

@@ -263,6 +263,7 @@ pub(crate) fn welcome(token_lifetime: Duration) -> Welcome {
         tenant: "tenant".into(),
         token_expires_at_ms: 1_000_000 + token_lifetime.as_millis() as u64,
         broker_version: "test".into(),
+        ..Welcome::default()
     }
 }
 

@@ -7,3 +7,4 @@ pub mod compare;
 pub mod list;
 pub mod run;
 pub mod target;
+pub mod urgent;

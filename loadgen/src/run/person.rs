@@ -45,7 +45,7 @@ pub(crate) async fn receive(
                     receiver.time(Name::CatchUp, back_ns);
                 }
             }
-            Incoming::Joined(_) | Incoming::Left(_) => {}
+            Incoming::Joined(_) | Incoming::Left(_) | Incoming::NotFollowed(_) => {}
         }
     }
 }

@@ -172,8 +172,8 @@ fn blocks(table: Table, cache: &Cache) -> BlockBasedOptions {
     // Entries are read in runs, other records one by one.
     blocks.set_block_size(if table == Table::Message { 16 * KIB } else { 4 * KIB });
     // Most look-ups of a client message id, a device or a membership find nothing; 10 bits a key
-    // answer 99 % of them from memory. Messages and receipts are scanned: a filter would only cost.
-    if !matches!(table, Table::Message | Table::Receipt) {
+    // answer 99 % of them from memory. The others are scanned: a filter would only cost.
+    if !matches!(table, Table::Message | Table::Receipt | Table::Urgent) {
         blocks.set_bloom_filter(10.0, false);
         blocks.set_whole_key_filtering(true);
         blocks.set_optimize_filters_for_memory(true);

@@ -1,13 +1,15 @@
 //! Publishing and deleting messages.
 //!
 //! Publishing is the hot path: it reads the conversation, the membership and the remembered
-//! acknowledgement, and writes the message, the acknowledgement and the conversation.
+//! acknowledgement, and writes the message, the acknowledgement and the conversation. Urgent
+//! messages are also written into an index, so that a device that comes back finds them without a
+//! scan.
 
 use crate::command::{Event, Outcome, Publish, Rejection};
 use crate::engine::{EngineError, Table};
 use crate::id::{ConversationId, Seq};
 use crate::key;
-use crate::model::{Acknowledgement, Body, Kind, Message, Notice};
+use crate::model::{Acknowledgement, Body, Kind, Message, Notice, Priority};
 
 use super::{Scene, Step, Stepped, Stop};
 
@@ -42,6 +44,10 @@ impl Step<'_> {
             reply_to: publish.reply_to,
         };
         let seq = self.append(&mut scene, expires, Body::Message(message));
+        if publish.priority == Priority::Urgent {
+            let published = self.now;
+            self.insert_until(Table::Urgent, &scene.message(seq), &published, expires);
+        }
         let known = Acknowledgement { seq, time: self.now };
         // By the window alone, not by the message's own expiry: a repetition must not bring back
         // what is gone.
@@ -89,8 +95,12 @@ impl Step<'_> {
         };
         let own = entry.sender == self.actor.user;
         let allowed = own || (scene.conversation.kind != Kind::Direct && self.is_admin(&scene));
-        match entry.body {
-            Body::Message(_) if allowed => {}
+        match &entry.body {
+            Body::Message(message) if allowed => {
+                if message.priority == Priority::Urgent {
+                    self.delete(Table::Urgent, &scene.message(seq));
+                }
+            }
             Body::Tombstone { .. } if allowed => return Ok(Outcome::Changed(None)),
             _ => return Err(Rejection::Forbidden.into()),
         }

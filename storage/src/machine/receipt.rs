@@ -135,29 +135,42 @@ impl Step<'_> {
         let (user, device, now) = (self.actor.user, self.actor.device, self.now);
         let at = key::device(user, device);
         let known: Option<Device> = self.record(Table::Device, &at)?;
+        // What is not on record may have been, if any of the user's devices ever gave way: it is
+        // owed what the earliest of those would be.
+        let gone: Option<Device> = match known {
+            Some(_) => None,
+            None => self.record(Table::Meta, &key::gave_way(user))?,
+        };
         if known.is_none() {
-            self.make_room_for_device(user)?;
+            self.make_room_for_device(user, gone)?;
         }
-        let registered = known.map_or(now, |known| known.registered);
+        let since = known.or(gone).map_or(now, |device| device.registered);
         if known.is_none_or(|known| now >= known.last_seen.after(SEEN_EVERY)) {
-            self.put(Table::Device, &at, &Device { registered, last_seen: now });
+            self.put(Table::Device, &at, &Device { registered: since, last_seen: now });
         }
-        Ok(Outcome::DeviceRegistered)
+        Ok(Outcome::DeviceRegistered { since, gave_way: gone.is_some() })
     }
 
-    /// Forgets the devices that were not seen for longest, so that one more fits.
-    fn make_room_for_device(&mut self, user: UserId) -> Result<(), Stop> {
+    /// Forgets the devices that were not seen for longest, so that one more fits, and remembers
+    /// since when what gave way is owed messages. Reads no more than a user may have devices.
+    fn make_room_for_device(&mut self, user: UserId, gone: Option<Device>) -> Result<(), Stop> {
         let devices_max = (self.policy()?.devices_max as usize).max(1);
-        let mut known: Vec<(Timestamp, DeviceId)> = Vec::new();
+        let mut known: Vec<(Timestamp, DeviceId, Timestamp)> = Vec::new();
         let all = key::devices(user);
         scan::each(self.state, Table::Device, &all, Direction::Forward, self.now, |key, value| {
-            known.push((Device::decode(value)?.last_seen, key::device_id(key)?));
+            let device = Device::decode(value)?;
+            known.push((device.last_seen, key::device_id(key)?, device.registered));
             Ok(std::ops::ControlFlow::Continue(()))
         })?;
         known.sort_unstable();
         let excess = (known.len() + 1).saturating_sub(devices_max);
-        for (_, device) in known.into_iter().take(excess) {
+        let mut since = gone.map(|gone| gone.registered);
+        for (_, device, registered) in known.into_iter().take(excess) {
+            since = Some(since.map_or(registered, |since| since.min(registered)));
             self.delete(Table::Device, &key::device(user, device));
+        }
+        if let Some(registered) = since.filter(|since| gone.is_none_or(|gone| *since < gone.registered)) {
+            self.put(Table::Meta, &key::gave_way(user), &Device { registered, last_seen: self.now });
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use crate::command::{Event, Outcome, Rejection};
 use crate::engine::{Direction, EngineError, Table};
 use crate::id::{ConversationId, Seq};
 use crate::key;
-use crate::model::{Conversation, Entry, Kind, Notice, Shortening};
+use crate::model::{Body, Conversation, Entry, Kind, Notice, Priority, Shortening};
 use crate::record::Record;
 use crate::retention::Keeping;
 use crate::scan;
@@ -92,11 +92,18 @@ impl Step<'_> {
             looked_at += 1;
             let mut entry = Entry::decode(value)?;
             let expires = conversation.expiry(seq, entry.time, entry.expires, entry.is_notice());
+            let is_urgent = matches!(&entry.body, Body::Message(it) if it.priority == Priority::Urgent);
             if expires <= now {
                 self.delete(Table::Message, key);
+                if is_urgent {
+                    self.delete(Table::Urgent, key);
+                }
             } else if expires < entry.expires {
                 entry.expires = expires;
                 self.put_until(Table::Message, key, &entry, expires);
+                if is_urgent {
+                    self.put_until(Table::Urgent, key, &entry.time, expires);
+                }
             }
             Ok(ControlFlow::Continue(()))
         })?;

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use crate::engine::{Direction, EngineError, Table};
 use crate::id::{ConversationId, DeviceId, Seq, Timestamp, UserId};
 use crate::key;
-use crate::model::{Body, Device, Entry, Notice, Text};
+use crate::model::{Body, Cursor, Device, Entry, Notice, Text};
 use crate::record::{EntryHeader, Record};
 
 use super::{Access, Chunk, PASSED_OVER_MAX, Placed, UNREAD_MAX, View};
@@ -73,8 +73,17 @@ impl View<'_> {
     /// # Errors
     /// [`EngineError`] if the storage could not be read.
     pub fn device_position(&self, access: &Access, device: DeviceId) -> Result<Seq, EngineError> {
-        let floor = access.member.visible_from.previous();
         let cursor = self.cursor(access)?;
+        self.position(access, &cursor, device)
+    }
+
+    pub(super) fn position(
+        &self,
+        access: &Access,
+        cursor: &Cursor,
+        device: DeviceId,
+    ) -> Result<Seq, EngineError> {
+        let floor = access.member.visible_from.previous();
         if let Some(place) = cursor.device(device) {
             return Ok(place.max(floor));
         }
@@ -145,7 +154,7 @@ impl View<'_> {
     }
 
     /// Adds the names of the people in entries.
-    fn place(
+    pub(super) fn place(
         &self,
         conversation: ConversationId,
         found: Vec<(Seq, Entry)>,

@@ -6,6 +6,7 @@
 //! Nothing here writes. No read visits more than a bounded number of records that it does not
 //! return; a page may therefore be short and still have a next.
 
+mod calls;
 mod entries;
 mod people;
 
@@ -122,6 +123,28 @@ pub struct Listed {
     pub role: Role,
     /// Since when.
     pub joined: Timestamp,
+}
+
+/// Where a device stands in a conversation, as for its calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// What lies above this is to be delivered, in order.
+    pub position: Seq,
+    /// What its user has read.
+    pub read: Seq,
+    /// Whether no other device of its user ever acknowledged here.
+    pub is_only_device: bool,
+}
+
+/// What came of looking for a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// The newest one, and when it was published.
+    Call(Seq, Timestamp),
+    /// None was found down to here, included: as far as one look may go.
+    NoneDownTo(Seq),
+    /// There is none.
+    None,
 }
 
 /// Reads state as of one instant.

@@ -2,6 +2,7 @@
 //! generated sequences.
 
 mod bounds;
+mod calls;
 mod driver;
 mod expiry;
 mod groups;

@@ -27,6 +27,8 @@ use wardline_storage::retention::{Keeping, Retentions};
 pub(crate) struct Model {
     pub(crate) rooms: BTreeMap<ConversationId, Room>,
     pub(crate) devices: BTreeMap<UserId, BTreeMap<DeviceId, Device>>,
+    /// Since when those of a user's devices that gave way are owed messages.
+    gave_way: BTreeMap<UserId, Timestamp>,
     pub(crate) policy: Option<Policy>,
     pub(crate) retentions: Option<Arc<Retentions>>,
     published: Vec<Published>,
@@ -210,8 +212,8 @@ impl Model {
     fn apply_beside_rooms(&mut self, now: Timestamp, submission: &Submission) -> Verdict {
         match &submission.command {
             Command::RegisterDevice => {
-                self.register(now, submission, self.policy.ok_or(Rejection::NoPolicy)?);
-                return Ok(Outcome::DeviceRegistered);
+                let policy = self.policy.ok_or(Rejection::NoPolicy)?;
+                return Ok(self.register(now, submission, policy));
             }
             Command::SetPolicy(policy) => self.policy = Some(*policy),
             Command::SetRetentions(retentions) => self.retentions = Some(retentions.clone()),
@@ -260,21 +262,27 @@ impl Model {
         }
     }
 
-    fn register(&mut self, now: Timestamp, submission: &Submission, policy: Policy) {
+    fn register(&mut self, now: Timestamp, submission: &Submission, policy: Policy) -> Outcome {
         let devices_max = policy.devices_max as usize;
         let devices = self.devices.entry(submission.actor.user).or_default();
         if let Some(device) = devices.get_mut(&submission.actor.device) {
             if now.0 >= device.last_seen.0 + 60_000 {
                 device.last_seen = now;
             }
-            return;
+            return Outcome::DeviceRegistered { since: device.registered, gave_way: false };
         }
+        let user = submission.actor.user;
+        let gone = self.gave_way.get(&user).copied();
         while devices.len() >= devices_max {
             let oldest = devices.iter().min_by_key(|(id, device)| (device.last_seen, **id));
             let oldest = *oldest.expect("there are some, since there are too many").0;
-            devices.remove(&oldest);
+            let forgotten = devices.remove(&oldest).expect("it was there").registered;
+            let since = self.gave_way.entry(user).or_insert(forgotten);
+            *since = forgotten.min(*since);
         }
-        devices.insert(submission.actor.device, Device { registered: now, last_seen: now });
+        let since = gone.unwrap_or(now);
+        devices.insert(submission.actor.device, Device { registered: since, last_seen: now });
+        Outcome::DeviceRegistered { since, gave_way: gone.is_some() }
     }
 
     fn create(&mut self, case: &mut Case<'_>, create: &Create) -> Verdict {

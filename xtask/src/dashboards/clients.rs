@@ -24,6 +24,9 @@ pub(super) fn dashboard() -> Dashboard {
                     .query("sum by (reason) (rate(wardline_sessions_ended_total{$i}[$__rate_interval])) > 0 or label_replace(sum(rate(wardline_sessions_ended_total{$i}[$__rate_interval])), \"reason\", \"all\", \"\", \"\")", "{{reason}}"),
                 lines("Refusals", PerSecond, "By code; those that occur.")
                     .query("sum by (code) (rate(wardline_refusals_total{$i}[$__rate_interval])) > 0 or label_replace(sum(rate(wardline_refusals_total{$i}[$__rate_interval])), \"code\", \"all\", \"\", \"\")", "{{code}}"),
+                lines("Beyond a bound", Count, "Sessions that do not follow all conversations of their user, and devices of an hour that had given way to others. Both are told.")
+                    .query("sum(wardline_sessions_partial{$i})", "follow in part")
+                    .query("sum(increase(wardline_devices_gave_way_total{$i}[1h]))", "gave way"),
             ]),
             ("Network", vec![
                 lines("Round-trip time", Seconds, "One observation for each connection every 30 s.")

@@ -125,3 +125,13 @@ fn urgent_messages_beyond_the_bound_wait_for_their_turn() {
     assert_eq!(order.in_turn(conversation, 1), Passage::HadAhead);
     assert_eq!(order.in_turn(conversation, above), Passage::New);
 }
+
+#[test]
+fn urgent_messages_that_have_no_turn_pass_however_many_they_are() {
+    let mut order = Order::default();
+    order.partial();
+    for sequence in 1..=5_000 {
+        assert_eq!(order.ahead(ConversationId([1; 16]), sequence), Passage::New, "{sequence}");
+        assert_eq!(order.ahead(ConversationId([1; 16]), sequence), Passage::Duplicate, "{sequence}");
+    }
+}

@@ -12,7 +12,7 @@ use wardline_proto::v1::{Publish, client_frame::Request};
 
 use super::{Answered, Outbox};
 use crate::error::{Code, Refusal};
-use crate::types::Ack;
+use crate::types::{Ack, Priority};
 
 const WINDOW: usize = 16;
 
@@ -76,7 +76,7 @@ struct World {
 impl World {
     fn new() -> Self {
         Self {
-            outbox: Outbox::new(),
+            outbox: Outbox::new(Priority::Routine),
             pushed: 0,
             answers: BTreeMap::new(),
             pausing: false,
@@ -144,7 +144,7 @@ impl World {
         let reply = if self.refused_epoch.is_some_and(|refused| publish.epoch <= refused) {
             Err(refusal(Code::Retry))
         } else if let Some(sequence) = self.sequences.get(&number) {
-            Ok(Ack { sequence: *sequence, time_ms: 0 })
+            Ok(Ack { sequence: *sequence, time_ms: 0, priority: Priority::Routine })
         } else if self.refused.contains(&number) {
             // The reason has not gone away; its first answer was lost.
             Err(refusal(Code::NotFound))
@@ -154,7 +154,7 @@ impl World {
                     let log = self.log.entry(publish.conversation_id[0]).or_default();
                     log.push(number);
                     self.sequences.insert(number, log.len() as u64);
-                    Ok(Ack { sequence: log.len() as u64, time_ms: 0 })
+                    Ok(Ack { sequence: log.len() as u64, time_ms: 0, priority: Priority::Routine })
                 }
                 Handling::RefuseForNow(code) => {
                     self.refused_epoch = Some(publish.epoch);
@@ -175,6 +175,7 @@ impl World {
             Answered::FinalThenPause(number, answer, pause) => (Some((number, answer)), Some(pause)),
             Answered::Pause(pause) => (None, Some(pause)),
             Answered::Kept => (None, None),
+            Answered::Spent(..) => panic!("nothing is urgent here"),
             Answered::Unknown => panic!("the broker's answer was not recognised"),
         };
         if let Some((number, answer)) = last {
@@ -256,7 +257,7 @@ proptest! {
 
 #[test]
 fn pauses_grow_while_the_broker_takes_nothing() {
-    let mut outbox = Outbox::new();
+    let mut outbox = Outbox::new(Priority::Routine);
     outbox.push(Publish::default(), ());
     let mut pauses = Vec::new();
     for _ in 0..20 {
@@ -272,4 +273,37 @@ fn pauses_grow_while_the_broker_takes_nothing() {
     }
     assert!(pauses.is_sorted());
     assert!(pauses[0] < Duration::from_millis(100) && pauses[19] == Duration::from_secs(10), "{pauses:?}");
+}
+
+#[test]
+fn a_message_that_may_not_be_urgent_is_given_back() {
+    let mut outbox = Outbox::new(Priority::Urgent);
+    outbox.push(Publish { expires_in_ms: 7, ..Publish::default() }, "first");
+    outbox.push(Publish::default(), "second");
+    let (first, second) = (outbox.next_to_send(9).expect("one"), outbox.next_to_send(9).expect("two"));
+    let Answered::Spent(publish, tell, None) =
+        outbox.answer(first.request_id, Err(refusal(Code::UrgencySpent)))
+    else {
+        panic!("not given back")
+    };
+    assert_eq!((publish.expires_in_ms, tell), (7, "first"));
+    let ack = Ack { sequence: 1, time_ms: 0, priority: Priority::Urgent };
+    assert_eq!(outbox.answer(second.request_id, Ok(ack)), Answered::Final("second", Ok(ack)));
+    assert!(outbox.is_empty());
+}
+
+#[test]
+fn two_outboxes_may_share_a_lane() {
+    let (mut urgent, mut routine) = (Outbox::new(Priority::Urgent), Outbox::new(Priority::Routine));
+    for outbox in [&mut urgent, &mut routine] {
+        outbox.push(Publish::default(), ());
+        outbox.push(Publish::default(), ());
+    }
+    for _ in 0..2 {
+        let id = urgent.next_to_send(9).expect("it waits").request_id;
+        assert!(urgent.asks(id) && !routine.asks(id));
+        let id = routine.next_to_send(9).expect("it waits").request_id;
+        assert!(routine.asks(id) && !urgent.asks(id));
+    }
+    assert!(!urgent.asks(0) && !routine.asks(0), "the broker's word about a lane");
 }
