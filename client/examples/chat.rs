@@ -8,27 +8,27 @@
 //! ```
 
 use std::io::{self, BufRead, Write};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::mpsc;
 use wardline_client::{
-    Body, Client, ConversationId, DeviceId, Incoming, Options, Outgoing, ReceiptKind, Trust, connect,
+    Address, Body, Client, ConversationId, DeviceId, Incoming, Options, Outgoing, ReceiptKind, Trust, connect,
 };
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    let mut arguments = std::env::args().skip(1);
-    let mut argument = || arguments.next().context("usage: WARDLINE_TOKEN=... chat ADDRESS CA_PEM PEER");
-    let address: SocketAddr = argument()?.parse().context("ADDRESS must be IP:PORT")?;
+    let mut arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
+    let mut argument = || arguments.next().context("usage: WARDLINE_TOKEN=... chat BROKER CA_PEM PEER");
+    let address: Address = argument()?.parse().context("BROKER must be HOST:PORT")?;
     let authority = argument()?;
     let authority = std::fs::read(&authority).with_context(|| format!("cannot read {authority}"))?;
     let peer = argument()?;
     let token = std::env::var("WARDLINE_TOKEN").context("WARDLINE_TOKEN must hold a token")?;
 
     // A real application makes its device's id once and keeps it, to resume where it stopped.
-    let options = Options::new(address, "localhost", Trust::Pem(authority), token, DeviceId::random());
+    let name = address.server_name();
+    let options = Options::new(address, name, Trust::Pem(authority), token, DeviceId::random());
     let (client, mut inbox) = connect(options).await?;
     let conversation = client.direct(&peer).await?.id;
 
@@ -59,8 +59,10 @@ fn show(client: &Client, conversation: ConversationId, incoming: Incoming) -> io
     match incoming {
         Incoming::Entry(entry) if entry.conversation == conversation => {
             if let Body::Message { payload, .. } = &entry.body {
+                // Escaped: no text may move the cursor, or begin a line that looks like another's.
                 let text = String::from_utf8_lossy(payload);
-                writeln!(io::stdout(), "#{} {}: {text}", entry.sequence, entry.sender)?;
+                let (sender, text) = (entry.sender.escape_debug(), text.escape_debug());
+                writeln!(io::stdout(), "#{} {sender}: {text}", entry.sequence)?;
             }
             client.read(entry.conversation, entry.sequence);
         }
@@ -69,7 +71,7 @@ fn show(client: &Client, conversation: ConversationId, incoming: Incoming) -> io
                 ReceiptKind::Delivered => "has it",
                 ReceiptKind::Read => "has read it",
             };
-            writeln!(io::stdout(), "  #{}: {} {what}", receipt.sequence, receipt.user)?;
+            writeln!(io::stdout(), "  #{}: {} {what}", receipt.sequence, receipt.user.escape_debug())?;
         }
         _ => {}
     }

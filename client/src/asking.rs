@@ -17,6 +17,14 @@ use crate::wire;
 /// Pause before a request is tried again when the broker named none.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Far enough away to be never.
+const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
+/// The moment after this time, however long somebody wants to wait.
+pub(crate) fn after(time: Duration) -> Instant {
+    Instant::now() + time.min(NEVER)
+}
+
 /// Whether a request may be carried out twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Repeat {
@@ -41,7 +49,7 @@ pub(crate) async fn ask(
     repeat: Repeat,
     time: Duration,
 ) -> Result<Response, RequestError> {
-    let deadline = Instant::now() + time;
+    let deadline = after(time);
     loop {
         let answer = match timeout_at(deadline, ask_once(shared, request.clone(), at_least)).await {
             Ok(answer) => answer,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{timeout, timeout_at};
 use wardline_proto::v1;
 use wardline_proto::v1::client_frame::Request;
 use wardline_proto::v1::server_frame::Response;
@@ -27,11 +27,12 @@ use crate::wire::{self, Malformed};
 /// Opens a session; from then on the SDK keeps it open. Must be called within a tokio runtime.
 ///
 /// ```no_run
-/// use wardline_client::{Body, DeviceId, Incoming, Options, Outgoing, Trust, connect};
+/// use wardline_client::{Address, Body, DeviceId, Incoming, Options, Outgoing, Trust, connect};
 ///
 /// # async fn run(token: String, device: DeviceId) -> anyhow::Result<()> {
 /// let trust = Trust::Pem(std::fs::read("data/dev/ca.pem")?);
-/// let options = Options::new("127.0.0.1:4433".parse()?, "localhost", trust, token, device);
+/// let broker: Address = "broker.hospital.example:4433".parse()?;
+/// let options = Options::new(broker.clone(), broker.server_name(), trust, token, device);
 /// let (client, mut inbox) = connect(options).await?;
 ///
 /// let conversation = client.direct("dr.silva").await?;
@@ -416,7 +417,7 @@ impl Client {
     /// `deadline`.
     pub async fn close(&self, deadline: Duration) {
         let shared = self.shared();
-        let deadline = Instant::now() + deadline;
+        let deadline = asking::after(deadline);
         let done = self.settled(|| {
             shared.has_published_all() && shared.receipts(|receipts| receipts.is_settled_up_to(u64::MAX))
         });

@@ -1,32 +1,31 @@
 //! From an address to a session: QUIC, TLS and Hello.
 //!
-//! Owns the endpoint and the client's TLS and transport settings. It never retries. Invariants: TLS
-//! 1.3 only, ALPN `wardline/1`, no early data, no resumption; receive windows are capped, since
-//! quinn's defaults allow hundreds of megabytes per connection.
+//! Owns the client's TLS and transport settings; which of the broker's addresses answers is found
+//! by [`Whereabouts`]. It never retries. Invariants: TLS 1.3 only, ALPN `wardline/1`, no early
+//! data, no resumption; receive windows are capped, since quinn's defaults allow hundreds of
+//! megabytes per connection.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{
-    AckFrequencyConfig, ClientConfig, ConnectionError, Endpoint, IdleTimeout, TransportConfig, VarInt,
-};
+use quinn::{AckFrequencyConfig, ClientConfig, IdleTimeout, TransportConfig, VarInt};
 use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
 use wardline_proto::v1::client_frame::Request;
 use wardline_proto::v1::server_frame::Response;
 use wardline_proto::v1::{ClientFrame, Hello, Position, Resume, Welcome};
 use wardline_proto::{ALPN, PROTOCOL_VERSION, frame};
 
 use crate::end::End;
-use crate::error::ConnectError;
+use crate::error::{Code, ConnectError};
 use crate::frames::RequestLane;
 use crate::options::{Options, Trust};
 use crate::session::Established;
 use crate::types::{ConversationId, Sequence};
+use crate::whereabouts::{Failures, Whereabouts, no_socket};
 use crate::wire;
 
 const CONNECTION_RECEIVE_WINDOW: u32 = 256 * 1024;
@@ -41,39 +40,24 @@ const KEEP_ALIVES_LOST_MAX: u32 = 3;
 
 /// Opens sessions.
 pub(crate) struct Connector {
-    endpoint: Endpoint,
-    /// Whether the endpoint is this client's alone.
-    owned: bool,
-    config: ClientConfig,
+    whereabouts: Whereabouts,
 }
 
 impl Connector {
-    /// Checks the options and binds an endpoint if none is shared.
+    /// Checks the options and makes ready.
     ///
     /// # Errors
     /// [`ConnectError::Options`] if they cannot work.
     pub(crate) fn new(options: &Options) -> Result<Self, ConnectError> {
         check(options)?;
         let config = client_config(options)?;
-        let owned = options.endpoint.is_none();
-        let endpoint = match &options.endpoint {
-            Some(endpoint) => endpoint.clone(),
-            None => {
-                let any: SocketAddr = match options.address {
-                    SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-                    SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-                };
-                Endpoint::client(any).map_err(|error| {
-                    ConnectError::Options(format!(
-                        "cannot open a UDP socket: {error}; check the limits of the process"
-                    ))
-                })?
-            }
-        };
-        Ok(Self { endpoint, owned, config })
+        let whereabouts =
+            Whereabouts::new(options, config).map_err(|error| ConnectError::Options(no_socket(&error)))?;
+        Ok(Self { whereabouts })
     }
 
-    /// Tries once to open a session that resumes at `positions`.
+    /// Tries once to open a session that resumes at `positions`: looks the broker up, and tries
+    /// every address that it has.
     ///
     /// # Errors
     /// As [`ConnectError`] says.
@@ -83,40 +67,64 @@ impl Connector {
         positions: Vec<(ConversationId, Sequence)>,
     ) -> Result<Established, ConnectError> {
         let token = options.tokens.token().map_err(ConnectError::Token)?;
-        tokio::time::timeout(options.connect_timeout, self.open(options, token, positions))
-            .await
-            .unwrap_or_else(|_| {
-                let detail =
+        let mut failures = Failures::new();
+        let opened = self.open(options, token, positions, &mut failures);
+        match tokio::time::timeout(options.connect_timeout, opened).await {
+            Ok(Ok(session)) => Ok(session),
+            Ok(Err(Some(error))) => Err(error),
+            Ok(Err(None)) => Err(all_failed(options, failures)),
+            Err(_) => {
+                let silence =
                     format!("no answer within {:?}: is the broker running there?", options.connect_timeout);
-                Err(unreachable(options, detail))
-            })
-    }
-
-    /// Lets the farewell of a closed connection leave, if the endpoint is this client's alone.
-    pub(crate) async fn wait_idle(&self) {
-        if self.owned {
-            self.endpoint.wait_idle().await;
+                Err(unreachable(options, [vec![silence], told(failures)].concat().join("; ")))
+            }
         }
     }
 
+    /// Lets the farewell of a closed connection leave, if its socket is this client's alone.
+    pub(crate) async fn wait_idle(&self) {
+        self.whereabouts.wait_idle().await;
+    }
+
+    /// Gives no error if the failures say it all.
     async fn open(
         &self,
         options: &Options,
         token: String,
         positions: Vec<(ConversationId, Sequence)>,
-    ) -> Result<Established, ConnectError> {
-        let connecting = self
-            .endpoint
-            .connect_with(self.config.clone(), options.address, &options.server_name)
-            .map_err(|error| ConnectError::Options(format!("cannot connect: {error}")))?;
-        let connection = connecting.await.map_err(|error| handshake_failed(options, error))?;
-        match hello(&connection, options, &token, positions).await {
-            Ok((control, welcome)) => Ok(Established { connection, control, welcome, token }),
-            Err(end) => {
-                connection.close(VarInt::from_u32(0), b"");
-                Err(refused(options, end))
+        failures: &mut Failures,
+    ) -> Result<Established, Option<ConnectError>> {
+        let found = self.whereabouts.addresses(options).await;
+        let mut addresses = found.map_err(|why| Some(unreachable(options, why)))?;
+        loop {
+            let connected = self.whereabouts.connect(options, addresses.clone(), failures).await;
+            let (address, connection) = connected.ok_or(None)?;
+            let end = match hello(&connection, options, &token, positions.clone()).await {
+                Ok((control, welcome)) => {
+                    self.whereabouts.succeeded();
+                    return Ok(Established { connection, control, welcome, token });
+                }
+                Err(end) => end,
+            };
+            connection.close(VarInt::from_u32(0), b"");
+            let is_ours = concerns_us(&end);
+            failures.push((address, end));
+            addresses.retain(|address| failures.iter().all(|(failed, _)| failed != address));
+            if is_ours || addresses.is_empty() {
+                return Err(None);
             }
         }
+    }
+}
+
+/// Whether a broker at another address of the name would say the same. One that stops or cannot
+/// serve may have a neighbour that does; to be asked again for load would be more load.
+fn concerns_us(end: &End) -> bool {
+    match end {
+        End::Told(refusal) | End::Goodbye(refusal) => {
+            !matches!(refusal.code, Code::ShuttingDown | Code::Unavailable)
+        }
+        End::Lost(_) | End::Cut(_) | End::Protocol(_) | End::Stopped => false,
     }
 }
 
@@ -157,37 +165,36 @@ async fn hello(
     }
 }
 
-/// The session was not opened after the handshake.
+/// No session was opened, and why.
 fn refused(options: &Options, end: End) -> ConnectError {
     match end {
         End::Told(refusal) | End::Goodbye(refusal) => ConnectError::Refused(refusal),
-        End::Lost(why) | End::Cut(why) => unreachable(options, why),
-        End::Protocol(why) => unreachable(options, format!("it does not speak the protocol: {why}")),
-        End::Stopped => unreachable(options, "the client was closed".into()),
+        end => unreachable(options, sentence(end)),
     }
 }
 
-/// The handshake failed.
-fn handshake_failed(options: &Options, error: ConnectionError) -> ConnectError {
-    /// TLS alerts as QUIC reports them (RFC 9001, section 4.8).
-    const NO_APPLICATION_PROTOCOL: u64 = 0x0100 + 120;
-    const CONNECTION_REFUSED: u64 = 0x02;
-    let (code, local) = match &error {
-        ConnectionError::ApplicationClosed(_) => return refused(options, error.into()),
-        ConnectionError::TransportError(error) => (u64::from(error.code), true),
-        ConnectionError::ConnectionClosed(close) => (u64::from(close.error_code), false),
-        _ => return unreachable(options, error.to_string()),
-    };
-    let hint = match code {
-        NO_APPLICATION_PROTOCOL => "what listens there does not speak wardline/1",
-        CONNECTION_REFUSED => "it takes no more connections now; try again later",
-        0x0100..=0x01ff if local => {
-            "its certificate is not trusted: check the certificate authority and the server name"
-        }
-        0x0100..=0x01ff => "it ended the TLS handshake",
-        _ => "the QUIC handshake failed",
-    };
-    unreachable(options, format!("{hint} ({error})"))
+/// The one reason, or that of the last broker that gave one, or all of them.
+fn all_failed(options: &Options, mut failures: Failures) -> ConnectError {
+    let is_told = |(_, end): &(_, End)| matches!(end, End::Told(_) | End::Goodbye(_));
+    let said = if failures.len() == 1 { Some(0) } else { failures.iter().rposition(is_told) };
+    match said {
+        Some(place) => refused(options, failures.swap_remove(place).1),
+        None => unreachable(options, told(failures).join("; ")),
+    }
+}
+
+/// What each address had to say.
+fn told(failures: Failures) -> Vec<String> {
+    failures.into_iter().map(|(address, end)| format!("{address}: {}", sentence(end))).collect()
+}
+
+fn sentence(end: End) -> String {
+    match end {
+        End::Told(refusal) | End::Goodbye(refusal) => refusal.to_string(),
+        End::Lost(why) | End::Cut(why) => why,
+        End::Protocol(why) => format!("it does not speak the protocol: {why}"),
+        End::Stopped => "the client was closed".into(),
+    }
 }
 
 fn unreachable(options: &Options, detail: String) -> ConnectError {
@@ -208,6 +215,8 @@ fn check(options: &Options) -> Result<(), ConnectError> {
         "client_version is over 32 bytes or not printable ASCII"
     } else if options.keep_alive.is_zero() {
         "keep_alive is 0"
+    } else if ServerName::try_from(options.server_name.as_str()).is_err() {
+        "server_name is neither the name of a host nor an IP address"
     } else {
         return Ok(());
     };

@@ -11,6 +11,7 @@
 //! [`Options::resume`]. One that does not read its inbox stops the broker from sending to it, and
 //! nobody else.
 
+mod address;
 mod asking;
 mod client;
 mod connect;
@@ -30,8 +31,10 @@ mod session;
 mod shared;
 mod text;
 mod types;
+mod whereabouts;
 mod wire;
 
+pub use address::{Address, NoAddress, Resolver, Resolving, SystemResolver};
 pub use client::{Client, PendingAck, connect};
 pub use error::{Code, ConnectError, Refusal, RequestError};
 pub use inbox::Inbox;

@@ -25,6 +25,9 @@ const TOKENS_REFUSED_MAX: u32 = 5;
 /// Positions that are named before the broker has said how many it takes; its own default.
 pub(crate) const POSITIONS_BEFORE_WELCOME: usize = 256;
 
+/// Longest pause, whatever the options say: an application that waits for longer waits for nothing.
+const PAUSE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// See the module's documentation.
 pub(crate) struct Life {
     shared: Arc<Shared>,
@@ -172,7 +175,7 @@ fn positions_max(session: &Established) -> usize {
 
 /// Doubles with each failure; drawn between half and all of it.
 fn pause(backoff: Backoff, failures: u32) -> Duration {
-    let doubled = backoff.first.saturating_mul(1 << failures.min(20)).min(backoff.max);
+    let doubled = backoff.first.saturating_mul(1 << failures.min(20)).min(backoff.max).min(PAUSE_MAX);
     doubled.mul_f64(rand::random_range(0.5..=1.0))
 }
 

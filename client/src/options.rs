@@ -4,10 +4,10 @@
 //! is told by `connect`. Invariant: every queue and every wait of the SDK is bounded by one of
 //! these or by a constant beside its use.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::address::{Address, Resolver, SystemResolver};
 use crate::types::{ConversationId, DeviceId, Sequence};
 
 /// Gives a token for each session. Called again for every reconnect, and before a token expires.
@@ -56,8 +56,9 @@ pub struct Backoff {
 /// How to connect. Start from [`Options::new`].
 #[derive(Clone)]
 pub struct Options {
-    /// Where the broker listens.
-    pub address: SocketAddr,
+    /// Where the broker is. A name is looked up at every attempt, so that a broker that moved is
+    /// found again, and each of its addresses is tried, IPv6 and IPv4.
+    pub address: Address,
     /// The name that its certificate must have.
     pub server_name: String,
     /// Whom to believe.
@@ -94,21 +95,28 @@ pub struct Options {
     pub publish_only: bool,
     /// Where the application stands, if it keeps that itself: deliver what lies above.
     pub resume: Vec<(ConversationId, Sequence)>,
-    /// A QUIC endpoint to share among many clients of one process; `None`: one of its own.
+    /// Who finds the addresses of a name.
+    pub resolver: Arc<dyn Resolver>,
+    /// A QUIC endpoint to share among many clients of one process; `None`: one of its own for each
+    /// family of addresses. A shared one reaches what its socket reaches: bind it to `[::]`, for
+    /// IPv6 and IPv4, where the address is a name.
     pub endpoint: Option<quinn::Endpoint>,
 }
 
 impl Options {
-    /// Sensible values for everything that has one.
+    /// Sensible values for everything that has one. The address is a [`SocketAddr`], or parsed from
+    /// `HOST:PORT`.
+    ///
+    /// [`SocketAddr`]: std::net::SocketAddr
     pub fn new(
-        address: SocketAddr,
+        address: impl Into<Address>,
         server_name: impl Into<String>,
         trust: Trust,
         tokens: impl TokenSource,
         device: DeviceId,
     ) -> Self {
         Self {
-            address,
+            address: address.into(),
             server_name: server_name.into(),
             trust,
             tokens: Arc::new(tokens),
@@ -125,6 +133,7 @@ impl Options {
             request_timeout: Duration::from_secs(30),
             publish_only: false,
             resume: Vec::new(),
+            resolver: Arc::new(SystemResolver),
             endpoint: None,
         }
     }

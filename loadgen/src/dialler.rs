@@ -3,17 +3,17 @@
 //! Handshakes are the most expensive thing a client does, so only some run at the same time.
 //! Everything here is the public SDK; there is no private client.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
-use rustix::net::sockopt;
+use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
-use wardline_client::{Client, ConnectError, DeviceId, Inbox, Options, Trust, connect};
+use wardline_client::{Address, Client, ConnectError, DeviceId, Inbox, Options, Trust, connect};
 
 use crate::token::{Claims, Signer};
 
@@ -35,14 +35,14 @@ const PAUSE: Duration = Duration::from_millis(300);
 #[derive(Clone, Debug, clap::Args)]
 pub struct Server {
     /// Where the broker listens.
-    #[arg(long)]
-    pub server: SocketAddr,
+    #[arg(long, value_name = "HOST:PORT")]
+    pub server: Address,
     /// Certificate authority that signed the broker's certificate (PEM).
     #[arg(long, value_name = "FILE")]
     pub ca: PathBuf,
-    /// Name that the broker's certificate must have.
-    #[arg(long, default_value = "localhost")]
-    pub server_name: String,
+    /// Name that the broker's certificate must have. [default: the broker's name, or localhost]
+    #[arg(long, value_name = "NAME")]
+    pub server_name: Option<String>,
     /// Key to sign everybody's tokens with (Ed25519, PKCS#8 PEM).
     #[arg(long, value_name = "FILE")]
     pub signing_key: PathBuf,
@@ -51,9 +51,17 @@ pub struct Server {
     pub claims: Claims,
 }
 
+impl Server {
+    /// As the certificate has it: development certificates are for `localhost`.
+    fn name(&self) -> String {
+        let own = self.server.name().map(|_| self.server.server_name());
+        self.server_name.clone().or(own).unwrap_or_else(|| "localhost".into())
+    }
+}
+
 /// Connects people.
 pub struct Dialler {
-    address: SocketAddr,
+    address: Address,
     server_name: String,
     trust: Trust,
     signer: Signer,
@@ -67,13 +75,18 @@ impl Dialler {
     /// Reads the files and opens the sockets.
     ///
     /// # Errors
-    /// If a file cannot be used or a socket not be opened.
+    /// If a file cannot be used, a name has no address, or a socket cannot be opened.
     pub fn new(server: &Server) -> anyhow::Result<Self> {
         let ca = std::fs::read(&server.ca).with_context(|| format!("cannot read {}", server.ca.display()))?;
-        let endpoints = (0..ENDPOINTS).map(|_| endpoint(server.server)).collect::<anyhow::Result<_>>()?;
+        if let Some(name) = server.server.name() {
+            // Nobody would ever come to a name that is mistyped, and everybody would go on trying.
+            let found = name.to_socket_addrs();
+            found.with_context(|| format!("{} cannot be looked up: check the name", server.server))?;
+        }
+        let endpoints = (0..ENDPOINTS).map(|_| endpoint(&server.server)).collect::<anyhow::Result<_>>()?;
         Ok(Self {
-            address: server.server,
-            server_name: server.server_name.clone(),
+            address: server.server.clone(),
+            server_name: server.name(),
             trust: Trust::Pem(ca),
             signer: Signer::from_file(&server.signing_key, server.claims.clone())?,
             endpoints,
@@ -128,7 +141,8 @@ impl Dialler {
 
     fn options(&self, token: String, device: DeviceId) -> Options {
         let endpoint = self.next_endpoint.fetch_add(1, Ordering::Relaxed) % self.endpoints.len();
-        let mut options = Options::new(self.address, &self.server_name, self.trust.clone(), token, device);
+        let mut options =
+            Options::new(self.address.clone(), &self.server_name, self.trust.clone(), token, device);
         options.keep_alive = KEEP_ALIVE;
         options.publish_window = self.publish_window;
         options.client_name = "wardline-loadgen".into();
@@ -137,18 +151,34 @@ impl Dialler {
     }
 }
 
-/// Opens a client socket that can reach the broker.
-pub(crate) fn endpoint(server: SocketAddr) -> anyhow::Result<quinn::Endpoint> {
-    let local: IpAddr = match server.ip() {
-        ip if ip.is_loopback() => ip,
-        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+/// Opens a client socket that can reach the broker: by IPv6 and IPv4, if it has a name.
+pub(crate) fn endpoint(server: &Address) -> anyhow::Result<quinn::Endpoint> {
+    let socket = match server.ip() {
+        Some(server) => UdpSocket::bind((near(server.ip()), 0)),
+        // A host without IPv6 has no such socket.
+        None => for_both_families().or_else(|_| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))),
     };
-    let socket = UdpSocket::bind((local, 0)).context("cannot open a UDP socket")?;
+    let socket = socket.context("cannot open a UDP socket")?;
     // The kernel may give less (net.core.rmem_max); then bursts cost retransmissions, nothing else.
     sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BUFFER_BYTES).context("cannot set SO_RCVBUF")?;
     sockopt::set_socket_send_buffer_size(&socket, SOCKET_BUFFER_BYTES).context("cannot set SO_SNDBUF")?;
     let runtime = Arc::new(quinn::TokioRuntime);
     quinn::Endpoint::new(quinn::EndpointConfig::default(), None, socket, runtime)
         .context("cannot start a QUIC endpoint")
+}
+
+/// Where to bind in order to reach an address.
+fn near(server: IpAddr) -> IpAddr {
+    match server {
+        ip if ip.is_loopback() => ip,
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    }
+}
+
+fn for_both_families() -> std::io::Result<UdpSocket> {
+    let socket = net::socket_with(AddressFamily::INET6, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+    sockopt::set_ipv6_v6only(&socket, false)?;
+    net::bind(&socket, &SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)))?;
+    Ok(socket.into())
 }

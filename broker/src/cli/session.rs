@@ -18,7 +18,7 @@ use clap::Args;
 use serde::Deserialize;
 use wardline_broker::config::Config;
 use wardline_broker::dev::{self, Bearer, Dev};
-use wardline_client::{Client, ConversationId, DeviceId, Inbox, Options, TokenSource, Trust};
+use wardline_client::{Address, Client, ConversationId, DeviceId, Inbox, Options, TokenSource, Trust};
 
 use super::failure::Failure;
 use super::serve::now;
@@ -26,6 +26,8 @@ use super::token;
 
 /// Devices in the pool of one person for one purpose; whoever comes on top gets a random one.
 const POOL: usize = 8;
+/// The variable that may hold a token.
+const TOKEN: &str = "WARDLINE_TOKEN";
 /// Longest time to say goodbye.
 const CLOSE: Duration = Duration::from_secs(5);
 
@@ -33,17 +35,17 @@ const CLOSE: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Connection")]
 pub(super) struct Connection {
-    /// The broker's address.
+    /// Where the broker is: a name or an IP address. All addresses of a name are tried.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:4433")]
-    server: String,
+    server: Address,
     /// The name in the broker's certificate, if it is not the host.
     #[arg(long, value_name = "NAME")]
     server_name: Option<String>,
     /// The certificate authority to believe, in PEM [default: the one of --data].
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// The token to show.
-    #[arg(long, env = "WARDLINE_TOKEN", hide_env_values = true)]
+    /// The token to show [default: what WARDLINE_TOKEN holds, unless --as is given].
+    #[arg(long)]
     token: Option<String>,
     /// For trying out: signs a token for this user with the development key of --data.
     #[arg(long = "as", value_name = "USER", conflicts_with = "token")]
@@ -89,13 +91,7 @@ impl Connection {
     /// Connects.
     pub(super) async fn open(&self, purpose: Purpose) -> anyhow::Result<Session> {
         let (tokens, who) = self.tokens()?;
-        let (host, _) = self.server.rsplit_once(':').context("--server must be HOST:PORT")?;
-        let address = tokio::net::lookup_host(&self.server)
-            .await
-            .ok()
-            .and_then(|mut found| found.next())
-            .with_context(|| format!("no address is known for --server {}", self.server))?;
-        let name = self.server_name.as_deref().unwrap_or(host.trim_matches(['[', ']']));
+        let name = self.server_name.clone().unwrap_or_else(|| self.server.server_name());
         let ca = self.ca.clone().unwrap_or_else(|| Dev::of(&self.data).ca());
         let pem = fs::read(&ca).with_context(|| {
             format!(
@@ -104,10 +100,10 @@ impl Connection {
             )
         })?;
         let (device, lock) = match state_folder() {
-            Some(folder) => device(&folder, &self.server, &who, purpose),
+            Some(folder) => device(&folder, &self.server.to_string(), &who, purpose),
             None => (DeviceId::random(), None),
         };
-        let mut options = Options::new(address, name, Trust::Pem(pem), tokens, device);
+        let mut options = Options::new(self.server.clone(), name, Trust::Pem(pem), tokens, device);
         options.client_name = "wardline".into();
         let (client, inbox) = wardline_client::connect(options).await?;
         Ok(Session { client, inbox, user: who.sub, _device: lock })
@@ -121,7 +117,7 @@ impl Connection {
             tokens.token().map_err(anyhow::Error::msg)?;
             return Ok((tokens, Who { sub: user.clone(), tenant: self.tenant.clone() }));
         }
-        let Some(token) = &self.token else {
+        let Some(token) = self.token.clone().map_or_else(from_environment, |token| Ok(Some(token)))? else {
             return Err(Failure::Usage(
                 "who are you? give --token or WARDLINE_TOKEN, or --as USER with a broker started by `serve --dev`",
             )
@@ -130,9 +126,18 @@ impl Connection {
         // Only to know our own name; whether the token is good is the broker's to say.
         let payload = token.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
         match payload.and_then(|json| serde_json::from_slice(&json).ok()) {
-            Some(who) => Ok((Tokens::Given(token.clone()), who)),
+            Some(who) => Ok((Tokens::Given(token), who)),
             None => bail!("the token is not a JWT with the claims sub and tenant; get a new one"),
         }
+    }
+}
+
+/// The token that whoever started this has set; an empty one is none.
+fn from_environment() -> Result<Option<String>, Failure> {
+    let Some(token) = std::env::var_os(TOKEN).filter(|token| !token.is_empty()) else { return Ok(None) };
+    match token.into_string() {
+        Ok(token) => Ok(Some(token.trim().to_owned())),
+        Err(_) => Err(Failure::Usage("WARDLINE_TOKEN holds no text: set it to a token, or unset it")),
     }
 }
 

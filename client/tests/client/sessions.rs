@@ -348,7 +348,7 @@ async fn a_silent_broker_is_given_up() {
     let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let broker = Broker::start();
     let mut options = broker.options("token".to_owned());
-    options.address = silent.local_addr().unwrap();
+    options.address = silent.local_addr().unwrap().into();
     options.connect_timeout = Duration::from_millis(300);
     let error = soon("the time-out", wardline_client::connect(options)).await.unwrap_err();
     assert!(error.to_string().contains("no answer within"), "{error}");

@@ -56,7 +56,7 @@ async fn silence_to_what_was_sent_ends_the_session() {
     let broker = Broker::start();
     let cable = Cable::to(broker.address).await;
     let mut options = broker.options("token".to_owned());
-    options.address = cable.address;
+    options.address = cable.address.into();
     options.keep_alive = Duration::from_secs(8);
     let (connected, session) = tokio::join!(wardline_client::connect(options), broker.welcome());
     let (client, _inbox) = connected.unwrap();
@@ -89,7 +89,7 @@ async fn a_keep_alive_without_an_answer_ends_an_idle_session() {
     let broker = Broker::start();
     let cable = Cable::to(broker.address).await;
     let mut options = broker.options("token".to_owned());
-    options.address = cable.address;
+    options.address = cable.address.into();
     options.keep_alive = Duration::from_secs(3);
     let (connected, _session) = tokio::join!(wardline_client::connect(options), broker.welcome());
     let (client, _inbox) = connected.unwrap();

@@ -2,7 +2,7 @@
 //!
 //! It knows the wire and nothing of the real broker. Every wait has a deadline.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,7 +44,16 @@ impl Broker {
         Self::with_alpn(ALPN)
     }
 
+    /// One on the other loopback address.
+    pub(crate) fn start_v6() -> Self {
+        Self::at((Ipv6Addr::LOCALHOST, 0).into(), ALPN)
+    }
+
     pub(crate) fn with_alpn(alpn: &[u8]) -> Self {
+        Self::at((Ipv4Addr::LOCALHOST, 0).into(), alpn)
+    }
+
+    fn at(address: SocketAddr, alpn: &[u8]) -> Self {
         let key = KeyPair::generate().unwrap();
         let certificate =
             CertificateParams::new(vec!["localhost".into()]).unwrap().self_signed(&key).unwrap();
@@ -63,7 +72,7 @@ impl Broker {
         let mut transport = TransportConfig::default();
         transport.send_window(64 * 1024);
         config.transport_config(Arc::new(transport));
-        let endpoint = Endpoint::server(config, (Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let endpoint = Endpoint::server(config, address).unwrap();
         let address = endpoint.local_addr().unwrap();
         Self { endpoint, address, ca: certificate.pem().into_bytes() }
     }

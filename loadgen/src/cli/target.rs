@@ -1,9 +1,10 @@
-//! Which broker is measured: `dev:DIR`, or an address with the files that vouch for it.
+//! Which broker is measured: `dev:DIR`, or an address with the files that vouch for it. A name is
+//! as good as an IP address.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use wardline_client::Address;
 
 use crate::dialler::Server;
 use crate::token::Claims;
@@ -14,16 +15,16 @@ const DEV_ADDRESS: &str = "127.0.0.1:4433";
 /// Which broker is measured.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Target {
-    /// `dev:DIR[@ADDRESS]`: the broker that `wardline serve --dev` runs with the data folder DIR;
-    /// or its address, with --ca and --signing-key.
+    /// `dev:DIR[@HOST:PORT]`: the broker that `wardline serve --dev` runs with the data folder DIR;
+    /// or its HOST:PORT, with --ca and --signing-key.
     #[arg(long, value_name = "TARGET")]
     target: String,
     /// Certificate authority that signed the broker's certificate (PEM).
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// Name that the broker's certificate must have.
-    #[arg(long, default_value = "localhost")]
-    server_name: String,
+    /// Name that the broker's certificate must have. [default: the target's name, or localhost]
+    #[arg(long, value_name = "NAME")]
+    server_name: Option<String>,
     /// Key to sign everybody's tokens with (Ed25519, PKCS#8 PEM).
     #[arg(long, value_name = "FILE")]
     signing_key: Option<PathBuf>,
@@ -44,9 +45,8 @@ impl Target {
             }
             None => (self.target.as_str(), None),
         };
-        let server: SocketAddr = address.parse().with_context(|| {
-            format!("`{address}` is not an address with a port (127.0.0.1:4433), nor `dev:` and a folder")
-        })?;
+        let server: Address =
+            address.parse().context("--target is HOST:PORT, or `dev:` and a folder of development keys")?;
         let file = |given: &Option<PathBuf>, name: &str, flag: &str| match (given, &folder) {
             (Some(path), _) => Ok(path.clone()),
             (None, Some(folder)) => Ok(folder.join(name)),

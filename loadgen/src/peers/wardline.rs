@@ -133,7 +133,7 @@ impl<'a> Dial<'a> {
             key_id: None,
         };
         let signer = Signer::from_file(&dev.join("token-key.pem"), claims)?;
-        let endpoints = (0..ENDPOINTS.min(sessions)).map(|_| dialler::endpoint(broker.address));
+        let endpoints = (0..ENDPOINTS.min(sessions)).map(|_| dialler::endpoint(&broker.address.into()));
         Ok(Self { broker, authority, signer, endpoints: endpoints.collect::<anyhow::Result<_>>()? })
     }
 
