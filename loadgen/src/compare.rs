@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
+use crate::measure::samples::{self, Percentile};
 use crate::result::{Environment, Repeat, RunResult};
 
 /// By how much a figure may get worse unless told otherwise.
@@ -23,6 +24,8 @@ const WORSE_PAIRS_MIN: f64 = 0.85;
 pub const POWERS: [f64; 2] = [0.5, 1.5];
 /// Two runs of which one had a machine that was faster by more than this say nothing.
 const SPEEDS_RATIO_MAX: f64 = 1.5;
+/// Fewest pairs of runs with one repetition that say anything.
+const SINGLE_PAIRS_MIN: usize = 3;
 /// A change of a latency that is less than this is none, whatever share of it that is.
 const LATENCY_US_MIN: f64 = 100.0;
 
@@ -48,6 +51,24 @@ pub enum CompareError {
         /// The second's.
         b: String,
     },
+    /// They were measured in different ways.
+    #[error("the two runs differ in {what} ({a}, and {b}): run one of them again as the other was")]
+    Plan {
+        /// In what.
+        what: &'static str,
+        /// The first's.
+        a: String,
+        /// The second's.
+        b: String,
+    },
+    /// Nothing tells a change from noise.
+    #[error(
+        "one repetition each does not tell a change from noise: run with --repeat 3, or give three pairs of runs that took turns"
+    )]
+    Single,
+    /// They have nothing in common.
+    #[error("no figure is in both runs: there is nothing to compare")]
+    Nothing,
     /// The machine changed too much.
     #[error(
         "the machine's speed differs too much: the generator took {a_us:.1} µs of processor time for each message, and {b_us:.1}: run them again, in turns"
@@ -213,22 +234,62 @@ pub fn compare(pairs: &[(&RunResult, &RunResult)], threshold: f64) -> Result<Com
             if offered != also {
                 return Err(CompareError::Load { a: offered, b: also });
             }
+            same_plan(first, run)?;
         }
+        same("their seed", a.seed.to_string(), b.seed.to_string())?;
         differences.extend(differing(&a.environment, &b.environment));
+        differences.extend(missing(a, b));
     }
+    differences.extend(singles(pairs)?);
     let speeds = pairs.iter().map(|(a, b)| Speed::of(a, b)).collect::<Result<Option<Vec<_>>, _>>()?;
     let speeds = speeds.unwrap_or_default();
-    let rows = FIGURES.iter().filter_map(|figure| row(figure, pairs, &speeds, threshold)).collect();
+    let rows: Vec<Row> = FIGURES.iter().filter_map(|figure| row(figure, pairs, &speeds, threshold)).collect();
+    if rows.is_empty() {
+        return Err(CompareError::Nothing);
+    }
     Ok(Comparison { rows, speeds, differences: differences.into_iter().collect() })
 }
 
 fn check(which: &'static str, run: &RunResult) -> Result<(), CompareError> {
+    // A run of before this was looked at calls itself valid.
+    let too_few: Vec<String> = run.repeats.iter().flat_map(samples::too_few).collect();
     let why = match run.verdict.reasons.as_slice() {
-        _ if run.verdict.passed && run.verdict.valid && !run.repeats.is_empty() => return Ok(()),
-        [] => "it has no repetition".into(),
-        reasons => reasons.join("; "),
+        _ if run.repeats.is_empty() => "it has no repetition".into(),
+        reasons if !(run.verdict.passed && run.verdict.valid) => reasons.join("; "),
+        _ if too_few.is_empty() => return Ok(()),
+        _ => too_few.join("; "),
     };
     Err(CompareError::Unusable { which, why })
+}
+
+/// Whether both were measured for as long and as often.
+fn same_plan(a: &RunResult, b: &RunResult) -> Result<(), CompareError> {
+    let time = |seconds: Option<f64>| seconds.map_or("not known".into(), |seconds| format!("{seconds} s"));
+    let often = |run: &RunResult| run.repetitions.map_or(run.repeats.len(), |asked| asked as usize);
+    same("how long they measured", time(a.duration_s), time(b.duration_s))?;
+    same("how long they warmed up", time(a.warmup_s), time(b.warmup_s))?;
+    same("how often they measured", often(a).to_string(), often(b).to_string())?;
+    same("how often they measured", a.repeats.len().to_string(), b.repeats.len().to_string())
+}
+
+fn same(what: &'static str, a: String, b: String) -> Result<(), CompareError> {
+    if a == b { Ok(()) } else { Err(CompareError::Plan { what, a, b }) }
+}
+
+/// What is to be said of runs with one repetition: few of them say nothing.
+fn singles(pairs: &[(&RunResult, &RunResult)]) -> Result<Option<String>, CompareError> {
+    match pairs.iter().any(|(a, b)| a.repeats.len().min(b.repeats.len()) < 2) {
+        true if pairs.len() < SINGLE_PAIRS_MIN => Err(CompareError::Single),
+        true => Ok(Some("one repetition in a run: only the pairs tell a change from noise".into())),
+        false => Ok(None),
+    }
+}
+
+/// Figures that only one of the two has.
+fn missing(a: &RunResult, b: &RunResult) -> Vec<String> {
+    let has = |run: &RunResult, figure: &Figure| values(run, figure.of).is_some();
+    let alone = FIGURES.iter().filter(|figure| has(a, figure) != has(b, figure));
+    alone.map(|figure| format!("{}: only one of two runs has it", figure.name)).collect()
 }
 
 /// What was offered, in words; a rate that was looked for is an outcome, not a load.
@@ -301,11 +362,11 @@ fn median(values: &[f64]) -> f64 {
 }
 
 fn p50(repeat: &Repeat, name: &str) -> Option<f64> {
-    repeat.latencies.get(name).map(|latency| latency.p50_us as f64)
+    repeat.latencies.get(name)?.stated_us(Percentile::P50).map(|us| us as f64)
 }
 
 fn p99(repeat: &Repeat, name: &str) -> Option<f64> {
-    repeat.latencies.get(name).map(|latency| latency.p99_us as f64)
+    repeat.latencies.get(name)?.stated_us(Percentile::P99).map(|us| us as f64)
 }
 
 fn service(repeat: &Repeat, name: &str) -> Option<f64> {

@@ -23,5 +23,6 @@ pub mod result;
 pub mod run;
 pub mod seed;
 pub mod token;
+pub mod typed;
 pub mod urgent;
 pub mod workload;

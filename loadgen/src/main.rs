@@ -1,7 +1,8 @@
 //! The load generator's command line.
 //!
-//! Exit code 0: everything is right; 1: something is wrong with what the broker did; 2: it could
-//! not be tried. The result goes to a file or stdout as JSON, everything for people to stderr.
+//! Exit code 0: everything is right; 1: something is wrong with what the broker did, or nothing was
+//! shown; 2: it could not be tried; 3: the figures say nothing. The result goes to a file or stdout
+//! as JSON, everything for people to stderr.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -18,13 +19,14 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use wardline_loadgen::cli;
 use wardline_loadgen::dialler::{Dialler, Server};
 use wardline_loadgen::idle;
-use wardline_loadgen::progress::{Progress, say};
+use wardline_loadgen::progress::{Progress, say, told};
 use wardline_loadgen::replay::Replay;
 use wardline_loadgen::replay::check::Check;
 use wardline_loadgen::replay::pace::Schedule;
 use wardline_loadgen::replay::people;
 use wardline_loadgen::replay::report::Report;
 use wardline_loadgen::replay::trace::Trace;
+use wardline_loadgen::typed;
 
 /// Wardline's load generator.
 #[derive(Parser)]
@@ -63,8 +65,8 @@ struct TraceArguments {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// How long the publishing takes: half a year is compressed into this.
-    #[arg(long, default_value_t = 2.0)]
-    minutes: f64,
+    #[arg(long, default_value = "2", value_parser = typed::minutes)]
+    minutes: Duration,
     /// Only messages among the first so many people of the trace.
     #[arg(long)]
     people: Option<u32>,
@@ -79,7 +81,7 @@ struct TraceArguments {
     #[arg(long, requires = "out")]
     control: bool,
     /// How long after its planned end the replay is given up, in seconds.
-    #[arg(long, default_value_t = 60)]
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(..=86_400))]
     grace_s: u64,
 }
 
@@ -88,8 +90,8 @@ struct IdleArguments {
     #[command(flatten)]
     server: Server,
     /// How many.
-    #[arg(long, default_value_t = 2_000)]
-    connections: usize,
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    connections: u32,
     /// The broker's process.
     #[arg(long)]
     pid: u32,
@@ -114,7 +116,7 @@ fn main() -> ExitCode {
     match run(Arguments::parse().workload) {
         Ok(code) => code,
         Err(error) => {
-            say(&format!("error: {error:#}"));
+            say(&format!("error: {}", told(&error)));
             ExitCode::from(2)
         }
     }
@@ -149,6 +151,9 @@ fn code(is_right: bool) -> ExitCode {
 }
 
 async fn trace(arguments: TraceArguments) -> anyhow::Result<bool> {
+    if let Some(out) = &arguments.out {
+        typed::try_folder(out)?;
+    }
     let trace = match &arguments.trace {
         Some(path) => {
             let text =
@@ -158,7 +163,7 @@ async fn trace(arguments: TraceArguments) -> anyhow::Result<bool> {
         None => Trace::uci(arguments.people)?,
     };
     let trace = Arc::new(trace);
-    let schedule = Schedule::new(&trace, Duration::from_secs_f64(arguments.minutes * 60.0));
+    let schedule = Schedule::new(&trace, arguments.minutes);
     let plans = people::plans(&trace, &schedule, arguments.seed);
     let replay = Replay {
         trace: trace.clone(),
@@ -198,7 +203,7 @@ fn write(folder: Option<&Path>, report: &Report) -> anyhow::Result<()> {
 async fn idle(arguments: IdleArguments) -> anyhow::Result<bool> {
     let progress = Progress::new(false);
     let dialler = Arc::new(Dialler::new(&arguments.server)?);
-    let idle = idle::measure(dialler, arguments.connections, arguments.pid, &progress).await?;
+    let idle = idle::measure(dialler, arguments.connections as usize, arguments.pid, &progress).await?;
     progress.end();
     writeln!(std::io::stdout().lock(), "{}", serde_json::to_string(&idle)?)?;
     Ok(true)

@@ -17,6 +17,15 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 /// How a phase of so many steps looks.
 const BAR: &str = "{msg:<12} {wide_bar} {pos:>6}/{len} {elapsed:>4}";
 
+/// An error and its causes, each said once: many a text has its cause in it already.
+pub fn told(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
+        "" => cause,
+        _ if told.contains(&cause) => told,
+        _ => format!("{told}: {cause}"),
+    })
+}
+
 /// Tells how far things are.
 pub struct Progress {
     bar: ProgressBar,

@@ -29,6 +29,16 @@ pub struct RunResult {
     pub started_at_ms: u64,
     /// What was drawn from.
     pub seed: u64,
+    /// How long nothing counted, as asked for. `None`, here and in the next two: not known, of
+    /// before it was kept.
+    #[serde(default)]
+    pub warmup_s: Option<f64>,
+    /// How long was measured, as asked for.
+    #[serde(default)]
+    pub duration_s: Option<f64>,
+    /// How many repetitions were asked for.
+    #[serde(default)]
+    pub repetitions: Option<u32>,
     /// Where it ran.
     pub environment: Environment,
     /// Each repetition.
@@ -43,8 +53,8 @@ pub struct Verdict {
     /// The broker did everything right: nothing lost, duplicated, reordered or made up. `false`
     /// exits with 1.
     pub passed: bool,
-    /// The generator was not the bottleneck, and the run was not cut short. `false`: the figures
-    /// say nothing.
+    /// The generator was not the bottleneck, the run was not cut short, and enough was measured for
+    /// the percentiles that it states. `false`: the figures say nothing, and it exits with 3.
     pub valid: bool,
     /// Why not, a sentence each.
     pub reasons: Vec<String>,

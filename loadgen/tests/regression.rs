@@ -202,6 +202,68 @@ fn what_says_nothing_is_refused() {
 }
 
 #[test]
+fn runs_that_were_measured_differently_are_refused() {
+    let a = stretched(1.0);
+    let changes: [(Change, &str); 5] = [
+        (|run| run.duration_s = Some(30.0), "how long they measured (60 s, and 30 s)"),
+        (|run| run.duration_s = None, "how long they measured (60 s, and not known)"),
+        (|run| run.warmup_s = Some(0.0), "how long they warmed up (5 s, and 0 s)"),
+        (|run| run.repetitions = Some(2), "how often they measured (3, and 2)"),
+        (|run| run.seed = 8, "their seed (7, and 8)"),
+    ];
+    for (change, says) in changes {
+        let mut b = a.clone();
+        change(&mut b);
+        let refused = compare(&[(&a, &b)], THRESHOLD).unwrap_err();
+        assert!(matches!(refused, CompareError::Plan { .. }), "{refused}");
+        assert!(refused.to_string().contains(says), "{refused}");
+    }
+    // Pairs may differ in their seeds, but not the two of one pair; in all else nobody may.
+    let (mut other, mut longer) = (a.clone(), a.clone());
+    other.seed = 8;
+    longer.duration_s = Some(90.0);
+    assert!(compare(&[(&a, &a), (&other, &other)], THRESHOLD).is_ok());
+    assert!(compare(&[(&a, &a), (&longer, &longer)], THRESHOLD).is_err());
+}
+
+#[test]
+fn single_repetitions_say_nothing_unless_there_are_several_pairs() {
+    let mut a = stretched(1.0);
+    a.repeats.truncate(1);
+    a.repetitions = Some(1);
+    for pairs in [vec![(&a, &a)], vec![(&a, &a), (&a, &a)]] {
+        let refused = compare(&pairs, THRESHOLD).unwrap_err();
+        assert!(matches!(refused, CompareError::Single), "{refused}");
+    }
+    let comparison = compare(&[(&a, &a), (&a, &a), (&a, &a)], THRESHOLD).unwrap();
+    assert!(comparison.differences.iter().any(|it| it.starts_with("one repetition")), "{comparison:?}");
+}
+
+#[test]
+fn too_few_samples_say_nothing_whatever_the_run_says_of_itself() {
+    let a = stretched(1.0);
+    let mut few = a.clone();
+    few.repeats[1].latencies.get_mut("deliver").unwrap().count = 20;
+    let refused = compare(&[(&a, &few)], THRESHOLD).unwrap_err().to_string();
+    assert!(refused.starts_with("the second run says nothing: only 20 times of deliver"), "{refused}");
+    let mut nothing = a.clone();
+    nothing.repeats.iter_mut().for_each(|repeat| repeat.counts.acked = 0);
+    let refused = compare(&[(&nothing, &nothing)], THRESHOLD).unwrap_err().to_string();
+    assert!(refused.contains("nothing was acknowledged"), "{refused}");
+}
+
+#[test]
+fn a_figure_that_only_one_run_has_is_told() {
+    let (a, mut b) = (stretched(1.0), stretched(1.0));
+    b.repeats.iter_mut().for_each(|repeat| drop(repeat.latencies.remove("urgent_deliver")));
+    let differences = compared(&a, &b).differences;
+    assert!(
+        differences.contains(&"urgent delivery p99, µs: only one of two runs has it".to_owned()),
+        "{differences:?}"
+    );
+}
+
+#[test]
 fn another_machine_is_told() {
     let mut b = stretched(1.0);
     b.environment.kernel = "another".into();

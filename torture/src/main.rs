@@ -40,13 +40,21 @@ struct Arguments {
     #[arg(long)]
     seed: Option<u64>,
     /// Longest time for all programmes together.
-    #[arg(long)]
+    #[arg(long, value_parser = minutes)]
     minutes: Option<f64>,
     /// The run is good if the oracle objects: to show that it can.
     #[arg(long)]
     expect_objections: bool,
     #[command(flatten)]
     programmes: Programmes,
+}
+
+/// Longest time that may be asked for: thirty days.
+const MINUTES_MAX: f64 = 43_200.0;
+
+fn minutes(text: &str) -> Result<f64, String> {
+    let minutes = text.parse().ok().filter(|minutes| *minutes > 0.0 && *minutes <= MINUTES_MAX);
+    minutes.ok_or_else(|| format!("it must be a number of minutes, more than 0 and at most {MINUTES_MAX}"))
 }
 
 /// How many cycles of each.
@@ -83,7 +91,7 @@ struct Programmes {
     #[arg(long, value_name = "CYCLES")]
     clock: Option<u64>,
     /// Loss, delay, reordering, duplication, changes of port, partitions.
-    #[arg(long, value_name = "MINUTES")]
+    #[arg(long, value_name = "MINUTES", value_parser = minutes)]
     network_minutes: Option<f64>,
 }
 

@@ -57,7 +57,7 @@ pub fn write(path: &Path, seed: u64, journals: &str, outcomes: &[Outcome]) -> an
     let programmes: Vec<Value> = outcomes.iter().map(programme).collect();
     let report = json!({
         "seed": seed,
-        "command": std::env::args().skip(1).collect::<Vec<_>>().join(" "),
+        "command": std::env::args_os().skip(1).collect::<Vec<_>>().join(" ".as_ref()).to_string_lossy(),
         "journals_on": journals,
         "passed": outcomes.iter().all(Outcome::is_good),
         "programmes": programmes,

@@ -121,8 +121,11 @@ pub fn run(workspace: &Workspace, options: &Options, children: &Children) -> any
         json!({"engine": engine_in(&folder.join("broker.log"))?, "stopped_gracefully": stopped.is_ok()});
     summary["git"] = machine::revision(&workspace.root);
     summary["machine"] = machine;
-    summary["command"] =
-        json!(std::env::args().skip(1).fold("cargo xtask".to_owned(), |all, next| all + " " + &next));
+    summary["command"] = json!(
+        std::env::args_os()
+            .skip(1)
+            .fold("cargo xtask".to_owned(), |all, next| all + " " + &next.to_string_lossy())
+    );
     let wrong = wrong(&summary, options, stopped.as_ref().err());
     summary["passed"] = json!(wrong.is_empty());
     summary["wrong"] = json!(wrong);

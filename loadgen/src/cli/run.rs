@@ -17,15 +17,19 @@ use tokio_util::sync::CancellationToken;
 use super::target::Target;
 use crate::dialler::Dialler;
 use crate::environment::{Asked, capture};
+use crate::measure::samples::Percentile;
 use crate::progress::{Progress, say};
-use crate::result::{Repeat, RunResult, SCHEMA};
+use crate::result::{Latency, Repeat, RunResult, SCHEMA, Verdict};
 use crate::run::{Run, exported};
+use crate::typed;
 use crate::workload::{Rate, Workload};
 
 /// Publishes of one client without an answer: the broker's own bound.
 const PUBLISH_WINDOW: usize = 1024;
 /// Exit code of a run that was stopped by hand: 128 and SIGINT.
 const STOPPED: u8 = 130;
+/// Exit code of a run whose figures say nothing.
+const NOT_VALID: u8 = 3;
 
 /// What can be asked of a run.
 #[derive(Clone, Debug, clap::Args)]
@@ -42,10 +46,10 @@ pub struct Arguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     in_flight: Option<u32>,
     /// How long before anything counts. [default: the workload's]
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = typed::time)]
     warmup: Option<Duration>,
     /// How long is measured. [default: the workload's]
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = typed::time)]
     duration: Option<Duration>,
     /// How often, each time with people and conversations of its own.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -107,22 +111,34 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         schema: SCHEMA,
         workload: run.workload.name.clone(),
         workload_toml: run.workload.text.clone(),
-        command: std::env::args().collect(),
+        command: typed::readable(std::env::args_os()),
         started_at_ms,
         seed: arguments.seed,
+        warmup_s: Some(run.warmup.as_secs_f64()),
+        duration_s: Some(run.duration.as_secs_f64()),
+        repetitions: Some(run.repeats),
         environment,
         repeats: found.repeats,
         verdict: found.verdict,
     };
-    if let Some(out) = &arguments.out {
-        write(out, &result, &found.logs)?;
-    }
+    let kept = arguments.out.as_deref().map_or(Ok(()), |out| keep(out, &result, &found.logs));
     summarise(&result)?;
-    Ok(match (found.is_stopped, result.verdict.passed) {
-        (_, false) => ExitCode::FAILURE,
-        (true, true) => ExitCode::from(STOPPED),
-        (false, true) => ExitCode::SUCCESS,
+    kept?;
+    Ok(match &result.verdict {
+        Verdict { passed: false, .. } => ExitCode::FAILURE,
+        _ if found.is_stopped => ExitCode::from(STOPPED),
+        Verdict { valid: false, .. } => ExitCode::from(NOT_VALID),
+        _ => ExitCode::SUCCESS,
     })
+}
+
+/// Writes the result; to stdout, if the disk that took a file before the run does not take it now.
+fn keep(out: &Path, result: &RunResult, logs: &[Vec<(&'static str, Vec<u8>)>]) -> anyhow::Result<()> {
+    let written = write(out, result, logs);
+    if written.is_err() {
+        writeln!(std::io::stdout().lock(), "{}", serde_json::to_string(result)?)?;
+    }
+    written.context("the result is on stdout")
 }
 
 fn plan(arguments: &Arguments) -> anyhow::Result<Run> {
@@ -150,7 +166,7 @@ fn plan(arguments: &Arguments) -> anyhow::Result<Run> {
     })
 }
 
-/// Makes the output folder; refuses one that has something in it.
+/// Makes the output folder; refuses one that has something in it, or that takes nothing.
 fn prepare(out: &Path) -> anyhow::Result<()> {
     let is_used = match std::fs::read_dir(out) {
         Ok(mut entries) => entries.next().is_some(),
@@ -158,7 +174,7 @@ fn prepare(out: &Path) -> anyhow::Result<()> {
         Err(error) => return Err(error).with_context(|| format!("cannot use {} for --out", out.display())),
     };
     ensure!(!is_used, "{} is not empty: results are never overwritten; name another --out", out.display());
-    std::fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))
+    typed::try_folder(out)
 }
 
 async fn stop_by_hand(stop: CancellationToken) {
@@ -208,15 +224,21 @@ fn tell_urgent(out: &mut impl std::io::Write, repeat: &Repeat) -> std::io::Resul
     let (Some(alone), Some(loaded), Some(routine)) = (alone, loaded, repeat.latencies.get("deliver")) else {
         return Ok(());
     };
-    let millis = |us: u64| us as f64 / 1e3;
+    let p99_us = |latency: &Latency| latency.stated_us(Percentile::P99);
+    let (Some(alone_us), Some(loaded_us)) = (p99_us(alone), p99_us(loaded)) else { return Ok(()) };
     writeln!(
         out,
-        "  urgent alone p99 {:.3} ms; under load p99 {:.3} ms, {:.2} times that; routine p50 {:.3} ms",
-        millis(alone.p99_us),
-        millis(loaded.p99_us),
-        loaded.p99_us as f64 / alone.p99_us.max(1) as f64,
-        millis(routine.p50_us)
+        "  urgent alone p99 {:.3} ms; under load p99 {:.3} ms, {:.2} times that; routine p50 {} ms",
+        alone_us as f64 / 1e3,
+        loaded_us as f64 / 1e3,
+        loaded_us as f64 / alone_us.max(1) as f64,
+        millis(routine, Percentile::P50)
     )
+}
+
+/// A percentile for people; a dash, if too little was measured for it.
+fn millis(latency: &Latency, percentile: Percentile) -> String {
+    latency.stated_us(percentile).map_or("-".into(), |us| format!("{:.3}", us as f64 / 1e3))
 }
 
 fn tell(out: &mut impl std::io::Write, repeat: &Repeat) -> std::io::Result<()> {
@@ -227,15 +249,15 @@ fn tell(out: &mut impl std::io::Write, repeat: &Repeat) -> std::io::Result<()> {
         repeat.rates.acked_per_s, repeat.rates.delivered_per_s, repeat.measured_s
     )?;
     for (name, latency) in &repeat.latencies {
-        let millis = |us: u64| us as f64 / 1e3;
+        let at = |percentile| millis(latency, percentile);
         writeln!(
             out,
-            "  {name:<28} p50 {:>9.3} p90 {:>9.3} p99 {:>9.3} p99.9 {:>9.3} max {:>9.3} ms of {}",
-            millis(latency.p50_us),
-            millis(latency.p90_us),
-            millis(latency.p99_us),
-            millis(latency.p999_us),
-            millis(latency.max_us),
+            "  {name:<28} p50 {:>9} p90 {:>9} p99 {:>9} p99.9 {:>9} max {:>9.3} ms of {}",
+            at(Percentile::P50),
+            at(Percentile::P90),
+            at(Percentile::P99),
+            at(Percentile::P999),
+            latency.max_us as f64 / 1e3,
             latency.count
         )?;
     }

@@ -37,10 +37,10 @@ pub struct Arguments {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(super) rounds: u32,
     /// How long is measured each time.
-    #[arg(long, default_value = "8s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "8s", value_parser = crate::typed::time)]
     pub(super) duration: Duration,
     /// How long the work runs before it is measured.
-    #[arg(long, default_value = "3s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "3s", value_parser = crate::typed::time)]
     pub(super) warmup: Duration,
     /// `publish`: messages without an acknowledgement, all publishers together.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=30_000))]

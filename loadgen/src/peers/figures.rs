@@ -105,8 +105,12 @@ impl Figures {
 
     /// Whether Wardline lost nothing, made nothing up, and had all its turns.
     pub(crate) fn is_wardline_right(&self) -> bool {
-        let ours = self.samples.iter().filter(|sample| sample.contestant == Contestant::Wardline);
-        ours.clone().all(|sample| sample.integrity == Integrity::default())
+        let mut ours = self.samples.iter().filter(|sample| sample.contestant == Contestant::Wardline);
+        let takes_part = self.contestants.iter().any(|facts| facts.contestant == Contestant::Wardline);
+        // Of nothing nobody can say that it was right.
+        let has_shown = if takes_part { ours.clone().next().is_some() } else { !self.samples.is_empty() };
+        has_shown
+            && ours.all(|sample| sample.integrity == Integrity::default())
             && !self.failures.iter().any(|(contestant, ..)| *contestant == Contestant::Wardline)
     }
 

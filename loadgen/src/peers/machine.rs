@@ -64,7 +64,7 @@ pub(crate) fn describe(arguments: &Arguments) -> anyhow::Result<Machine> {
     let base = arguments.folder.clone().unwrap_or_else(std::env::temp_dir);
     let folder = tempfile::tempdir_in(&base).with_context(|| format!("cannot use {}", base.display()))?;
     Ok(Machine {
-        command: std::env::args().collect(),
+        command: crate::typed::readable(std::env::args_os()),
         cpu_model: model.map_or("unknown", |(_, model)| model).trim().into(),
         cores: read("/proc/cpuinfo").lines().filter(|line| line.starts_with("processor")).count(),
         kernel: read("/proc/sys/kernel/osrelease").trim().into(),

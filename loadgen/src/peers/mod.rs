@@ -92,6 +92,7 @@ fn check(arguments: &Arguments) -> anyhow::Result<()> {
     if let Some(folder) = &arguments.out {
         let path = folder.join(FILE);
         ensure!(!path.exists(), "{} exists; name another folder with --out", path.display());
+        crate::typed::try_folder(folder)?;
     }
     Ok(())
 }

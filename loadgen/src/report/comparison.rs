@@ -12,6 +12,7 @@ use super::html::{figures, table};
 use super::plots;
 use super::read::Run;
 use super::section;
+use crate::measure::samples::Percentile;
 use crate::result::{Latency, Repeat};
 
 /// The part of the report that compares.
@@ -51,8 +52,8 @@ fn medians(runs: &[Run]) -> String {
 fn medians_row(run: &Run) -> Vec<String> {
     let result = &run.result;
     let cell = |of: &dyn Fn(&Repeat) -> Option<f64>| number(figure::median(result, of));
-    let latency = |name: &'static str, us: fn(&Latency) -> u64| {
-        number(figure::median(result, |repeat| figure::latency_ms(repeat, name, us)))
+    let latency = |name: &'static str, percentile: Percentile| {
+        number(figure::median(result, |repeat| figure::latency_ms(repeat, name, percentile)))
     };
     vec![
         run.name.clone(),
@@ -60,11 +61,11 @@ fn medians_row(run: &Run) -> Vec<String> {
         section::word(result).to_owned(),
         cell(&|repeat| Some(repeat.rates.acked_per_s)),
         cell(&|repeat| Some(repeat.rates.delivered_per_s)),
-        latency("publish_ack", |latency| latency.p50_us),
-        latency("publish_ack", |latency| latency.p99_us),
-        latency("deliver", |latency| latency.p50_us),
-        latency("deliver", |latency| latency.p99_us),
-        latency("deliver", |latency| latency.p999_us),
+        latency("publish_ack", Percentile::P50),
+        latency("publish_ack", Percentile::P99),
+        latency("deliver", Percentile::P50),
+        latency("deliver", Percentile::P99),
+        latency("deliver", Percentile::P999),
         cell(&figure::broker_cores),
         cell(&figure::broker_us_per_delivery),
         cell(&figure::broker_mib),
@@ -86,7 +87,7 @@ fn bars(runs: &[Run]) -> Vec<String> {
         Bars {
             title: "Latency of a delivery",
             label: "p99 from publish to delivery (ms, median)",
-            bars: of(&|repeat| figure::latency_ms(repeat, "deliver", |latency| latency.p99_us)),
+            bars: of(&|repeat| figure::latency_ms(repeat, "deliver", Percentile::P99)),
         },
         Bars {
             title: "Cost of a delivery",

@@ -4,6 +4,7 @@
 //! Pure. Whatever has no value (no repetition, nothing delivered, an unreadable workload) is
 //! `None`, written as a dash.
 
+use crate::measure::samples::Percentile;
 use crate::result::{Latency, Repeat, RunResult};
 
 /// Stands for a value that there is not.
@@ -33,9 +34,9 @@ pub(super) fn median(run: &RunResult, figure: impl Fn(&Repeat) -> Option<f64>) -
     values.get(values.len().saturating_sub(1) / 2).copied()
 }
 
-/// A quantile of a distribution, in milliseconds.
-pub(super) fn latency_ms(repeat: &Repeat, name: &str, us: fn(&Latency) -> u64) -> Option<f64> {
-    repeat.latencies.get(name).filter(|latency| latency.count > 0).map(|latency| us(latency) as f64 / 1000.0)
+/// A percentile of a distribution, in milliseconds, if enough was measured for it.
+pub(super) fn latency_ms(repeat: &Repeat, name: &str, percentile: Percentile) -> Option<f64> {
+    repeat.latencies.get(name)?.stated_us(percentile).map(|us| us as f64 / 1000.0)
 }
 
 /// Cores that the broker used, on average.

@@ -38,6 +38,7 @@ pub struct Arguments {
 /// # Errors
 /// If a folder cannot be used ([`ReadError`]), or the file not be written.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    crate::typed::try_file(&arguments.out)?;
     let runs: Vec<Run> = arguments.folders.iter().map(|folder| read(folder)).collect::<Result<_, _>>()?;
     let cannot = || format!("cannot write {}", arguments.out.display());
     std::fs::write(&arguments.out, render(&runs)).with_context(cannot)

@@ -6,6 +6,7 @@
 
 use std::fmt::Write as _;
 
+use crate::measure::samples::Percentile;
 use crate::result::{Environment, Integrity, Latency, Repeat, RunResult};
 
 use super::figure::{self, bytes, count, number};
@@ -132,10 +133,17 @@ fn latencies(result: &RunResult) -> String {
 }
 
 fn latency_row(name: &str, repeat: usize, latency: &Latency) -> Vec<String> {
-    let Latency { count: measured, min_us, p50_us, p90_us, p99_us, p999_us, max_us, .. } = *latency;
-    let times = [min_us, p50_us, p90_us, p99_us, p999_us, max_us];
-    let times = times.map(|us| number((measured > 0).then_some(us as f64 / 1000.0)));
-    [name.to_owned(), repeat.to_string(), count(measured)].into_iter().chain(times).collect()
+    let extreme = |us| (latency.count > 0).then_some(us);
+    let times = [
+        extreme(latency.min_us),
+        latency.stated_us(Percentile::P50),
+        latency.stated_us(Percentile::P90),
+        latency.stated_us(Percentile::P99),
+        latency.stated_us(Percentile::P999),
+        extreme(latency.max_us),
+    ];
+    let times = times.map(|us| number(us.map(|us| us as f64 / 1000.0)));
+    [name.to_owned(), repeat.to_string(), count(latency.count)].into_iter().chain(times).collect()
 }
 
 fn integrity(result: &RunResult) -> String {

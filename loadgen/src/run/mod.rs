@@ -31,6 +31,7 @@ use self::set_up::Scene;
 use self::usage::Process;
 use crate::dialler::Dialler;
 use crate::measure::recorder::Name;
+use crate::measure::samples;
 use crate::progress::Progress;
 use crate::result::{Integrity, Rates, Repeat, Verdict};
 use crate::seed::{Purpose, mix};
@@ -348,15 +349,19 @@ impl Found {
         if is_robbed {
             say(format!("the host took {:.0} % of this machine's time", repeat.steal * 100.0));
         }
-        for trouble in &troubles {
+        let too_few = samples::too_few(&repeat);
+        for trouble in troubles.iter().chain(&too_few) {
             say(trouble.clone());
         }
-        self.verdict.passed &= is_right && !has_broken && counts.failed == 0;
+        // Of nothing nobody can say that it went well; but who stopped it by hand knows that.
+        let has_shown = counts.acked > 0 || is_stopped;
+        self.verdict.passed &= is_right && !has_broken && counts.failed == 0 && has_shown;
         self.verdict.valid &= is_right
             && repeat.bottleneck.is_none()
             && !is_shared
             && !is_robbed
             && troubles.is_empty()
+            && too_few.is_empty()
             && !repeat.is_partial
             && counts.reconnects == 0;
         self.repeats.push(repeat);
@@ -370,4 +375,36 @@ fn tell(integrity: &Integrity) -> String {
     format!(
         "{lost} lost, {duplicated} duplicated, {reordered} reordered, {foreign} foreign, {misnumbered} misnumbered"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::result::Latency;
+
+    /// What a run says of one repetition in which so much was acknowledged and delivered.
+    fn verdict(acked: u64, delivered: u64, troubles: Vec<String>) -> Verdict {
+        let mut repeat = Repeat::default();
+        repeat.counts.acked = acked;
+        repeat.latencies.insert("deliver".into(), Latency { count: delivered, ..Latency::default() });
+        let verdict = Verdict { passed: true, valid: true, reasons: Vec::new() };
+        let (repeats, logs) = (Vec::new(), Vec::new());
+        let mut found = Found { repeats, logs, verdict, broker_version: String::new(), is_stopped: false };
+        found.conclude(0, repeat, Vec::new(), troubles);
+        found.verdict
+    }
+
+    #[test]
+    fn nothing_is_no_success_and_little_is_not_valid() {
+        let enough = verdict(100, 500, Vec::new());
+        assert!(enough.passed && enough.valid && enough.reasons.is_empty(), "{enough:?}");
+        let little = verdict(100, 499, Vec::new());
+        assert!(little.passed && !little.valid, "{little:?}");
+        assert!(little.reasons[0].starts_with("repeat 1: only 499 times of deliver"), "{little:?}");
+        let nothing = verdict(0, 0, Vec::new());
+        assert!(!nothing.passed && !nothing.valid, "{nothing:?}");
+        assert!(nothing.reasons[0].contains("nothing was acknowledged"), "{nothing:?}");
+        // Who stopped it knows why there is nothing.
+        assert!(verdict(0, 0, Ending::Stopped.trouble().into_iter().collect()).passed);
+    }
 }
