@@ -13,12 +13,15 @@ mod failure;
 mod generate;
 mod message;
 mod open_files;
+mod plain;
 mod report;
+mod rows;
 mod serve;
 mod session;
 mod show;
 mod state_hash;
 mod tail;
+mod time;
 mod token;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -28,7 +31,7 @@ use wardline_broker::operator::text_log;
 use wardline_storage::log::Starter;
 
 pub(crate) use engines::Engines;
-pub(crate) use failure::Failure;
+pub(crate) use failure::{Failure, told};
 pub(crate) use report::say_last;
 
 /// The messaging backbone of a hospital network.
@@ -108,4 +111,87 @@ fn client(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<(
     text_log::start_for_people("off")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Command as Verb;
+
+    use super::*;
+
+    const ID: &str = "00112233445566778899aabbccddeeff";
+
+    /// What each verb wants at the least.
+    const VERBS: [&[&str]; 22] = [
+        &["serve"],
+        &["token", "--user", "bob"],
+        &["conversation", "create", "--direct", "bob"],
+        &["conversation", "list"],
+        &["conversation", "members", ID],
+        &["conversation", "add", ID, "bob"],
+        &["conversation", "remove", ID, "bob"],
+        &["conversation", "leave", ID],
+        &["conversation", "rename", ID, "title"],
+        &["conversation", "retention", ID, "max"],
+        &["send", ID, "text"],
+        &["tail", ID],
+        &["history", ID],
+        &["receipts", ID, "1"],
+        &["delete", ID, "1"],
+        &["backup", "--to", "backups"],
+        &["verify", "backups"],
+        &["restore", "backups", "--to", "data"],
+        &["doctor"],
+        &["check-config"],
+        &["generate", "--to", "made"],
+        &["tail"],
+    ];
+
+    /// The verbs that have none below them.
+    fn leaves(verb: &Verb, path: &[String], found: &mut Vec<Vec<String>>) {
+        for below in verb.get_subcommands() {
+            let path = [path, &[below.get_name().to_owned()]].concat();
+            match below.has_subcommands() {
+                true => leaves(below, &path, found),
+                false => found.push(path),
+            }
+        }
+    }
+
+    #[test]
+    fn the_command_line_contradicts_itself_nowhere() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_is_tried_with_every_way_of_naming_oneself() {
+        let mut found = Vec::new();
+        leaves(&Arguments::command(), &[], &mut found);
+        let ways: [&[&str]; 4] =
+            [&[], &["--as", "alice"], &["--as", "alice", "--tenant", "t", "--role", "r"], &["--token", "t"]];
+        for path in found {
+            let with_path =
+                |line: &&&[&str]| line.iter().zip(&path).filter(|(a, b)| a == b).count() == path.len();
+            let line = VERBS.iter().find(with_path);
+            let line = line.unwrap_or_else(|| panic!("{path:?} is not tried: add it to VERBS"));
+            let verb =
+                path.iter().try_fold(Arguments::command(), |verb, name| verb.find_subcommand(name).cloned());
+            let is_client = verb.expect("it was found").get_arguments().any(|it| it.get_long() == Some("as"));
+            let count = if is_client { ways.len() } else { 1 };
+            for way in &ways[..count] {
+                let typed = [&["wardline"][..], *line, *way].concat();
+                if let Err(error) = Arguments::try_parse_from(&typed) {
+                    panic!("{typed:?}: {error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn who_is_removed_is_not_who_removes() {
+        let typed = ["wardline", "conversation", "remove", ID, "bob", "--as", "alice"];
+        let command = Arguments::try_parse_from(typed).expect("it is documented").command;
+        let told = format!("{command:?}");
+        assert!(told.contains("member: \"bob\"") && told.contains("user: Some(\"alice\")"), "{told}");
+    }
 }

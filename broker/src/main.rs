@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         // Whoever read our output has seen enough.
         return ExitCode::SUCCESS;
     }
-    cli::say_last(format!("wardline: {error:#}"));
+    cli::say_last(format!("wardline: {}", cli::told(&error)));
     match error.downcast_ref::<cli::Failure>() {
         Some(cli::Failure::Storage(_)) => ExitCode::from(STORAGE_FAILED),
         Some(cli::Failure::Usage(_)) => ExitCode::from(2),

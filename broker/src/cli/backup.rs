@@ -19,6 +19,7 @@ use wardline_storage::{format, state};
 use super::engines::{Chosen, Engines};
 use super::report::report;
 use super::serve::{Configuration, now};
+use super::{failure, time};
 
 #[derive(Debug, Args)]
 pub(super) struct Backup {
@@ -30,7 +31,7 @@ pub(super) struct Backup {
     to: PathBuf,
     /// Removes older backups of this store afterwards, like 7d. No longer than retention.max: what
     /// is to be forgotten lies in backups too.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = time::any)]
     keep: Option<Duration>,
 }
 
@@ -170,7 +171,7 @@ pub(super) fn restore(arguments: &Restore, engines: Engines) -> anyhow::Result<(
     let manifest = Manifest::read(&backup)?;
     // A backup is opened by the engine that made it, whatever is configured.
     let chosen = engines.of_backup(&manifest.engine)?;
-    let open = |folder: &Path| check_store(folder, &manifest, chosen).map_err(|error| format!("{error:#}"));
+    let open = |folder: &Path| check_store(folder, &manifest, chosen).map_err(|error| failure::told(&error));
     let restored = backup::restore(&backup, &arguments.to, open)?;
     Ok(writeln!(
         report(),

@@ -10,7 +10,7 @@ use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use wardline_client::{NewConversation, Role};
 
 use super::session::{Connection, Named, Purpose, Session};
-use super::show;
+use super::{show, time};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -40,17 +40,18 @@ pub(super) struct Create {
     /// The conversation of two people: you and this user.
     #[arg(long, value_name = "USER")]
     direct: Option<String>,
-    /// A conversation in which every member publishes.
+    /// A conversation in which every member publishes. --group=TITLE, if it begins with a dash.
     #[arg(long, value_name = "TITLE")]
     group: Option<String>,
     /// A conversation in which admins and publishers publish; takes the role broadcaster.
+    /// --broadcast=TITLE, if it begins with a dash.
     #[arg(long, value_name = "TITLE")]
     broadcast: Option<String>,
     /// A member beside you.
     #[arg(long, value_name = "USER", conflicts_with = "direct")]
     member: Vec<String>,
     /// How long messages are kept, like 30d [default: as the operator says].
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with = "direct")]
+    #[arg(long, value_name = "TIME", value_parser = time::some, conflicts_with = "direct")]
     retention: Option<Duration>,
     #[command(flatten)]
     connection: Connection,
@@ -140,7 +141,8 @@ impl From<Becomes> for Role {
 pub(super) struct Rename {
     /// Which: an id.
     conversation: Named,
-    /// The new title.
+    /// The new title; one that begins with a dash is fine.
+    #[arg(allow_hyphen_values = true)]
     title: String,
     #[command(flatten)]
     connection: Connection,
@@ -161,11 +163,11 @@ pub(super) struct Retention {
 #[derive(Clone, Copy, Debug)]
 struct Kept(Option<Duration>);
 
-fn retention(text: &str) -> Result<Kept, humantime::DurationError> {
+fn retention(text: &str) -> Result<Kept, String> {
     match text {
         // "max" is what it was called when there was no default.
         "default" | "max" => Ok(Kept(None)),
-        _ => Ok(Kept(Some(humantime::parse_duration(text)?))),
+        _ => Ok(Kept(Some(time::some(text).map_err(|why| format!("{why}; or default"))?))),
     }
 }
 
@@ -250,7 +252,7 @@ async fn list(session: &Session) -> anyhow::Result<()> {
         let page = session.client.conversations(100, after).await?;
         let mut out = io::stdout().lock();
         for conversation in &page.items {
-            writeln!(out, "{}", show::conversation(conversation))?;
+            show::conversation(conversation).print(&mut out)?;
         }
         after = page.next;
         if after.is_none() {
@@ -266,8 +268,7 @@ async fn members(session: &Session, of: &Named) -> anyhow::Result<()> {
         let page = session.client.members(conversation, 100, after).await?;
         let mut out = io::stdout().lock();
         for member in &page.items {
-            let (role, since) = (show::role(member.role), show::time(member.joined_at_ms));
-            writeln!(out, "{:<20} {role:<9} since {since}", show::clean(&member.user))?;
+            show::member(member).print(&mut out)?;
         }
         after = page.next;
         if after.is_none() {

@@ -22,6 +22,7 @@ use wardline_broker::operator::admin;
 use wardline_storage::format;
 
 use super::engines::{Chosen, Engines};
+use super::failure;
 use super::open_files::{self, OPEN_FILES_MIN};
 use super::report::report;
 use super::serve::{self, Configuration};
@@ -161,7 +162,7 @@ fn keys(config: &Config) -> Finding {
     }
     let (tls, verifier) = match serve::credentials(config) {
         Ok(credentials) => credentials,
-        Err(error) => return (Bad, format!("{error:#}")),
+        Err(error) => return (Bad, failure::told(&error)),
     };
     let now = serve::since_epoch();
     match (tls::validity(&tls.chain, now), tls::validity(&tls.chain, now + CERTIFICATE_WARNING)) {
@@ -346,7 +347,7 @@ fn store(config: &Config, chosen: Chosen) -> Finding {
     match chosen.is_store(data) {
         Ok(true) => {}
         Ok(false) => return (Fine, "there is none yet, and no broker runs on it".into()),
-        Err(error) => return (Bad, format!("{error:#}")),
+        Err(error) => return (Bad, failure::told(&error.into())),
     }
     if !fs::metadata(data).is_ok_and(|folder| is_mine(&folder)) {
         return (
@@ -366,6 +367,6 @@ fn store(config: &Config, chosen: Chosen) -> Finding {
                 format::FORMAT
             ),
         ),
-        Err(error) => (Bad, format!("{error:#}")),
+        Err(error) => (Bad, failure::told(&error)),
     }
 }

@@ -11,7 +11,7 @@ use clap::Args;
 use wardline_client::{Direction, Outgoing, Priority, Sequence};
 
 use super::session::{Connection, Named, Purpose};
-use super::show;
+use super::{show, time};
 
 /// Longest text read from stdin; the broker's own limit is lower as a rule.
 const TEXT_BYTES_MAX: u64 = 4 << 20;
@@ -20,7 +20,9 @@ const TEXT_BYTES_MAX: u64 = 4 << 20;
 pub(super) struct Send {
     /// Where: an id, or @user for the direct conversation with somebody.
     conversation: Named,
-    /// What; - reads it from stdin.
+    /// What; - reads it from stdin. One that begins with a dash is fine; one that is an option of
+    /// this command, like --urgent, goes last and behind --.
+    #[arg(allow_hyphen_values = true)]
     text: String,
     /// Overtakes other messages.
     #[arg(long)]
@@ -29,7 +31,7 @@ pub(super) struct Send {
     #[arg(long, value_name = "NUMBER")]
     reply_to: Option<Sequence>,
     /// Forget it after this time, like 1h, if that is sooner than the conversation does.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = time::some)]
     expires: Option<Duration>,
     #[command(flatten)]
     connection: Connection,
@@ -107,7 +109,7 @@ impl History {
         entries.sort_by_key(|entry| entry.sequence);
         let mut out = io::stdout().lock();
         for entry in &entries {
-            writeln!(out, "{}", show::entry(entry, &session.user))?;
+            show::entry(entry, &session.user).print(&mut out)?;
         }
         drop(out);
         session.close().await;
@@ -135,7 +137,7 @@ impl Receipts {
             let page = session.client.receipts(conversation, self.sequence, 100, after).await?;
             let mut out = io::stdout().lock();
             for recipient in &page.items {
-                writeln!(out, "{}", show::recipient(recipient))?;
+                show::recipient(recipient).print(&mut out)?;
             }
             drop(out);
             after = page.next;

@@ -33,7 +33,7 @@ use wardline_storage::id::Timestamp;
 use wardline_storage::log::Starter;
 
 use super::engines::{Chosen, Engines};
-use super::failure::Failure;
+use super::failure::{self, Failure};
 use super::open_files;
 use super::report::{announce, report};
 
@@ -401,7 +401,7 @@ async fn follow_filter(configuration: Configuration, levels: Levels) -> anyhow::
         match read {
             Ok(filter) => tracing::info!(code = "log-filter", filter, "the log's filter is read"),
             Err(error) => {
-                let error = format!("{error:#}");
+                let error = failure::told(&error);
                 tracing::error!(code = "log-filter-bad", error, "the log's filter stays as it was");
             }
         }

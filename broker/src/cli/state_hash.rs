@@ -16,6 +16,7 @@ use wardline_storage::format::{self, FORMAT};
 use wardline_storage::state_hash::{self, StateHash};
 
 use super::engines::{Chosen, Engines};
+use super::failure;
 
 /// Prints it.
 pub(super) fn print(config: &Config, engines: Engines) -> anyhow::Result<()> {
@@ -54,7 +55,7 @@ fn of_backup(backup: &Path, chosen: Chosen) -> anyhow::Result<StateHash> {
             format::check(engine.as_ref())?;
             Ok(state_hash::of(engine.as_ref())?)
         });
-        found = Some(hashed.map_err(|error| format!("{error:#}"))?);
+        found = Some(hashed.map_err(|error| failure::told(&error))?);
         Ok(())
     };
     backup::restore(backup, &scratch.0, open)?;

@@ -17,8 +17,9 @@ use wardline_client::{
     Sequence, Status,
 };
 
+use super::rows::Line;
 use super::session::{Connection, Named, Purpose, Session};
-use super::show;
+use super::{plain, show, time};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -28,7 +29,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     read: bool,
     /// Ends after this time, like 5s.
-    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long = "for", value_name = "TIME", value_parser = time::some)]
     duration: Option<Duration>,
     /// Ends after so many messages were shown.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
@@ -46,7 +47,7 @@ impl Arguments {
         };
         let read = self.read || io::stdout().is_terminal();
         let mut screen = Screen::new(&session, only, read).await?;
-        let who = show::clean(&session.user);
+        let who = plain::name(&session.user);
         writeln!(io::stderr(), "connected as {who}; Ctrl-C ends")?;
         let ended = self.follow(&mut session, &mut screen).await;
         session.close().await;
@@ -90,7 +91,7 @@ fn say(status: &Status) -> io::Result<()> {
     match status {
         Status::Connected(_) => writeln!(io::stderr(), "connected"),
         Status::Reconnecting { attempt: 0 | 1, why, .. } => {
-            writeln!(io::stderr(), "connection lost, trying again: {}", show::clean(why))
+            writeln!(io::stderr(), "connection lost, trying again: {}", plain::lines(why).join(" "))
         }
         Status::Reconnecting { .. } | Status::Closed { .. } => Ok(()),
     }
@@ -136,7 +137,7 @@ impl Screen {
             Incoming::Receipt(receipt) if self.shows(receipt.conversation) && receipt.user != self.me => {
                 let marked = self.reaches.entry(receipt.conversation).or_default().mark(&receipt);
                 match marked {
-                    Some(sequence) => self.line(receipt.conversation, &show::receipt(&receipt, sequence)),
+                    Some(sequence) => self.line(receipt.conversation, show::receipt(&receipt, sequence)),
                     None => Ok(()),
                 }
             }
@@ -159,8 +160,7 @@ impl Screen {
     }
 
     fn entry(&mut self, entry: &Entry, client: &Client) -> io::Result<()> {
-        let line = show::entry(entry, &self.me);
-        self.line(entry.conversation, &line)?;
+        self.line(entry.conversation, show::entry(entry, &self.me))?;
         if matches!(entry.body, Body::Message { .. }) {
             self.shown += 1;
         }
@@ -176,12 +176,12 @@ impl Screen {
         Ok(())
     }
 
-    fn line(&self, conversation: ConversationId, line: &str) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        match (self.only, self.labels.get(&conversation)) {
-            (None, Some(label)) => writeln!(out, "{label:<16} {line}")?,
-            _ => writeln!(out, "{line}")?,
+    fn line(&self, conversation: ConversationId, mut line: Line) -> io::Result<()> {
+        if let (None, Some(label)) = (self.only, self.labels.get(&conversation)) {
+            line.head = format!("{label:<16} {}", line.head);
         }
+        let mut out = io::stdout().lock();
+        line.print(&mut out)?;
         out.flush()
     }
 }

@@ -12,6 +12,7 @@ use wardline_broker::config::Config;
 use wardline_broker::dev::{self, Bearer, Dev};
 
 use super::serve::now;
+use super::time;
 
 /// How long a token is good, unless told otherwise.
 pub(super) const TTL: Duration = Duration::from_secs(12 * 3600);
@@ -28,7 +29,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     role: Vec<String>,
     /// How long it is good, like 12h or 30d.
-    #[arg(long, value_parser = humantime::parse_duration, default_value = "12h")]
+    #[arg(long, value_parser = time::some, default_value = "12h")]
     ttl: Duration,
     /// The data folder of a broker started with `serve --dev`.
     #[arg(long, value_name = "DIR", default_value = "data")]

@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
 
 mod binary;
+mod lines;
 mod open_files;
 mod operator;
 mod private;
 mod streams;
+mod terminal;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Lines};
@@ -286,7 +288,7 @@ fn two_people_chat_and_the_ticks_turn_to_read() {
     let history = client(folder, &broker, "bob", &["history", "@alice"]);
     let lines: Vec<_> = history.lines().collect();
     assert_eq!(lines.len(), 3, "{history}");
-    assert!(lines[1].ends_with("URGENT (re #1) Call me"), "{history}");
+    assert!(lines[1].ends_with("URGENT (re #1) ▌ Call me"), "{history}");
 
     // Not another's, and one's own once.
     let server = broker.address.to_string();
