@@ -39,17 +39,23 @@ fn word(text: &str, beside: &str) -> String {
 /// A title: always in quotes, so that it is never taken for a name or a sign.
 pub(super) fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
     let mut accents = ACCENTS_MAX;
-    // The standard library escapes what does not print; but for it, what is blank does.
-    for letter in format!("{text:?}").chars() {
-        let is_one_too_many = is_accent(letter) && accents == ACCENTS_MAX;
-        accents = if is_accent(letter) { (accents + 1).min(ACCENTS_MAX) } else { 0 };
-        if is_one_too_many || is_ours(letter) || is_selector(letter) || is_filler(letter) {
-            quoted.extend(letter.escape_unicode());
-        } else {
-            quoted.push(letter);
+    for letter in text.chars() {
+        let is_seen = match is_accent(letter) {
+            true => accents < ACCENTS_MAX,
+            false => !is_hidden(letter) && !is_ours(letter) && !matches!(letter, '"' | '\\'),
+        };
+        accents = if is_accent(letter) { ACCENTS_MAX.min(accents + 1) } else { 0 };
+        let escaped = letter.escape_debug();
+        match escaped.len() {
+            _ if is_seen => quoted.push(letter),
+            // It prints, says the standard library, but it is blank, or ours.
+            1 => quoted.extend(letter.escape_unicode()),
+            _ => quoted.extend(escaped),
         }
     }
+    quoted.push('"');
     quoted
 }
 

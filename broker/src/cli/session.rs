@@ -51,10 +51,10 @@ pub(super) struct Connection {
     #[arg(long = "as", value_name = "USER", conflicts_with = "token")]
     user: Option<String>,
     /// With --as: their organisation.
-    #[arg(long, default_value = dev::TENANT, requires = "user")]
+    #[arg(long, default_value = dev::TENANT, requires = "user", conflicts_with = "token")]
     tenant: String,
     /// With --as: a role, for example broadcaster.
-    #[arg(long, requires = "user")]
+    #[arg(long, requires = "user", conflicts_with = "token")]
     role: Vec<String>,
     /// The data folder of a broker started with `serve --dev`.
     #[arg(long, value_name = "DIR", default_value = "data")]

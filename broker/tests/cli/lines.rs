@@ -89,7 +89,10 @@ fn who_names_themselves_twice_or_badly_is_told() {
     let token = String::from_utf8(run(folder, &["token", "--user", "alice"]).stdout).unwrap();
     let token = token.trim();
     fails(folder, &["conversation", "list", "--as", "alice", "--token", token], 2, &["--token"]);
-    fails(folder, &["conversation", "list", "--token", token, "--role", "x"], 2, &["--as"]);
+    // What goes with --as is not passed over beside a token.
+    fails(folder, &["conversation", "list", "--token", token, "--role", "x"], 2, &["--role"]);
+    fails(folder, &["conversation", "list", "--token", token, "--tenant", "x"], 2, &["--tenant"]);
+    fails(folder, &["conversation", "list", "--role", "x"], 2, &["--as"]);
     fails(folder, &["conversation", "list", "--token", &token[..20]], 1, &["not a JWT"]);
     let output = wardline(folder)
         .args(["conversation", "list"])
