@@ -122,7 +122,7 @@ mod tests {
     const ID: &str = "00112233445566778899aabbccddeeff";
 
     /// What each verb wants at the least.
-    const VERBS: [&[&str]; 22] = [
+    const VERBS: &[&[&str]] = &[
         &["serve"],
         &["token", "--user", "bob"],
         &["conversation", "create", "--direct", "bob"],
@@ -130,6 +130,7 @@ mod tests {
         &["conversation", "members", ID],
         &["conversation", "add", ID, "bob"],
         &["conversation", "remove", ID, "bob"],
+        &["conversation", "role", ID, "bob", "admin"],
         &["conversation", "leave", ID],
         &["conversation", "rename", ID, "title"],
         &["conversation", "retention", ID, "max"],

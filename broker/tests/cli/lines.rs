@@ -30,13 +30,14 @@ fn every_verb_takes_every_way_of_naming_oneself() {
     let (alice, mallory) = (token("alice"), token("mallory"));
     let sent = client(folder, &broker, "alice", &["send", &id, "hello"]);
     let number = sent.trim_start_matches('#').split(' ').next().unwrap();
-    let verbs: [&[&str]; 14] = [
+    let verbs: [&[&str]; 15] = [
         &["conversation", "create", "--direct", "bob"],
         &["conversation", "create", "--group", "Ward 6", "--member", "carol", "--retention", "1d"],
         &["conversation", "list"],
         &["conversation", "members", &id],
         &["conversation", "add", &id, "carol", "dave", "--admin", "--share-history"],
         &["conversation", "remove", &id, "carol"],
+        &["conversation", "role", &id, "bob", "publisher"],
         &["conversation", "rename", &id, "Ward 7"],
         &["conversation", "retention", &id, "1d"],
         &["send", &id, "hello", "--urgent", "--expires", "1h"],
