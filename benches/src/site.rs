@@ -110,8 +110,7 @@ impl Drop for Site {
 }
 
 fn settings(dev: &Dev) -> Result<Settings> {
-    let expected =
-        Expected { issuer: dev::ISSUER.to_owned(), audience: AUDIENCE.to_owned(), leeway: Duration::ZERO };
+    let expected = Expected { leeway: Duration::ZERO, ..Expected::new(dev::ISSUER, AUDIENCE) };
     Ok(Settings {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         tls: tls::load(&dev.certificate(), &dev.key())?,

@@ -17,10 +17,12 @@ use tokio_util::sync::CancellationToken;
 use wardline_storage::engine::{Engine, EngineError};
 use wardline_storage::log::{self, Bounds, Log, Starter};
 use wardline_storage::state;
+use wardline_storage::view::View;
 
 use crate::access::auth::Verifier;
 use crate::access::caller::Callers;
 use crate::access::ids::Ids;
+use crate::access::revocations::Revocations;
 use crate::clock::Clock;
 use crate::delivery;
 use crate::edge::secrets::Secrets;
@@ -31,6 +33,7 @@ use crate::metrics::Metrics;
 use crate::operator::gather::{self, Seen};
 use crate::operator::readiness::Readiness;
 use crate::operator::reload::Reloader;
+use crate::operator::revoke::Revoker;
 use crate::presence::farewell::Farewell;
 use crate::presence::registry::Registry;
 use crate::requests;
@@ -147,13 +150,12 @@ impl Broker {
             &mut tasks,
         );
         let intake = Arc::clone(&requests.intake);
-        let callers = Callers::new(verifier, ids, Arc::clone(&clock), Arc::clone(&metrics));
-        let callers = Arc::new(callers);
+        let callers = access(verifier, engine.as_ref(), ids, &clock, &metrics)?;
         let sessions = Sessions {
             callers: Arc::clone(&callers),
             requests,
             deliveries,
-            registry,
+            registry: Arc::clone(&registry),
             farewell: Arc::clone(&farewell),
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
@@ -175,7 +177,7 @@ impl Broker {
         let seen = Seen { engine, reads, topics, turns, clock, address };
         tasks.spawn(|stop| gather::run(seen, Arc::clone(&metrics), limits, stop));
         tracing::info!(code = "listening", %address, "listening");
-        let reloader = Reloader::new(certificates, callers, tasks.stopping().clone());
+        let reloader = Reloader::new(certificates, callers, registry, tasks.stopping().clone());
         let (failed, draining) = (told.failed, CancellationToken::new());
         Ok(Self { edge, log, tasks, draining, failed, stop_deadline, farewell, intake, metrics, reloader })
     }
@@ -188,6 +190,11 @@ impl Broker {
     /// Replaces certificate and token keys while it runs.
     pub fn reloader(&self) -> Reloader {
         self.reloader.clone()
+    }
+
+    /// Takes access back while it runs.
+    pub fn revoker(&self) -> Revoker {
+        self.reloader.revoker(&self.intake)
     }
 
     /// Cancelled once new clients should go elsewhere: the broker is about to stop.
@@ -298,6 +305,18 @@ impl Parts {
             stop_deadline,
         }
     }
+}
+
+/// Who may come in. What access was taken back before is so before anybody can ask.
+fn access(
+    verifier: Arc<Verifier>,
+    engine: &dyn Engine,
+    ids: Arc<Ids>,
+    clock: &Arc<Clock>,
+    metrics: &Arc<Metrics>,
+) -> Result<Arc<Callers>, EngineError> {
+    let revocations = Revocations::new(View::new(engine, clock.now()).revocations()?);
+    Ok(Arc::new(Callers::new(verifier, revocations, ids, Arc::clone(clock), Arc::clone(metrics))))
 }
 
 fn bounds(limits: &Limits, stop_deadline: Duration) -> Bounds {

@@ -1,9 +1,9 @@
 //! The command line: what can be typed, and who carries it out.
 //!
-//! `serve`, `check-config`, `backup`, `verify`, `restore` and `doctor` are the operator's; `token`
-//! signs with the development key; everything else is a client of a running broker, through the SDK
-//! like any other program. Results go to stdout, everything else to stderr. Nothing here names an
-//! engine.
+//! `serve`, `check-config`, `revoke`, `backup`, `verify`, `restore` and `doctor` are the
+//! operator's; `token` signs with the development key; everything else is a client of a running
+//! broker, through the SDK like any other program. Results go to stdout, everything else to stderr.
+//! Nothing here names an engine.
 
 mod backup;
 mod conversation;
@@ -15,6 +15,7 @@ mod message;
 mod open_files;
 mod plain;
 mod report;
+mod revoke;
 mod rows;
 mod serve;
 mod session;
@@ -61,6 +62,8 @@ enum Command {
     Receipts(message::Receipts),
     /// Erases the content of a message of your own, or of your group's, for all.
     Delete(message::Delete),
+    /// Takes access back from a user, a device, a tenant, or tokens of a key; gives it back.
+    Revoke(revoke::Arguments),
     /// Backs up the store, beside a running broker or without one.
     Backup(backup::Backup),
     /// Reads backups whole and says whether they could be restored.
@@ -89,6 +92,7 @@ impl Arguments {
         match self.command {
             Command::Serve(arguments) => serve::serve(arguments, engines, log),
             Command::CheckConfig(arguments) => serve::check_config(&arguments, engines),
+            Command::Revoke(arguments) => revoke::run(&arguments),
             Command::Backup(arguments) => backup::backup(&arguments, engines),
             Command::Verify(arguments) => backup::verify(&arguments),
             Command::Restore(arguments) => backup::restore(&arguments, engines),

@@ -123,6 +123,9 @@ impl Config {
             issuer: self.auth_issuer.clone(),
             audience: self.auth_audience.clone(),
             leeway: self.auth_leeway,
+            lifetime_max: self.auth_lifetime,
+            tenant_claim: self.auth_tenant_claim.clone(),
+            roles_claim: self.auth_roles_claim.clone(),
         }
     }
 

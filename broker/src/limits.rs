@@ -16,6 +16,14 @@ pub const ENVELOPE_BYTES: usize = 16 * 1024;
 pub const TOKEN_BYTES_MAX: usize = 8192;
 /// Longest name of a user or tenant, in bytes: a token's `sub` and `tenant`, too.
 pub const NAME_BYTES_MAX: usize = 128;
+/// Most bytes of a set of token keys.
+pub const JWKS_BYTES_MAX: usize = 1 << 20;
+/// Most keys that tokens may be signed with.
+pub const TOKEN_KEYS_MAX: usize = 256;
+/// Most of them that share a name and an algorithm: so many signatures are computed for a token.
+pub const TOKEN_KEYS_OF_ONE_NAME_MAX: usize = 4;
+/// Most revocations in force, of users, devices, keys and tenants together.
+pub const REVOCATIONS_MAX: usize = 10_000;
 /// Longest title of a conversation, in bytes.
 pub const TITLE_BYTES_MAX: usize = 256;
 /// Longest media type, in bytes.

@@ -46,6 +46,7 @@ codes! {
     InvalidArgument = 10, "invalid_argument", "Correct the field that the text names.";
     PayloadTooLarge = 11, "payload_too_large", "Send less, or a reference: Welcome.limits has the bound.";
     PageTooLarge = 12, "page_too_large", "Ask for fewer entries: Welcome.limits has the bound.";
+    Revoked = 13, "revoked", "Ask the operator; if access is given back, or to tokens of later, connect with a new token.";
     NotFound = 20, "not_found", "Check the conversation's id, and that you are a member.";
     Forbidden = 21, "forbidden", "Ask an admin of the conversation.";
     LimitExceeded = 22, "limit_exceeded", "Make room first, or start another conversation.";

@@ -436,7 +436,7 @@ async fn the_running_broker_lends_a_copy_and_takes_it_back() {
     let admin = Admin::open(&data).unwrap().with_turn_patience(Duration::from_secs(2));
     assert!(!data.join("checkpoint-left").exists());
     assert_eq!(fs::metadata(data.join(SOCKET)).unwrap().permissions().mode() & 0o777, 0o600);
-    let door = tokio::spawn(admin.run(engine, stop.clone()));
+    let door = tokio::spawn(admin.run(engine, None, stop.clone()));
     let ask = || {
         let data = data.clone();
         async { tokio::task::spawn_blocking(move || Checkpoint::ask(&data)).await.unwrap() }
@@ -466,7 +466,7 @@ async fn the_memory_engine_says_that_it_cannot() {
     let root = TempDir::new().unwrap();
     let admin = Admin::open(root.path()).unwrap();
     let stop = CancellationToken::new();
-    let door = tokio::spawn(admin.run(Arc::new(MemoryEngine::default()), stop.clone()));
+    let door = tokio::spawn(admin.run(Arc::new(MemoryEngine::default()), None, stop.clone()));
     let data = root.path().to_owned();
     let refused = tokio::task::spawn_blocking(move || Checkpoint::ask(&data)).await.unwrap().unwrap_err();
     assert!(refused.to_string().contains("the memory engine cannot do this"), "{refused}");

@@ -34,8 +34,7 @@ fn alice() -> Bearer {
 }
 
 fn verifier(dev: &Dev) -> Verifier {
-    let expected =
-        Expected { issuer: ISSUER.into(), audience: "wardline".into(), leeway: Duration::from_secs(30) };
+    let expected = Expected { leeway: Duration::from_secs(30), ..Expected::new(ISSUER, "wardline") };
     Verifier::from_file(&dev.jwks(), expected).unwrap()
 }
 

@@ -142,7 +142,7 @@ impl Life {
     fn is_final(&mut self, refusal: &Refusal) -> bool {
         match refusal.code {
             Code::UnsupportedVersion | Code::Superseded => true,
-            Code::Unauthenticated | Code::TokenExpired => {
+            Code::Unauthenticated | Code::TokenExpired | Code::Revoked => {
                 self.tokens_refused += 1;
                 self.tokens_refused > TOKENS_REFUSED_MAX
             }

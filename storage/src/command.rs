@@ -13,7 +13,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use crate::id::{ClientMessageId, ConversationId, DeviceId, Seq, TenantId, Timestamp, UserId};
-use crate::model::{Entry, IdSecret, Kind, Person, Policy, Priority, ReceiptKind, Role, Text};
+use crate::model::{Entry, IdSecret, Kind, Person, Policy, Priority, ReceiptKind, Role, Subject, Text};
 use crate::retention::Retentions;
 
 /// A command with its author. Durations in it are whole milliseconds: finer ones have no bytes.
@@ -152,6 +152,21 @@ pub enum Command {
     SetRetentions(Arc<Retentions>),
     /// Nothing but the log's time passes, and is durable.
     Tick,
+    /// Takes access back. A revocation that reaches further stays.
+    Revoke {
+        /// Whose.
+        subject: Subject,
+        /// What the operator calls it.
+        name: Text,
+        /// Tokens that were issued up to then are refused, by the clock that tokens are held
+        /// against; [`Timestamp::NEVER`]: all are.
+        through: Timestamp,
+    },
+    /// Gives access back that was taken.
+    Lift {
+        /// Whose.
+        subject: Subject,
+    },
 }
 
 impl Command {
@@ -172,7 +187,9 @@ impl Command {
             | Self::Found { .. }
             | Self::SetPolicy(_)
             | Self::SetRetentions(_)
-            | Self::Tick => None,
+            | Self::Tick
+            | Self::Revoke { .. }
+            | Self::Lift { .. } => None,
         }
     }
 
@@ -193,7 +210,9 @@ impl Command {
             | Self::Found { .. }
             | Self::SetPolicy(_)
             | Self::SetRetentions(_)
-            | Self::Tick => true,
+            | Self::Tick
+            | Self::Revoke { .. }
+            | Self::Lift { .. } => true,
             Self::Create(_)
             | Self::AddMembers { .. }
             | Self::Rename { .. }
@@ -315,6 +334,11 @@ pub enum Outcome {
     },
     /// What the broker told of itself is on record.
     Noted,
+    /// Access is taken back.
+    Revoked {
+        /// How far it reaches on record.
+        through: Timestamp,
+    },
 }
 
 /// Why a command changed nothing. The peer must act.

@@ -71,6 +71,37 @@ opaque_id!(
     ClientMessageId
 );
 
+/// A key that tokens are signed with: its thumbprint (RFC 7638, with SHA-256).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId([u8; 32]);
+
+impl KeyId {
+    /// Width in bytes.
+    pub const BYTES: usize = 32;
+
+    /// Wraps a thumbprint.
+    pub const fn new(thumbprint: [u8; 32]) -> Self {
+        Self(thumbprint)
+    }
+
+    /// The bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyId({self})")
+    }
+}
+
 /// A map by ids, for the committer's path. Ids are random or keyed hashes, which nobody chooses: a
 /// quick hash with a seed of its own will do.
 pub type ById<K, V> = HashMap<K, V, foldhash::fast::RandomState>;

@@ -6,8 +6,8 @@
 //! Layouts are part of the format.
 
 use crate::engine::{EngineError, KeyRange};
-use crate::id::{ClientMessageId, ConversationId, DeviceId, Seq, UserId};
-use crate::model::ReceiptKind;
+use crate::id::{ClientMessageId, ConversationId, DeviceId, KeyId, Seq, TenantId, UserId};
+use crate::model::{ReceiptKind, Subject};
 
 const ID: usize = 16;
 const SEQ: usize = 8;
@@ -38,6 +38,15 @@ pub const RETENTIONS: &[u8] = b"store/retentions";
 const PARTITION_APPLIED: &[u8] = b"applied/";
 const REEXPIRE: &[u8] = b"reexpire/";
 const GAVE_WAY: &[u8] = b"gave-way/";
+const REVOKED: &[u8] = b"revoked/";
+/// The widest subject is a key.
+const REVOKED_BYTES_MAX: usize = REVOKED.len() + 1 + KeyId::BYTES;
+
+/// The kinds of subjects. Append only.
+pub(crate) const TENANT: u8 = 1;
+pub(crate) const USER: u8 = 2;
+pub(crate) const DEVICE: u8 = 3;
+pub(crate) const KEY: u8 = 4;
 
 /// A range of keys that owns its bounds: `from` is included, `to` is not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -240,6 +249,45 @@ pub fn reexpire_conversation(key: &[u8]) -> Result<ConversationId, EngineError> 
 /// Key in `meta` of what is remembered of a user's devices that gave way to others.
 pub fn gave_way(user: UserId) -> Vec<u8> {
     [GAVE_WAY, user.as_bytes()].concat()
+}
+
+/// The kind of a subject, and its id.
+pub(crate) fn subject(subject: &Subject) -> (u8, &[u8]) {
+    match subject {
+        Subject::Tenant(tenant) => (TENANT, tenant.as_bytes()),
+        Subject::User(user) => (USER, user.as_bytes()),
+        Subject::Device(device) => (DEVICE, device.as_bytes()),
+        Subject::Key(key) => (KEY, key.as_bytes()),
+    }
+}
+
+/// Key in `meta` of a revocation.
+pub fn revoked(whose: &Subject) -> Vec<u8> {
+    let (kind, id) = subject(whose);
+    [REVOKED, &[kind], id].concat()
+}
+
+/// All revocations.
+pub fn revocations() -> Span {
+    Span::prefix(REVOKED, REVOKED_BYTES_MAX)
+}
+
+/// The subject in a key of [`revoked`].
+///
+/// # Errors
+/// [`EngineError::Corrupt`] if the key has another form.
+pub fn revoked_subject(key: &[u8]) -> Result<Subject, EngineError> {
+    let subject = key.strip_prefix(REVOKED).and_then(|rest| {
+        let (&kind, id) = rest.split_first()?;
+        match kind {
+            TENANT => TenantId::from_slice(id).map(Subject::Tenant),
+            USER => UserId::from_slice(id).map(Subject::User),
+            DEVICE => DeviceId::from_slice(id).map(Subject::Device),
+            KEY => id.try_into().ok().map(KeyId::new).map(Subject::Key),
+            _ => None,
+        }
+    });
+    subject.ok_or_else(|| corrupt("reading the key of a revocation"))
 }
 
 fn pair(first: &[u8; ID], second: &[u8; ID]) -> [u8; PAIR_BYTES] {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::id::{ClientMessageId, DeviceId, Seq, TenantId, Timestamp, UserId};
+use crate::id::{ClientMessageId, DeviceId, KeyId, Seq, TenantId, Timestamp, UserId};
 
 /// Text about people: a name from a token, or a title. Shown as its length in `Debug`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -296,6 +296,30 @@ pub struct Policy {
     /// Most devices that are known of a user, and whose places are kept in a conversation; the one
     /// that was not seen, or did not advance, for longest gives way.
     pub devices_max: u32,
+}
+
+/// Whose access a revocation takes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Subject {
+    /// That of everybody in a tenant.
+    Tenant(TenantId),
+    /// That of a user, on whatever device.
+    User(UserId),
+    /// That of a device, whoever uses it.
+    Device(DeviceId),
+    /// That of whoever has a token signed with a key.
+    Key(KeyId),
+}
+
+/// That access was taken back, although the tokens for it are good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revocation {
+    /// When, by the log's time.
+    pub made: Timestamp,
+    /// Tokens that were issued up to then are refused; [`Timestamp::NEVER`]: all tokens are.
+    pub through: Timestamp,
+    /// What the operator called the subject.
+    pub name: Text,
 }
 
 /// How far a store has come in the log. Both only grow.

@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use records::{check_bytes, samples};
 use wardline_storage::command::{Rights, Submission};
 use wardline_storage::engine::EngineError;
-use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, Seq, TenantId, UserId};
+use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, KeyId, Seq, TenantId, UserId};
 use wardline_storage::key;
-use wardline_storage::model::{Cursor, Entry, IdSecret, Member, ReceiptKind};
+use wardline_storage::model::{Cursor, Entry, IdSecret, Member, ReceiptKind, Subject};
 use wardline_storage::record::{EntryHeader, Record};
 use wardline_storage::retention::Retentions;
 
@@ -92,6 +92,7 @@ fn records_are_frozen() {
         vec![records::retentions()],
         &[format!("01 {} 01 {TENANT} {NAMED}", "e807 d00f b817 00 a01f 8827 f02e e807 d836 c03e a846 d00f")],
     );
+    frozen(records::revocations(), &with("01", &["0000018bcfe5687b ffffffffffffffff 03 626f62"]));
     frozen(vec![IdSecret::new([0x5e; 32])], &[format!("01 {}", "5e".repeat(32))]);
 }
 
@@ -118,6 +119,8 @@ fn submissions_are_frozen() {
         "09".into(),
         format!("0a {room}"),
         format!("0b {}", "5e".repeat(32)),
+        format!("10 02 {} 03 626f62 ffffffffffffffff", "b0".repeat(16)),
+        format!("11 04 {}", "4e".repeat(32)),
         "0c 8090fbd309 80b89929 e807 08".into(),
         "0d".into(),
         format!("0e {room} {BOB} 03"),
@@ -162,6 +165,20 @@ fn keys_are_frozen() {
     let names = ["store/format", "store/id-secret", "store/applied", "store/policy", "store/retentions"];
     assert_eq!(store, names.map(str::as_bytes));
     assert_eq!(hex(&key::reexpire(conversation)), format!("{}{c}", hex(b"reexpire/")));
+    let (tenant, key) = (TenantId::new([0x7e; 16]), KeyId::new([0x4e; 32]));
+    let subjects = [
+        (Subject::Tenant(tenant), format!("01{}", "7e".repeat(16))),
+        (Subject::User(user), format!("02{u}")),
+        (Subject::Device(device), format!("03{d}")),
+        (Subject::Key(key), format!("04{}", "4e".repeat(32))),
+    ];
+    for (subject, bytes) in subjects {
+        let at = key::revoked(&subject);
+        assert_eq!(hex(&at), format!("{}{bytes}", hex(b"revoked/")));
+        assert_eq!(key::revoked_subject(&at).expect("it was made here"), subject);
+        let all = key::revocations();
+        assert!(all.range().from <= &at[..] && &at[..] < all.range().to);
+    }
 }
 
 /// A range ends behind the highest key of its prefix, also where the prefix is the highest there

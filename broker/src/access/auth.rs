@@ -6,19 +6,26 @@
 //! that was good once. Time comes from the caller. No error and no log line holds any part of a
 //! token.
 
+mod claims;
+mod jwk;
 mod jwks;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Validation, decode, decode_header};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, crypto};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use thiserror::Error;
-use wardline_storage::id::Timestamp;
+use wardline_storage::id::{KeyId, Timestamp};
 
-pub use jwks::JwksError;
-use jwks::Key;
+use claims::Claims;
+use jwk::Key;
+pub use jwk::KeyName;
+pub use jwks::{JwksError, LeftOut};
 
 use crate::limits::{NAME_BYTES_MAX, TOKEN_BYTES_MAX};
 
@@ -30,18 +37,24 @@ pub const ADMINISTRATOR: &str = "administrator";
 /// Who a token says its bearer is.
 #[derive(Clone)]
 pub struct Identity {
-    /// Claim `tenant`, 1 to 128 bytes, without control characters.
+    /// Claim `tenant`, or the one that is configured: 1 to 128 bytes, without control characters.
     pub tenant: String,
     /// Claim `sub`, 1 to 128 bytes, without control characters.
     pub user: String,
-    /// Whether claim `roles` has `broadcaster`.
+    /// Whether claim `roles`, or the one that is configured, has `broadcaster`.
     pub broadcaster: bool,
-    /// Whether claim `roles` has `administrator`.
+    /// Whether that claim has `administrator`.
     pub administrator: bool,
-    /// Claim `nbf`, without leeway.
+    /// Claim `iat`, or `nbf` if there is none; `None`: nobody knows.
+    pub issued: Option<Timestamp>,
+    /// Claim `nbf`, without leeway; zero if there is none.
     pub not_before: Timestamp,
     /// Claim `exp`, without leeway.
     pub expires: Timestamp,
+    /// Until when it lets in: `exp` with leeway.
+    pub good_until: Timestamp,
+    /// The key that it is signed with.
+    pub key: Arc<KeyName>,
 }
 
 impl std::fmt::Debug for Identity {
@@ -76,46 +89,108 @@ pub struct Expected {
     /// How far the issuer's clock may be off: a token is good from `nbf - leeway` on, and before
     /// `exp + leeway`.
     pub leeway: Duration,
+    /// The longest time from a token's issue, or from now, to its end.
+    pub lifetime_max: Duration,
+    /// The claim that has the tenant; a dot leads into a claim.
+    pub tenant_claim: String,
+    /// The claim that has the roles; a dot leads into a claim.
+    pub roles_claim: String,
+}
+
+impl Expected {
+    /// Of this issuer, for this audience; all else as it is unless it is configured.
+    pub fn new(issuer: impl Into<String>, audience: impl Into<String>) -> Self {
+        Self {
+            issuer: issuer.into(),
+            audience: audience.into(),
+            leeway: Duration::from_secs(30),
+            lifetime_max: Duration::from_secs(7 * 86_400),
+            tenant_claim: "tenant".into(),
+            roles_claim: "roles".into(),
+        }
+    }
+}
+
+/// What a token's header says that is of use to us. It may say more, such as the key itself, which
+/// nobody is to believe.
+#[derive(Deserialize)]
+struct Header {
+    alg: Algorithm,
+    kid: Option<String>,
+    crit: Option<IgnoredAny>,
+}
+
+impl Header {
+    fn of(token: &str) -> Option<Self> {
+        let (header, _) = token.split_once('.')?;
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()
+    }
 }
 
 /// Checks tokens. Immutable: to use other keys, make another one.
 pub struct Verifier {
     keys: Vec<Key>,
-    /// One for each key, in the same order.
-    validations: Vec<Validation>,
-    leeway: Duration,
+    left_out: Vec<LeftOut>,
+    expected: Expected,
 }
 
 impl Verifier {
     /// Reads the keys from a JWK set in a file.
     ///
     /// # Errors
-    /// [`JwksError`] if the file cannot be read, or as [`Verifier::from_json`].
+    /// [`JwksError`] if the file cannot be read, or as [`Verifier::from_bytes`].
     pub fn from_file(path: &Path, expected: Expected) -> Result<Self, JwksError> {
         let origin = path.display().to_string();
-        match std::fs::read_to_string(path) {
-            Ok(json) => Self::from_json(&json, &origin, expected),
+        match jwks::read(path) {
+            Ok(bytes) => Self::from_bytes(&bytes, &origin, expected),
             Err(source) => Err(JwksError::Read { origin, source }),
         }
     }
 
     /// Takes the keys from a JWK set; `origin` names it in errors.
     ///
-    /// Keys of other kinds and for other uses than verifying EdDSA (Ed25519), ES256 or RS256 are
-    /// left out (RFC 7517, section 5).
+    /// What is not understood is left out (RFC 7517, section 5), and told of by
+    /// [`Verifier::left_out`]: keys of other kinds and for other uses than verifying EdDSA
+    /// (Ed25519), ES256 or RS256, and those that are damaged or weak.
     ///
     /// # Errors
-    /// [`JwksError`] if it is not a JWK set, if a key is damaged, weak or not unique, or if no key
-    /// is left.
+    /// [`JwksError`] if it is not a JWK set, or if no key is left.
+    pub fn from_bytes(bytes: &[u8], origin: &str, expected: Expected) -> Result<Self, JwksError> {
+        let (keys, left_out) = jwks::parse(bytes, origin)?;
+        Ok(Self { keys, left_out, expected })
+    }
+
+    /// The same, from text.
+    ///
+    /// # Errors
+    /// As [`Verifier::from_bytes`].
     pub fn from_json(json: &str, origin: &str, expected: Expected) -> Result<Self, JwksError> {
-        let keys = jwks::parse(json, origin)?;
-        let validations = keys.iter().map(|key| validation(key, &expected)).collect();
-        Ok(Self { keys, validations, leeway: expected.leeway })
+        Self::from_bytes(json.as_bytes(), origin, expected)
     }
 
     /// Number of keys that tokens may be signed with, 1 or more.
     pub fn keys(&self) -> usize {
         self.keys.len()
+    }
+
+    /// The names of these keys.
+    pub fn names(&self) -> impl Iterator<Item = &Arc<KeyName>> {
+        self.keys.iter().map(|key| &key.name)
+    }
+
+    /// Whether tokens may be signed with this key.
+    pub fn has(&self, key: KeyId) -> bool {
+        self.names().any(|name| name.id == key)
+    }
+
+    /// What stands in the set and is no key that tokens may be signed with.
+    pub fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
+    }
+
+    /// How long after its issue a token can let somebody in, at most.
+    pub fn longest(&self) -> Duration {
+        self.expected.lifetime_max + self.expected.leeway * 2
     }
 
     /// Checks signature, algorithm, issuer, audience, times and claims of a token.
@@ -126,114 +201,106 @@ impl Verifier {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(TokenError::Invalid("it is too long"));
         }
-        let index = self.select(token)?;
-        let claims = decode::<Claims>(token, &self.keys[index].decoding, &self.validations[index])
-            .map_err(|error| TokenError::Invalid(describe(error.kind())))?
-            .claims;
-        self.identity(claims, now)
-    }
-
-    /// Finds the key that the token's header selects.
-    fn select(&self, token: &str) -> Result<usize, TokenError> {
-        let header = decode_header(token)
-            .map_err(|_| TokenError::Invalid("it is not a JWT, or its algorithm is not allowed"))?;
+        let header = Header::of(token)
+            .ok_or(TokenError::Invalid("it is not a JWT, or its algorithm is not allowed"))?;
         // RFC 7515, section 4.1.11: extensions that we do not understand must be refused, and we
         // understand none.
         if header.crit.is_some() {
             return Err(TokenError::Invalid("it has critical header fields"));
         }
-        let fits = |key: &Key| match &header.kid {
-            Some(kid) => key.kid.as_ref() == Some(kid),
-            None => key.algorithm == header.alg,
-        };
-        let mut fitting = (0..self.keys.len()).filter(|&index| fits(&self.keys[index]));
-        match (fitting.next(), fitting.next()) {
-            (Some(index), None) => Ok(index),
-            (None, _) => Err(TokenError::Invalid("no key of the broker fits it")),
-            (Some(_), Some(_)) => Err(TokenError::Invalid("it names no key (kid), and several would fit")),
+        let malformed = TokenError::Invalid("it is malformed");
+        let (message, signature) = token.rsplit_once('.').ok_or(malformed.clone())?;
+        let (_, payload) = message.split_once('.').ok_or(malformed)?;
+        let key = self.signed_with(&header, message, signature)?;
+        let claims = Claims::decode(payload).map_err(TokenError::Invalid)?;
+        self.identity(&claims, key, now)
+    }
+
+    /// The key that the token's header selects, if it made the signature.
+    fn signed_with(&self, header: &Header, message: &str, signature: &str) -> Result<&Key, TokenError> {
+        for key in self.select(header)? {
+            match crypto::verify(signature, message.as_bytes(), &key.decoding, key.algorithm) {
+                Ok(true) => return Ok(key),
+                Ok(false) => {}
+                Err(_) => return Err(TokenError::Invalid("it is malformed")),
+            }
+        }
+        Err(TokenError::Invalid("its signature is wrong"))
+    }
+
+    /// Finds the keys that the token's header selects: one, or the few that share a name.
+    fn select(&self, header: &Header) -> Result<Vec<&Key>, TokenError> {
+        let is_named = |key: &&Key| header.kid.is_none() || key.name.kid == header.kid;
+        let mut fitting: Vec<_> = self.keys.iter().filter(is_named).collect();
+        let is_known = header.kid.is_some() && !fitting.is_empty();
+        fitting.retain(|key| key.algorithm == header.alg);
+        match fitting.len() {
+            0 if is_known => Err(TokenError::Invalid("its algorithm is not that of its key")),
+            0 => Err(TokenError::Invalid("no key of the broker fits it")),
+            2.. if header.kid.is_none() => {
+                Err(TokenError::Invalid("it names no key (kid), and several would fit"))
+            }
+            _ => Ok(fitting),
         }
     }
 
-    fn identity(&self, claims: Claims, now: Timestamp) -> Result<Identity, TokenError> {
-        let tenant = claims.tenant.ok_or(TokenError::Invalid("claim tenant is missing"))?;
-        let user = claims.sub.ok_or(TokenError::Invalid("claim sub is missing"))?;
-        if !is_name(&tenant) {
+    fn identity(&self, claims: &Claims, key: &Key, now: Timestamp) -> Result<Identity, TokenError> {
+        let Expected { issuer, audience, leeway, tenant_claim, roles_claim, .. } = &self.expected;
+        claims.check_issuer(issuer).map_err(TokenError::Invalid)?;
+        claims.check_audience(audience).map_err(TokenError::Invalid)?;
+        let tenant = claims.tenant(tenant_claim).map_err(TokenError::Invalid)?;
+        let user = claims.subject().map_err(TokenError::Invalid)?;
+        if !is_name(tenant) {
             return Err(TokenError::Invalid("claim tenant is empty, too long, or has control characters"));
         }
-        if !is_name(&user) {
+        if !is_name(user) {
             return Err(TokenError::Invalid("claim sub is empty, too long, or has control characters"));
         }
-        let expires = time(claims.exp).ok_or(TokenError::Invalid("claim exp is missing or not a time"))?;
-        let not_before = time(claims.nbf).ok_or(TokenError::Invalid("claim nbf is missing or not a time"))?;
+        let times = claims.times().map_err(TokenError::Invalid)?;
+        self.check_times(&times, now)?;
+        Ok(Identity {
+            tenant: tenant.to_owned(),
+            user: user.to_owned(),
+            broadcaster: claims.has_role(roles_claim, BROADCASTER),
+            administrator: claims.has_role(roles_claim, ADMINISTRATOR),
+            issued: times.issued.or(times.not_before),
+            not_before: times.not_before.unwrap_or_default(),
+            expires: times.expires,
+            good_until: times.expires.after(*leeway),
+            key: Arc::clone(&key.name),
+        })
+    }
+
+    fn check_times(&self, times: &claims::Times, now: Timestamp) -> Result<(), TokenError> {
+        let Expected { leeway, lifetime_max, .. } = self.expected;
+        let not_before = times.not_before.unwrap_or_default();
+        let begins = times.issued.unwrap_or(not_before);
+        // One that is not yet issued would be longer good than it says; one that does not say when
+        // it was issued is as if it were now.
+        let from = if begins == Timestamp::ZERO { now } else { begins.min(now) };
+        if times.expires.since(from) > lifetime_max + leeway {
+            return Err(TokenError::Invalid("it is good for longer than the broker takes (auth.lifetime)"));
+        }
         // RFC 7519, sections 4.1.4 and 4.1.5: not before `nbf`; not on or after `exp`.
-        if now.after(self.leeway) < not_before {
+        if now.after(leeway) < not_before {
             return Err(TokenError::Invalid("it is not valid yet"));
         }
-        if now >= expires.after(self.leeway) {
+        if now.after(leeway) < begins {
+            return Err(TokenError::Invalid("it was issued later than now (iat): clocks are apart"));
+        }
+        if now >= times.expires.after(leeway) {
             return Err(TokenError::Expired);
         }
-        let has = |wanted: &str| claims.roles.iter().any(|role| role == wanted);
-        let (broadcaster, administrator) = (has(BROADCASTER), has(ADMINISTRATOR));
-        Ok(Identity { tenant, user, broadcaster, administrator, not_before, expires })
+        Ok(())
     }
 }
 
 impl std::fmt::Debug for Verifier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Verifier").field("keys", &self.keys.len()).field("leeway", &self.leeway).finish()
-    }
-}
-
-/// The claims that we read. Options, so that the texts of refusals are ours.
-#[derive(Deserialize)]
-struct Claims {
-    /// Compared by the library, which would also take a list; RFC 7519, section 4.1.1 says one
-    /// string.
-    #[serde(rename = "iss")]
-    _issuer: Option<String>,
-    sub: Option<String>,
-    tenant: Option<String>,
-    exp: Option<f64>,
-    nbf: Option<f64>,
-    #[serde(default)]
-    roles: Vec<String>,
-}
-
-/// Signature, algorithm, issuer and audience are the library's to check; times are ours, against
-/// the caller's clock.
-fn validation(key: &Key, expected: &Expected) -> Validation {
-    let mut validation = Validation::new(key.algorithm);
-    validation.set_issuer(&[&expected.issuer]);
-    validation.set_audience(&[&expected.audience]);
-    // Without this a token that has no `iss` or no `aud` passes.
-    validation.set_required_spec_claims(&["iss", "aud"]);
-    validation.validate_exp = false;
-    validation.validate_nbf = false;
-    validation
-}
-
-fn describe(kind: &ErrorKind) -> &'static str {
-    match kind {
-        ErrorKind::InvalidSignature => "its signature is wrong",
-        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => {
-            "its algorithm is not that of its key"
-        }
-        ErrorKind::MissingRequiredClaim(claim) if claim == "iss" => "claim iss is missing",
-        ErrorKind::MissingRequiredClaim(claim) if claim == "aud" => "claim aud is missing",
-        ErrorKind::InvalidIssuer => "it is of another issuer (iss)",
-        ErrorKind::InvalidAudience => "it is for another audience (aud)",
-        ErrorKind::Json(_) => "a claim has the wrong type",
-        _ => "it is malformed",
+        f.debug_struct("Verifier").field("keys", &self.keys.len()).finish_non_exhaustive()
     }
 }
 
 fn is_name(text: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
-}
-
-/// Reads a NumericDate (RFC 7519, section 2): seconds, possibly with a fraction.
-fn time(seconds: Option<f64>) -> Option<Timestamp> {
-    let millis = seconds? * 1000.0;
-    // Beyond u64 the cast saturates, which is `NEVER`.
-    (millis.is_finite() && millis >= 0.0).then_some(Timestamp(millis as u64))
 }

@@ -1,7 +1,8 @@
 //! Who asks: from a token to a caller.
 //!
 //! Tokens are checked by the keys that are in force at that moment, names become ids under the
-//! store's secret. What a refusal says tells nothing of the token.
+//! store's secret. Who was let in is checked again whenever keys are replaced or access is taken
+//! back. What a refusal says tells nothing of the token.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,10 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::RwLock;
 use wardline_storage::command::{Actor, Rights};
 use wardline_storage::id::{DeviceId, TenantId, UserId};
-use wardline_storage::model::Text;
+use wardline_storage::model::{Revocation, Subject, Text};
 
-use super::auth::{Identity, TokenError, Verifier};
+use super::auth::{Identity, KeyName, TokenError, Verifier};
 use super::ids::Ids;
+use super::revocations::{self, Credential, Revocations};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::refusal::{Code, Refusal};
@@ -61,6 +63,7 @@ pub(crate) struct Callers {
     ids: Arc<Ids>,
     /// Replaced when keys are reloaded.
     verifier: RwLock<Arc<Verifier>>,
+    revocations: Revocations,
     clock: Arc<Clock>,
     metrics: Arc<Metrics>,
 }
@@ -69,16 +72,67 @@ impl Callers {
     /// Whose tokens `verifier` finds good.
     pub(crate) fn new(
         verifier: Arc<Verifier>,
+        revocations: Revocations,
         ids: Arc<Ids>,
         clock: Arc<Clock>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { ids, verifier: RwLock::new(verifier), clock, metrics }
+        show(&metrics, &verifier);
+        metrics.revocations.set(revocations.count() as f64);
+        Self { ids, verifier: RwLock::new(verifier), revocations, clock, metrics }
     }
 
-    /// Checks tokens by other keys from now on.
-    pub(crate) fn replace(&self, verifier: Verifier) {
-        *self.verifier.write() = Arc::new(verifier);
+    /// Checks tokens by other keys from now on; gives those that are not good any more.
+    pub(crate) fn replace(&self, verifier: Verifier) -> Vec<Arc<KeyName>> {
+        show(&self.metrics, &verifier);
+        let verifier = Arc::new(verifier);
+        let before = std::mem::replace(&mut *self.verifier.write(), Arc::clone(&verifier));
+        before.names().filter(|name| !verifier.has(name.id)).cloned().collect()
+    }
+
+    /// By which keys tokens are checked now.
+    pub(crate) fn verifier(&self) -> Arc<Verifier> {
+        Arc::clone(&self.verifier.read())
+    }
+
+    /// What access was taken back.
+    pub(crate) fn revocations(&self) -> &Revocations {
+        &self.revocations
+    }
+
+    /// Puts a revocation in force.
+    pub(crate) fn revoke(&self, subject: Subject, revocation: Revocation) {
+        self.revocations.put(subject, revocation);
+        self.metrics.revocations.set(self.revocations.count() as f64);
+    }
+
+    /// Lifts one; gives whether it was in force.
+    pub(crate) fn lift(&self, subject: &Subject) -> bool {
+        let was_revoked = self.revocations.lift(subject);
+        self.metrics.revocations.set(self.revocations.count() as f64);
+        was_revoked
+    }
+
+    /// The clock that tokens are held against.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Under which ids the store knows people.
+    pub(crate) fn ids(&self) -> &Ids {
+        &self.ids
+    }
+
+    /// Whether somebody may stay who was let in: their key is still good, and their access was not
+    /// taken back. Of whoever asks after they have joined the registry, no revocation is missed.
+    ///
+    /// # Errors
+    /// The refusal, if they may not.
+    pub(crate) fn check(&self, actor: &Actor, by: &Credential) -> Result<(), Refusal> {
+        if !self.verifier.read().has(by.key.id) {
+            return Err(revocations::refusal(&Subject::Key(by.key.id)));
+        }
+        self.revocations.check(actor, by)
     }
 
     /// Checks a token.
@@ -87,7 +141,7 @@ impl Callers {
     /// A refusal that says nothing of the token.
     pub(crate) fn authenticate(&self, token: &str) -> Result<Identity, Refusal> {
         // Not held while a signature is computed.
-        let verifier = Arc::clone(&self.verifier.read());
+        let verifier = self.verifier();
         let now = self.clock.own();
         let identity = verifier.verify(token, now).map_err(|error| match error {
             TokenError::Expired => Refusal::new(Code::TokenExpired, "the token has expired"),
@@ -110,6 +164,11 @@ impl Callers {
             administrator: AtomicBool::new(administrator),
         }
     }
+}
+
+fn show(metrics: &Metrics, verifier: &Verifier) {
+    metrics.token_keys.set(verifier.keys() as f64);
+    metrics.token_keys_left_out.set(verifier.left_out().len() as f64);
 }
 
 /// The broker itself, for commands that need no membership.

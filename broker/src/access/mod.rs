@@ -3,3 +3,4 @@
 pub mod auth;
 pub(crate) mod caller;
 pub(crate) mod ids;
+pub(crate) mod revocations;

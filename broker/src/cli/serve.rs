@@ -16,7 +16,7 @@ use rustix::process::{getpriority_process, setpriority_process};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use wardline_broker::access::auth::Verifier;
+use wardline_broker::access::auth::{LeftOut, Verifier};
 use wardline_broker::broker::{Broker, Ended};
 use wardline_broker::config::{Config, Setting};
 use wardline_broker::dev::{self, Dev};
@@ -24,7 +24,7 @@ use wardline_broker::edge::tls::{self, Validity};
 use wardline_broker::operator::admin::{self, Admin};
 use wardline_broker::operator::http::{Http, HttpError};
 use wardline_broker::operator::private::{self, Content};
-use wardline_broker::operator::reload;
+use wardline_broker::operator::reload::{self, Fresh, Loaded, Reloader};
 use wardline_broker::operator::text_log::{self, Format, Levels};
 use wardline_broker::settings::Tls;
 use wardline_storage::engine::Engine;
@@ -150,6 +150,12 @@ pub(super) fn check_config(arguments: &CheckConfig, engines: Engines) -> anyhow:
     let (tls, verifier) = credentials(&config)?;
     let count = verifier.keys();
     writeln!(out, "the configuration is good ({count} token key{})", if count == 1 { "" } else { "s" })?;
+    for name in verifier.names() {
+        writeln!(out, "token key: {name}")?;
+    }
+    for left_out in verifier.left_out() {
+        writeln!(out, "but an entry of auth.jwks is left out: {left_out}")?;
+    }
     match tls::validity(&tls.chain, since_epoch() + CERTIFICATE_WARNING) {
         Validity::Valid => Ok(()),
         _ => {
@@ -169,7 +175,7 @@ pub(super) fn serve(arguments: Arguments, engines: Engines, log: &'static dyn St
     let (levels, _last_lines) = text_log::start(arguments.log_format.into(), &filter(&config))?;
     open_files::allow()?;
     keep_private(&config, arguments.configuration.dev, chosen, engines)?;
-    let (engine, (tls, verifier)) = if arguments.configuration.dev {
+    let (engine, loaded) = if arguments.configuration.dev {
         // The engine's lock keeps a second broker from touching the keys of the first.
         let engine = open(&config, chosen)?;
         Dev::of(&config.storage_path).prepare(now())?;
@@ -177,16 +183,20 @@ pub(super) fn serve(arguments: Arguments, engines: Engines, log: &'static dyn St
             code = "development-keys",
             "DEVELOPMENT KEYS: whoever can read the data folder can be anybody; never use --dev in production"
         );
-        (engine, credentials(&config)?)
+        (engine, files(&config).load()?)
     } else {
-        let credentials = credentials(&config)?;
-        (open(&config, chosen)?, credentials)
+        // What is wrong is said before the store is opened, which may take long; what is changed
+        // meanwhile, such as a key that is taken out of the set, is seen before anybody comes.
+        let loaded = files(&config).load()?;
+        let engine = open(&config, chosen)?;
+        (engine, loaded.again(&files(&config)))
     };
-    warn_about(&tls);
+    warn_about(&loaded.tls);
+    reload::tell_left_out(&[], loaded.verifier.left_out());
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().on_thread_start(give_way()).build()?;
     let store = Arc::clone(&engine);
-    let ended = runtime.block_on(run(arguments.configuration, config, tls, verifier, (engine, log), levels));
+    let ended = runtime.block_on(run(arguments.configuration, config, loaded, (engine, log), levels));
     // What is left by now has had its time.
     runtime.shutdown_timeout(Duration::from_millis(500));
     close(store);
@@ -242,14 +252,15 @@ fn give_way() -> impl Fn() + Send + Sync + 'static {
 async fn run(
     configuration: Configuration,
     config: Config,
-    tls: Tls,
-    verifier: Verifier,
+    loaded: Loaded,
     (engine, log): (Arc<dyn Engine>, &'static dyn Starter),
     levels: Levels,
 ) -> anyhow::Result<Ended> {
     // Before the broker, so that a signal that comes while it starts is not lost.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let seen = loaded.seen();
+    let Loaded { tls, verifier, .. } = loaded;
     let (certificate, shown) = watch::channel(tls.clone());
     let pages = bind_pages(&config, configuration.dev, shown, &levels).await?;
     tokio::spawn(follow_filter(configuration, levels));
@@ -258,21 +269,16 @@ async fn run(
     let (files, notice) = (files(&config), config.stop_notice);
     let (door, closing) = (data.as_deref().and_then(open_door), CancellationToken::new());
     let lent = Arc::clone(&engine);
+    let left_out = verifier.left_out().to_vec();
     let settings = config.into_settings(tls, Arc::new(verifier), data.as_deref());
     let broker = Broker::start(settings, engine, log).await.context(
         "the broker cannot start; if the address is in use, stop the other process or choose another with --listen",
     )?;
     // Before, the store may not have an identity yet: who knocked meanwhile was let wait.
-    let door = door.map(|door| tokio::spawn(door.run(lent, closing.clone())));
+    let door = door.map(|door| tokio::spawn(door.run(lent, Some(broker.revoker()), closing.clone())));
     let address = broker.address();
-    let reloader = broker.reloader();
-    let put = move |tls: Tls, verifier| {
-        warn_about(&tls);
-        reloader.replace(&tls, verifier)?;
-        certificate.send_replace(tls);
-        Ok(())
-    };
-    tokio::spawn(reload::watch(files, hangup, reload::LOOK_EVERY, closing.clone(), put));
+    let put = put(broker.reloader(), certificate, left_out);
+    tokio::spawn(reload::watch(files, seen, hangup, reload::LOOK_EVERY, closing.clone(), put));
     let readiness = broker.readiness(data);
     // Served to the end, so that whoever asks hears that the broker is stopping.
     let shown = pages.as_ref().map(|pages| format!("http on {}\n", pages.address())).unwrap_or_default();
@@ -295,6 +301,29 @@ async fn run(
         let _ = door.await;
     }
     Ok(why.map_or(ended, Ended::StorageFailed))
+}
+
+/// Puts in force what was read anew; `left_out` was told of before.
+fn put(
+    reloader: Reloader,
+    certificate: watch::Sender<Tls>,
+    mut left_out: Vec<LeftOut>,
+) -> impl FnMut(Fresh) -> Result<(), rustls::Error> {
+    move |fresh| {
+        match fresh {
+            Fresh::Certificate(tls) => {
+                warn_about(&tls);
+                reloader.replace_certificate(&tls)?;
+                certificate.send_replace(tls);
+            }
+            Fresh::Keys(verifier) => {
+                reload::tell_left_out(&left_out, verifier.left_out());
+                left_out = verifier.left_out().to_vec();
+                reloader.replace_keys(verifier);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Opens the operator's door in the data folder. Without it the broker serves all the same.
@@ -329,7 +358,8 @@ fn open(config: &Config, chosen: Chosen) -> anyhow::Result<Arc<dyn Engine>> {
 }
 
 pub(super) fn credentials(config: &Config) -> anyhow::Result<(Tls, Verifier)> {
-    Ok(files(config).load()?)
+    let Loaded { tls, verifier, .. } = files(config).load()?;
+    Ok((tls, verifier))
 }
 
 fn files(config: &Config) -> reload::Files {

@@ -28,7 +28,7 @@ pub(super) struct Arguments {
     /// A role; `broadcaster` may create broadcasts, `administrator` names admins.
     #[arg(long)]
     role: Vec<String>,
-    /// How long it is good, like 12h or 30d.
+    /// How long it is good, like 12h or 5d; brokers take no more than auth.lifetime.
     #[arg(long, value_parser = time::some, default_value = "12h")]
     ttl: Duration,
     /// The data folder of a broker started with `serve --dev`.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::tenant::TenantKey;
 use super::typed::Config;
 use super::value::{DAY, Given, HOUR, MINUTE, SECOND, show_bytes};
+use crate::limits::NAME_BYTES_MAX;
 
 /// A key of the configuration.
 pub(super) struct Key {
@@ -24,6 +25,8 @@ enum Takes {
     Text(fn(&mut Config, &str)),
     Switch(fn(&mut Config, bool)),
     Filter(fn(&mut Config, &str)),
+    /// The name of a claim.
+    Claim(fn(&mut Config, &str)),
     /// Of an engine, or none.
     Engine(fn(&mut Config, &str)),
     /// Milliseconds.
@@ -38,7 +41,7 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
-use Takes::{Address, AddressOrOff, Bytes, Count, Engine, Filter, Switch, Terms, Text, Time};
+use Takes::{Address, AddressOrOff, Bytes, Claim, Count, Engine, Filter, Switch, Terms, Text, Time};
 
 /// All keys, in the order of the reference file.
 #[rustfmt::skip] // One line a key: it is a table.
@@ -50,6 +53,9 @@ pub(super) const KEYS: &[Key] = &[
     Key { name: "auth.issuer", takes: Text(|c, v| c.auth_issuer = v.into()) },
     Key { name: "auth.audience", takes: Text(|c, v| c.auth_audience = v.into()) },
     Key { name: "auth.leeway", takes: Time(0..=5 * MINUTE, |c, v| c.auth_leeway = v) },
+    Key { name: "auth.lifetime", takes: Time(MINUTE..=3_660 * DAY, |c, v| c.auth_lifetime = v) },
+    Key { name: "auth.tenant_claim", takes: Claim(|c, v| c.auth_tenant_claim = v.into()) },
+    Key { name: "auth.roles_claim", takes: Claim(|c, v| c.auth_roles_claim = v.into()) },
     Key { name: "storage.path", takes: Text(|c, v| c.storage_path = v.into()) },
     Key { name: "storage.engine", takes: Engine(|c, v| c.storage_engine = v.into()) },
     Key { name: "storage.memory", takes: Bytes(32 * MIB..=256 * GIB, |c, v| c.storage_memory_bytes = v as usize) },
@@ -142,6 +148,7 @@ impl Key {
                 .text()
                 .filter(|text| crate::operator::text_log::is_filter(text))
                 .map(|text| put(config, text)),
+            Claim(put) => given.text().filter(|text| is_claim(text)).map(|text| put(config, text)),
             Engine(put) => given.text().filter(|text| is_name(text)).map(|text| put(config, text)),
             Time(range, put) => given
                 .time()
@@ -172,6 +179,10 @@ impl Key {
             Text(_) => "text in quotes".into(),
             Switch(_) => "true or false".into(),
             Filter(_) => "levels in quotes, like \"info\" or \"info,wardline_broker::session=debug\"".into(),
+            Claim(_) => {
+                "the name of a claim in quotes, like \"roles\", or the way to it, like \"realm_access.roles\""
+                    .into()
+            }
             Engine(_) => "the name of an engine in quotes, or \"\" for the first one that keeps files".into(),
             Time(range, _) => {
                 let show = |ms| humantime::format_duration(millis(ms));
@@ -193,6 +204,10 @@ impl Key {
 /// Whether an engine could be called so: `serve` and `check-config` know which engines there are.
 fn is_name(text: &str) -> bool {
     text.len() <= 32 && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+fn is_claim(text: &str) -> bool {
+    (1..=NAME_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
 fn millis(ms: &u64) -> Duration {

@@ -35,6 +35,12 @@ pub struct Config {
     pub auth_audience: String,
     /// `auth.leeway`.
     pub auth_leeway: Duration,
+    /// `auth.lifetime`.
+    pub auth_lifetime: Duration,
+    /// `auth.tenant_claim`.
+    pub auth_tenant_claim: String,
+    /// `auth.roles_claim`.
+    pub auth_roles_claim: String,
     /// `storage.path`.
     pub storage_path: PathBuf,
     /// `storage.engine`: a name, whether or not there is such an engine. Empty: the program's
@@ -74,6 +80,9 @@ impl Default for Config {
             auth_issuer: String::new(),
             auth_audience: "wardline".into(),
             auth_leeway: Duration::from_secs(30),
+            auth_lifetime: 7 * 24 * HOUR,
+            auth_tenant_claim: "tenant".into(),
+            auth_roles_claim: "roles".into(),
             storage_path: "data".into(),
             storage_engine: String::new(),
             storage_memory_bytes: 256 * 1024 * 1024,

@@ -100,7 +100,10 @@ pub fn load(certificate: &Path, key: &Path) -> Result<Tls, TlsError> {
 }
 
 fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
-    std::fs::read(path).map_err(|source| TlsError::Read { key, path: path.into(), source })
+    const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+    let bytes = std::fs::read(path).map_err(|source| TlsError::Read { key, path: path.into(), source })?;
+    // With it, the first line would not be that of a PEM block.
+    Ok(bytes.strip_prefix(BYTE_ORDER_MARK).map(<[u8]>::to_vec).unwrap_or(bytes))
 }
 
 /// Until when the leaf of a chain is good, as time since the Unix epoch, to the second; `None` if

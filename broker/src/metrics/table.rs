@@ -66,6 +66,9 @@ table! {
         sessions_partial: Gauge = "wardline_sessions_partial", "Sessions whose user is a member of more conversations than one session follows (limits.conversations): of the others only urgent messages come, and the client is told.";
         devices_gave_way: Counter = "wardline_devices_gave_way_total", "Sessions of devices that were not on record while devices of their user had given way to others before (limits.devices): they were told, and got what was published since.";
         token_ahead: Gauge = "wardline_token_ahead_seconds", "How far the begin (nbf) of the latest token lay ahead of the broker's clock; 0: not at all. Tells of the issuer's clock or ours.";
+        token_keys: Gauge = "wardline_token_keys", "Keys that tokens may be signed with.";
+        token_keys_left_out: Gauge = "wardline_token_keys_left_out", "Entries of auth.jwks that are no such keys; wardline check-config says why.";
+        revocations: Gauge = "wardline_revocations", "Revocations in force (wardline revoke --list).";
         packets_sent: Counter = "wardline_quic_packets_sent_total", "QUIC packets sent. Added for each connection every 30 s and at its end.";
         packets_lost: Counter = "wardline_quic_packets_lost_total", "QUIC packets sent that were taken for lost. Added as above.";
         congestion_events: Counter = "wardline_quic_congestion_events_total", "Times that a connection had to slow down for the network. Added as above.";

@@ -3,10 +3,10 @@
 //!
 //! One line is asked, one line of JSON is answered. `checkpoint` makes a copy of the store within
 //! the data folder and names it; the copy lives as long as the connection, at most [`HELD_MAX`],
-//! since it keeps alive what reclaiming would free. The socket belongs to the broker's user alone;
-//! there is nothing else to prove. One copy at a time: who comes meanwhile waits for a while, since
-//! the one before may be about to go. A few connections; leftovers of a crash are removed before
-//! the door is opened.
+//! since it keeps alive what reclaiming would free. A line of JSON is an order to take access
+//! back, or to give it back. The socket belongs to the broker's user alone; there is nothing else
+//! to prove. One copy at a time: who comes meanwhile waits for a while, since the one before may be
+//! about to go. A few connections; leftovers of a crash are removed before the door is opened.
 
 use std::fs::{self, Permissions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -32,6 +32,7 @@ use wardline_storage::id::Timestamp;
 use wardline_storage::model::Applied;
 
 use crate::operator::backup::{Source, StoreIdentity};
+use crate::operator::revoke::{Done, Order, Revoker};
 
 /// The socket's name in the data folder.
 pub const SOCKET: &str = "admin.sock";
@@ -45,8 +46,9 @@ const CONNECTIONS_MAX: usize = 4;
 const ACCEPT_PAUSE: Duration = Duration::from_secs(2);
 /// Longest wait for the copy before to be gone.
 const TURN_PATIENCE: Duration = Duration::from_secs(30);
-const REQUEST_BYTES_MAX: u64 = 64;
-const ANSWER_BYTES_MAX: u64 = 64 * 1024;
+const REQUEST_BYTES_MAX: u64 = 4 * 1024;
+/// Room for all revocations in a list.
+const ANSWER_BYTES_MAX: u64 = 16 << 20;
 /// Longest time to ask.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest time until a copy is made: all tables are flushed for it.
@@ -101,6 +103,7 @@ enum Answer {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         applied: Vec<u64>,
     },
+    Done(Done),
     Error(String),
 }
 
@@ -123,19 +126,9 @@ impl Checkpoint {
     /// # Errors
     /// [`AdminError`] if there is one and it cannot be asked, or refuses.
     pub fn ask(data: &Path) -> Result<Option<Self>, AdminError> {
-        let path = data.join(SOCKET);
-        let failed = |source| AdminError::Socket { path: path.clone(), source };
-        let mut stream = match UnixStream::connect(&path) {
-            Ok(stream) => stream,
-            Err(error) if is_nobody(&error) => return Ok(None),
-            Err(error) => return Err(failed(error)),
-        };
-        stream.set_read_timeout(Some(ANSWER_TIMEOUT)).map_err(failed)?;
-        stream.write_all(b"checkpoint\n").map_err(failed)?;
-        let mut line = String::new();
-        BufReader::new((&stream).take(ANSWER_BYTES_MAX)).read_line(&mut line).map_err(failed)?;
-        match serde_json::from_str(&line) {
-            Ok(Answer::Checkpoint { folder, engine, format, position, log_time_ms, store, applied }) => {
+        let Some((stream, answer)) = ask(data, "checkpoint")? else { return Ok(None) };
+        match answer {
+            Answer::Checkpoint { folder, engine, format, position, log_time_ms, store, applied } => {
                 // The broker's working folder need not be ours; the copy lies in the data folder.
                 let checkpoint = data.join(folder.file_name().unwrap_or_default());
                 let position = applied.iter().fold(position, |sum, part| sum.saturating_add(*part));
@@ -143,8 +136,7 @@ impl Checkpoint {
                 let source = Source { checkpoint, engine, format, applied, store };
                 Ok(Some(Self { source, held: Some(stream) }))
             }
-            Ok(Answer::Error(why)) => Err(AdminError::Refused(why)),
-            Err(error) => Err(failed(error.into())),
+            other => Err(unasked(data, other)),
         }
     }
 
@@ -201,6 +193,48 @@ impl Drop for Checkpoint {
     }
 }
 
+/// Tells the broker that has this data folder open to take access back, or to give it back;
+/// `None`: there is no broker. Blocks.
+///
+/// # Errors
+/// [`AdminError`] if there is one and it cannot be asked, or refuses.
+pub fn order(data: &Path, order: &Order) -> Result<Option<Done>, AdminError> {
+    let line = serde_json::to_string(order).expect("texts and switches are JSON");
+    match ask(data, &line)? {
+        None => Ok(None),
+        Some((_, Answer::Done(done))) => Ok(Some(done)),
+        Some((_, other)) => Err(unasked(data, other)),
+    }
+}
+
+/// Asks the broker with one line; gives its answer, and the connection on which it came.
+fn ask(data: &Path, line: &str) -> Result<Option<(UnixStream, Answer)>, AdminError> {
+    let path = data.join(SOCKET);
+    let failed = |source| AdminError::Socket { path: path.clone(), source };
+    let mut stream = match UnixStream::connect(&path) {
+        Ok(stream) => stream,
+        Err(error) if is_nobody(&error) => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    stream.set_read_timeout(Some(ANSWER_TIMEOUT)).map_err(failed)?;
+    stream.write_all(format!("{line}\n").as_bytes()).map_err(failed)?;
+    let mut answer = String::new();
+    BufReader::new((&stream).take(ANSWER_BYTES_MAX)).read_line(&mut answer).map_err(failed)?;
+    let answer = serde_json::from_str(&answer).map_err(|error| failed(error.into()))?;
+    Ok(Some((stream, answer)))
+}
+
+/// What was answered is a refusal, or to another question.
+fn unasked(data: &Path, answer: Answer) -> AdminError {
+    match answer {
+        Answer::Error(why) => AdminError::Refused(why),
+        _ => AdminError::Socket {
+            path: data.join(SOCKET),
+            source: io::Error::other("it answered another question"),
+        },
+    }
+}
+
 fn is_nobody(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }
@@ -248,14 +282,15 @@ impl Admin {
         Self { turn_patience, ..self }
     }
 
-    /// Answers until stopped; then all copies are gone.
+    /// Answers until stopped; then all copies are gone. `revoker`: of the broker that serves from
+    /// the store, if one does.
     ///
     /// # Cancellation
     /// Copies are removed at the next start.
-    pub async fn run(self, engine: Arc<dyn Engine>, stop: CancellationToken) {
+    pub async fn run(self, engine: Arc<dyn Engine>, revoker: Option<Revoker>, stop: CancellationToken) {
         let Self { listener, data, turn_patience } = self;
         let socket = data.join(SOCKET);
-        let talk = Arc::new(Talk { engine, data, one: Semaphore::new(1), turn_patience, stop });
+        let talk = Arc::new(Talk { engine, revoker, data, one: Semaphore::new(1), turn_patience, stop });
         let mut talks = JoinSet::new();
         while let Some(accepted) = talk.stop.run_until_cancelled(listener.accept()).await {
             while talks.try_join_next().is_some() {}
@@ -289,6 +324,7 @@ fn line_of(answer: &Answer) -> String {
 /// What all who ask share.
 struct Talk {
     engine: Arc<dyn Engine>,
+    revoker: Option<Revoker>,
     data: PathBuf,
     /// Whoever has a copy has it.
     one: Semaphore,
@@ -304,6 +340,12 @@ impl Talk {
         let asked =
             timeout(REQUEST_TIMEOUT, (&mut reader).take(REQUEST_BYTES_MAX).read_line(&mut line)).await;
         if !matches!(asked, Ok(Ok(1..))) {
+            return;
+        }
+        if let Ok(order) = serde_json::from_str(&line) {
+            let answer = self.carry_out(order).await.map_or_else(Answer::Error, Answer::Done);
+            // Who went away does not wait for it.
+            let _ = timeout(REQUEST_TIMEOUT, writer.write_all(line_of(&answer).as_bytes())).await;
             return;
         }
         let made = match line.trim_end() {
@@ -325,6 +367,13 @@ impl Talk {
             // Removing is I/O; a panic there is logged by whoever panics.
             let _ = spawn_blocking(move || drop(checkpoint)).await;
             tracing::info!(code = "checkpoint-gone", "the copy of the store is removed");
+        }
+    }
+
+    async fn carry_out(&self, order: Order) -> Result<Done, String> {
+        match &self.revoker {
+            Some(revoker) => revoker.carry_out(order).await,
+            None => Err("nobody is served here whose access could be taken back".to_owned()),
         }
     }
 

@@ -8,4 +8,5 @@ pub mod http;
 pub mod private;
 pub mod readiness;
 pub mod reload;
+pub mod revoke;
 pub mod text_log;

@@ -10,9 +10,11 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use wardline_storage::command::Actor;
 use wardline_storage::id::{ConversationId, UserId};
+use wardline_storage::model::Subject;
 
 use super::bell::{Bell, Change};
 use super::ending::Ending;
+use crate::access::revocations::Credential;
 use crate::refusal::{Code, Refusal};
 
 /// Names a session in the text log.
@@ -36,6 +38,19 @@ pub(crate) struct Present {
     pub(crate) bell: Arc<Bell>,
     /// How to end it.
     pub(crate) ending: Arc<Ending>,
+    /// By what it was let in; a renewed token takes its place.
+    pub(crate) credential: Arc<Mutex<Credential>>,
+}
+
+impl Present {
+    fn is_of(&self, subject: &Subject) -> bool {
+        match subject {
+            Subject::Tenant(tenant) => self.actor.tenant == *tenant,
+            Subject::User(user) => self.actor.user == *user,
+            Subject::Device(device) => self.actor.device == *device,
+            Subject::Key(key) => self.credential.lock().key.id == *key,
+        }
+    }
 }
 
 /// The sessions of each user.
@@ -67,6 +82,28 @@ impl Registry {
             if sessions.is_empty() {
                 users.remove(&present.actor.user);
             }
+        }
+    }
+
+    /// Cuts off every session of a subject, and gives how many: when this returns, none of them is
+    /// sent anything more. Whoever comes while this is done is to be checked after they have
+    /// joined.
+    pub(crate) fn revoke(&self, subject: &Subject, why: &Refusal) -> usize {
+        let found = self.of(subject);
+        for present in &found {
+            present.ending.cut(why.clone());
+        }
+        found.len()
+    }
+
+    fn of(&self, subject: &Subject) -> Vec<Present> {
+        let users = self.users.lock();
+        let of = |sessions: &Vec<Present>| -> Vec<Present> {
+            sessions.iter().filter(|present| present.is_of(subject)).cloned().collect()
+        };
+        match subject {
+            Subject::User(user) => users.get(user).map(of).unwrap_or_default(),
+            _ => users.values().flat_map(of).collect(),
         }
     }
 

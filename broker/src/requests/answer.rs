@@ -28,9 +28,12 @@ pub(crate) fn answer(completion: &Completion, intake: &Intake) -> Answer {
         Ok(Ok(Outcome::Created { conversation, .. })) => {
             return Answer::Read(Query::Conversation(*conversation));
         }
-        Ok(Ok(Outcome::DeviceRegistered { .. } | Outcome::Reexpired { .. } | Outcome::Noted)) => {
-            Response::Done(None)
-        }
+        Ok(Ok(
+            Outcome::DeviceRegistered { .. }
+            | Outcome::Reexpired { .. }
+            | Outcome::Noted
+            | Outcome::Revoked { .. },
+        )) => Response::Done(None),
     };
     Answer::Now(response)
 }

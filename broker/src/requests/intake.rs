@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use wardline_storage::command::{Actor, Command, Outcome, Submission};
 use wardline_storage::id::Timestamp;
-use wardline_storage::log::Reply;
+use wardline_storage::log::{Completion, Reply};
 
 use super::admission::Admission;
 use crate::access::caller::nobody;
@@ -46,9 +46,28 @@ impl Intake {
     /// # Cancellation
     /// What was taken in is done all the same.
     pub(crate) async fn ask(&self, actor: &Arc<Actor>, command: Command) -> Result<Outcome, Refusal> {
-        let (seats, mut completions) = mpsc::channel(1);
+        let (seats, completions) = mpsc::channel(1);
         let seat = seats.try_reserve_owned().expect("a new channel has room for one");
         self.submit(actor, command, Reply { ticket: 0, place: seat })?;
+        self.outcome(completions).await
+    }
+
+    /// The same for a command of the broker itself that protects, also where the disk is nearly
+    /// full.
+    ///
+    /// # Errors
+    /// As [`Intake::ask`].
+    ///
+    /// # Cancellation
+    /// As [`Intake::ask`].
+    pub(crate) async fn control(&self, command: Command) -> Result<Outcome, Refusal> {
+        let (seats, completions) = mpsc::channel(1);
+        let place = seats.try_reserve_owned().expect("a new channel has room for one");
+        self.admission.control(Submission { actor: nobody(), command }, Reply { ticket: 0, place })?;
+        self.outcome(completions).await
+    }
+
+    async fn outcome(&self, mut completions: mpsc::Receiver<Completion>) -> Result<Outcome, Refusal> {
         match completions.recv().await.map(|completion| completion.verdict) {
             Some(Ok(verdict)) => verdict.map_err(Refusal::from),
             Some(Err(_)) | None => Err(self.lost()),

@@ -8,14 +8,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use wardline_storage::command::{Command, Outcome};
 use wardline_storage::id::{ConversationId, Seq};
 
 use super::reader::{self, FrameReader, Read};
 use super::request_lane::RequestLane;
-use super::sessions::{Session, Sessions};
+use super::sessions::{Lasts, Session, Sessions};
 use crate::access::caller::Caller;
+use crate::access::revocations::Credential;
 use crate::limits::Limits;
 use crate::presence::bell::Bell;
 use crate::presence::ending::Ending;
@@ -68,7 +70,7 @@ pub(super) async fn open(sessions: &Arc<Sessions>, connection: &quinn::Connectio
     let mut reader = FrameReader::new(incoming, limits.hello_bytes_max(), limits.frame_timeout);
     let read = reader.next().await;
     let (request_id, result) = match hello(limits, read) {
-        Ok((request_id, hello)) => (request_id, admit(sessions, hello).await),
+        Ok((request_id, hello)) => (request_id, admit(sessions, hello, connection).await),
         Err((request_id, refusal)) => (request_id, Err(refusal)),
     };
     let (session, resume) = match result {
@@ -103,15 +105,22 @@ fn hello(limits: &Limits, read: Read) -> Result<(u64, Hello), (u64, Option<Refus
 
 type Admitted = (Arc<Session>, Option<HashMap<ConversationId, Seq>>);
 
-async fn admit(sessions: &Arc<Sessions>, hello: Hello) -> Result<Admitted, Option<Refusal>> {
+async fn admit(
+    sessions: &Arc<Sessions>,
+    hello: Hello,
+    connection: &quinn::Connection,
+) -> Result<Admitted, Option<Refusal>> {
     let identity = sessions.callers.authenticate(&hello.token.0).map_err(Some)?;
     let caller = sessions.callers.caller(&identity, hello.device);
+    let credential = Credential::of(&identity);
+    sessions.callers.check(&caller.actor, &credential).map_err(Some)?;
     let device = register(sessions, &caller).await.map_err(Some)?;
     let present = Present {
         id: SessionId(rand::random()),
         actor: Arc::clone(&caller.actor),
         bell: Arc::new(Bell::new(sessions.limits.conversations_max.max(CHANGES_MIN))),
-        ending: Arc::new(Ending::default()),
+        ending: Arc::new(Ending::new(connection.clone())),
+        credential: Arc::new(Mutex::new(credential)),
     };
     let actor = &present.actor;
     tracing::info!(
@@ -127,7 +136,7 @@ async fn admit(sessions: &Arc<Sessions>, hello: Hello) -> Result<Admitted, Optio
         caller,
         device,
         opened: sessions.clock.now(),
-        expires: watch::channel(identity.expires).0,
+        lasts: watch::channel(Lasts::of(&identity)).0,
         all: Arc::clone(sessions),
     };
     Ok((Arc::new(session), (!hello.publish_only).then_some(hello.resume)))

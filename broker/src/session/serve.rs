@@ -66,6 +66,8 @@ async fn run(
     let hello::Opened { session, control, resume } = opened;
     let (sessions, present) = (Arc::clone(&session.all), session.present.clone());
     sessions.registry.join(present.clone());
+    // Whose access was taken back since the token was checked is found now, or by the revocation.
+    session.check();
     sessions.metrics.sessions_opened.increment(1);
     let _open = Held::new(&sessions.metrics.sessions);
     let delivery = resume.map(|resume| {

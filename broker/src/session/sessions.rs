@@ -1,4 +1,7 @@
 //! What all sessions share, and what the tasks of one share.
+//!
+//! A session lasts as long as its latest token lets in, and no longer than its access is given: it
+//! is checked again whenever its credential changes, and once it has joined the registry.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +11,9 @@ use tokio::time::timeout;
 use wardline_storage::id::Timestamp;
 use wardline_storage::model::Policy;
 
+use crate::access::auth::Identity;
 use crate::access::caller::{Caller, Callers};
+use crate::access::revocations::Credential;
 use crate::clock::Clock;
 use crate::delivery::deliveries::Deliveries;
 use crate::limits::Limits;
@@ -52,8 +57,24 @@ pub(super) struct Session {
     pub(super) device: Option<Registered>,
     /// When it was opened, by the broker's time.
     pub(super) opened: Timestamp,
-    pub(super) expires: watch::Sender<Timestamp>,
+    pub(super) lasts: watch::Sender<Lasts>,
     pub(super) all: Arc<Sessions>,
+}
+
+/// How long a session's token lasts.
+#[derive(Clone, Copy)]
+pub(super) struct Lasts {
+    /// As the token says, and as clients are told, so that they renew it in time.
+    expires: Timestamp,
+    /// As long as it would open another session: so nobody is ended who could come again at once.
+    good_until: Timestamp,
+}
+
+impl Lasts {
+    /// As long as the token of an identity.
+    pub(super) fn of(identity: &Identity) -> Self {
+        Self { expires: identity.expires, good_until: identity.good_until }
+    }
 }
 
 impl Session {
@@ -65,29 +86,42 @@ impl Session {
             policy: self.all.policy,
             user: self.caller.actor.name.as_str().to_owned(),
             tenant: self.caller.tenant_name.clone(),
-            expires: *self.expires.borrow(),
+            expires: self.lasts.borrow().expires,
             device: self.device,
         }
     }
 
     /// Replaces the token.
     pub(super) fn renew(&self, token: &Token) -> Result<Welcome, Refusal> {
-        let identity = self.all.callers.authenticate(&token.0)?;
+        let callers = &self.all.callers;
+        let identity = callers.authenticate(&token.0)?;
+        let credential = Credential::of(&identity);
+        callers.check(&self.caller.actor, &credential)?;
         self.caller.renew(&identity)?;
-        self.expires.send_replace(identity.expires);
+        *self.present.credential.lock() = credential;
+        self.lasts.send_replace(Lasts::of(&identity));
+        self.check();
         Ok(self.welcome())
     }
 
-    /// Waits until the token expires, renewals included.
+    /// Cuts the session off if its access was taken back while it was given.
+    pub(super) fn check(&self) {
+        let credential = self.present.credential.lock().clone();
+        if let Err(refusal) = self.all.callers.check(&self.caller.actor, &credential) {
+            self.present.ending.cut(refusal);
+        }
+    }
+
+    /// Waits until the token lets in no more, renewals included.
     pub(super) async fn expired(&self) {
-        let mut expires = self.expires.subscribe();
+        let mut lasts = self.lasts.subscribe();
         loop {
-            let left = expires.borrow_and_update().since(self.all.clock.own());
+            let left = lasts.borrow_and_update().good_until.since(self.all.clock.own());
             if left.is_zero() {
                 return;
             }
             // A renewal, a correction of the clock, or the end of the wait: look again.
-            let _ = timeout(left.min(EXPIRY_SLEEP_MAX), expires.changed()).await;
+            let _ = timeout(left.min(EXPIRY_SLEEP_MAX), lasts.changed()).await;
         }
     }
 }

@@ -41,6 +41,7 @@ mod pressure;
 mod raw;
 mod receipts;
 mod reload;
+mod revoke;
 mod sessions;
 mod site;
 mod stop;

@@ -377,9 +377,17 @@ impl TokenIssuer {
     }
 
     pub(crate) fn verifier(&self) -> Verifier {
-        let x = URL_SAFE_NO_PAD.encode(self.key.public_key().as_ref());
-        let jwks = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "k", "x": x}]});
-        let expected = Expected { issuer: ISSUER.into(), audience: AUDIENCE.into(), leeway: Duration::ZERO };
+        Self::verifier_of(&[self], Duration::ZERO)
+    }
+
+    /// Takes the tokens of several issuers, with a leeway.
+    pub(crate) fn verifier_of(issuers: &[&Self], leeway: Duration) -> Verifier {
+        let jwk = |issuer: &&Self| {
+            let x = URL_SAFE_NO_PAD.encode(issuer.key.public_key().as_ref());
+            json!({"kty": "OKP", "crv": "Ed25519", "kid": "k", "x": x})
+        };
+        let jwks = json!({"keys": issuers.iter().map(jwk).collect::<Vec<_>>()});
+        let expected = Expected { leeway, ..Expected::new(ISSUER, AUDIENCE) };
         Verifier::from_json(&jwks.to_string(), "test", expected).unwrap()
     }
 

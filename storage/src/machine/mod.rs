@@ -15,6 +15,7 @@ mod conversation;
 mod publish;
 mod receipt;
 mod retention;
+mod revocation;
 mod role;
 mod store;
 
@@ -111,6 +112,8 @@ pub fn apply(
         Command::SetPolicy(policy) => step.set_policy(*policy),
         Command::SetRetentions(retentions) => step.set_retentions(retentions),
         Command::Tick => Ok(Outcome::Noted),
+        Command::Revoke { subject, name, through } => step.revoke(subject, name, *through),
+        Command::Lift { subject } => step.lift(subject),
     };
     match outcome {
         Ok(outcome) => Ok(Ok(outcome)),

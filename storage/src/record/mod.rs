@@ -17,7 +17,7 @@ use crate::engine::EngineError;
 use crate::id::{ClientMessageId, DeviceId, Seq, TenantId, Timestamp, UserId};
 use crate::model::{
     Acknowledgement, Applied, Body, Conversation, Cursor, Device, Entry, IdSecret, Kind, Member, Message,
-    Notice, Policy, Priority, Role, Shortening,
+    Notice, Policy, Priority, Revocation, Role, Shortening,
 };
 
 pub use codec::{Damage, Reader, Writer};
@@ -393,6 +393,20 @@ impl Record for Policy {
             members_max: from.u32()?,
             devices_max: from.u32()?,
         })
+    }
+}
+
+impl Record for Revocation {
+    const NAME: &'static str = "a revocation";
+
+    fn write(&self, out: &mut Writer<'_>) {
+        out.time(self.made);
+        out.time(self.through);
+        out.text(&self.name);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Damage> {
+        Ok(Self { made: from.time()?, through: from.time()?, name: from.text()? })
     }
 }
 

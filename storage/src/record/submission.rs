@@ -18,8 +18,9 @@ use bytes::Bytes;
 use super::codec::{Damage, Reader, Writer};
 use super::{Record, kind, kind_byte, priority, priority_byte, role, role_byte};
 use crate::command::{Acknowledge, Actor, Command, Create, Group, Publish, Rights, Submission};
-use crate::id::{ClientMessageId, ConversationId, DeviceId, Seq, TenantId, UserId};
-use crate::model::{IdSecret, Person, Policy};
+use crate::id::{ClientMessageId, ConversationId, DeviceId, KeyId, Seq, TenantId, UserId};
+use crate::key;
+use crate::model::{IdSecret, Person, Policy, Subject};
 use crate::retention::Retentions;
 
 /// The kinds of commands. Append only.
@@ -38,6 +39,8 @@ const SET_POLICY: u8 = 12;
 const TICK: u8 = 13;
 const SET_ROLE: u8 = 14;
 const SET_RETENTIONS: u8 = 15;
+const REVOKE: u8 = 16;
+const LIFT: u8 = 17;
 
 /// The shortest submission in a group: its name is empty, its command has no fields; one of version
 /// 1 has no rights.
@@ -148,6 +151,16 @@ fn write_command(command: &Command, out: &mut Writer<'_>) {
             out.u8(SET_RETENTIONS);
             retentions.write(out);
         }
+        Command::Revoke { subject, name, through } => {
+            out.u8(REVOKE);
+            write_subject(subject, out);
+            out.text(name);
+            out.time(*through);
+        }
+        Command::Lift { subject } => {
+            out.u8(LIFT);
+            write_subject(subject, out);
+        }
     }
 }
 
@@ -160,6 +173,8 @@ fn read_command(from: &mut Reader<'_>) -> Result<Command, Damage> {
         SET_POLICY => Command::SetPolicy(Policy::read(from)?),
         SET_RETENTIONS => Command::SetRetentions(Arc::new(Retentions::read(from)?)),
         TICK => Command::Tick,
+        REVOKE => Command::Revoke { subject: read_subject(from)?, name: from.text()?, through: from.time()? },
+        LIFT => Command::Lift { subject: read_subject(from)? },
         ADD_MEMBERS..=REEXPIRE | SET_ROLE => read_command_in(tag, ConversationId::new(from.array()?), from)?,
         _ => return Err(Damage("the kind of command is unknown")),
     })
@@ -191,6 +206,22 @@ fn read_command_in(tag: u8, conversation: ConversationId, from: &mut Reader<'_>)
 fn start(tag: u8, conversation: ConversationId, out: &mut Writer<'_>) {
     out.u8(tag);
     out.id(conversation.as_bytes());
+}
+
+fn write_subject(subject: &Subject, out: &mut Writer<'_>) {
+    let (kind, id) = key::subject(subject);
+    out.u8(kind);
+    out.bytes.extend_from_slice(id);
+}
+
+fn read_subject(from: &mut Reader<'_>) -> Result<Subject, Damage> {
+    Ok(match from.u8()? {
+        key::TENANT => Subject::Tenant(TenantId::new(from.array()?)),
+        key::USER => Subject::User(UserId::new(from.array()?)),
+        key::DEVICE => Subject::Device(DeviceId::new(from.array()?)),
+        key::KEY => Subject::Key(KeyId::new(from.array()?)),
+        _ => return Err(Damage("the kind of subject is unknown")),
+    })
 }
 
 fn write_people(people: &[Person], out: &mut Writer<'_>) {

@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::engine::{Direction, Engine, EngineError, Table};
 use crate::id::{ConversationId, Seq, Timestamp, UserId};
 use crate::key::{self, Span};
-use crate::model::{Conversation, Cursor, Entry, Kind, Member, Role, Text};
+use crate::model::{Conversation, Cursor, Entry, Kind, Member, Revocation, Role, Subject, Text};
 use crate::record::{EntryHeader, Record};
 use crate::retention::Rules;
 use crate::scan;
@@ -227,6 +227,19 @@ impl<'a> View<'a> {
             let id = key::reexpire_conversation(key)?;
             Ok((id, Some(id)))
         })
+    }
+
+    /// All revocations: an operator makes each by hand, and the broker keeps them in memory.
+    ///
+    /// # Errors
+    /// [`EngineError`] if the storage could not be read.
+    pub fn revocations(&self) -> Result<Vec<(Subject, Revocation)>, EngineError> {
+        let mut all = Vec::new();
+        self.each(Table::Meta, &key::revocations(), Direction::Forward, |key, value| {
+            all.push((key::revoked_subject(key)?, Revocation::decode(value)?));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(all)
     }
 
     fn record<R: Record>(&self, table: Table, key: &[u8]) -> Result<Option<R>, EngineError> {

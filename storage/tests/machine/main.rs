@@ -8,3 +8,4 @@ mod expiry;
 mod groups;
 mod members;
 mod retention;
+mod revocation;

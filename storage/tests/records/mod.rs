@@ -6,10 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use wardline_storage::command::{Acknowledge, Actor, Command, Create, Group, Publish, Rights, Submission};
 use wardline_storage::engine::EngineError;
-use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, Seq, TenantId, Timestamp, UserId};
+use wardline_storage::id::{
+    ClientMessageId, ConversationId, DeviceId, KeyId, Seq, TenantId, Timestamp, UserId,
+};
 use wardline_storage::model::{
     Acknowledgement, Applied, Body, Conversation, Cursor, Device, Entry, IdSecret, Kind, Member, Message,
-    Notice, Person, Policy, Priority, Role, Shortening, Text,
+    Notice, Person, Policy, Priority, Revocation, Role, Shortening, Subject, Text,
 };
 use wardline_storage::record::{EntryHeader, Record};
 use wardline_storage::retention::{ByKind, Keeping, Retentions};
@@ -122,6 +124,10 @@ pub(crate) fn retentions() -> Retentions {
     Retentions { everybody: by_kind, tenants: vec![(TenantId::new([0x7e; 16]), named)] }
 }
 
+pub(crate) fn revocations() -> Vec<Revocation> {
+    vec![Revocation { made: TIME, through: Timestamp::NEVER, name: Text::new("bob") }]
+}
+
 /// One of every kind and form.
 pub(crate) fn commands() -> Vec<Command> {
     let conversation = ConversationId::new([0xc0; 16]);
@@ -178,6 +184,8 @@ pub(crate) fn commands() -> Vec<Command> {
         Command::RegisterDevice,
         Command::Reexpire { conversation },
         Command::Found { secret: IdSecret::new([0x5e; 32]) },
+        Command::Revoke { subject: Subject::User(BOB), name: Text::new("bob"), through: Timestamp::NEVER },
+        Command::Lift { subject: Subject::Key(KeyId::new([0x4e; 32])) },
         Command::SetPolicy(POLICY),
         Command::Tick,
         Command::SetRole { conversation, user: BOB, role: Role::Publisher },
@@ -197,7 +205,7 @@ pub(crate) fn submissions() -> Vec<Submission> {
 }
 
 pub(crate) fn groups() -> Vec<Group> {
-    let submissions = submissions()[15..17].to_vec();
+    let submissions = submissions()[17..19].to_vec();
     vec![
         Group { position: 0, time: TIME, submissions: Vec::new() },
         Group { position: 70_000, time: TIME, submissions },
@@ -220,6 +228,7 @@ pub(crate) fn samples() -> Vec<Bytes> {
         .chain(all(vec![APPLIED]))
         .chain(all(vec![POLICY]))
         .chain(all(vec![retentions()]))
+        .chain(all(revocations()))
         .chain(all(vec![IdSecret::new([0x5e; 32])]))
         .chain(all(submissions()))
         .chain(all(groups()))
@@ -249,6 +258,7 @@ pub(crate) fn check_bytes(bytes: &[u8]) -> Result<usize, String> {
         check_as::<Applied>(bytes)?,
         check_as::<Policy>(bytes)?,
         check_as::<Retentions>(bytes)?,
+        check_as::<Revocation>(bytes)?,
         check_as::<IdSecret>(bytes)?,
         check_as::<Submission>(bytes)?,
         check_as::<Group>(bytes)?,

@@ -9,8 +9,10 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use wardline_storage::command::{Acknowledge, Actor, Command, Create, Outcome, Publish, Rights, Submission};
-use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, Seq, TenantId, UserId};
-use wardline_storage::model::{IdSecret, Kind, Person, Policy, Priority, Role, Text};
+use wardline_storage::id::{
+    ClientMessageId, ConversationId, DeviceId, KeyId, Seq, TenantId, Timestamp, UserId,
+};
+use wardline_storage::model::{IdSecret, Kind, Person, Policy, Priority, Role, Subject, Text};
 use wardline_storage::retention::{ByKind, Keeping, Retentions};
 
 const PEOPLE: u8 = 40;
@@ -97,10 +99,25 @@ impl Story {
             980..985 => ("set policy", Command::SetPolicy(self.policy())),
             985..987 => ("set retentions", Command::SetRetentions(Arc::new(self.retentions()))),
             987..990 => ("found", Command::Found { secret: IdSecret::new(self.chance.random()) }),
+            990..993 => ("revoke", self.revoke()),
+            993..995 => ("lift", Command::Lift { subject: self.subject() }),
             _ => ("tick", Command::Tick),
         };
         *self.drawn.entry(kind).or_default() += 1;
         command
+    }
+
+    fn revoke(&mut self) -> Command {
+        let through = Timestamp(self.below(1_000));
+        Command::Revoke { subject: self.subject(), name: Text::new("somebody"), through }
+    }
+
+    fn subject(&mut self) -> Subject {
+        match self.below(3) {
+            0 => Subject::User(self.anybody().user),
+            1 => Subject::Device(DeviceId::new([self.below(4) as u8; 16])),
+            _ => Subject::Key(KeyId::new([self.below(4) as u8; 32])),
+        }
     }
 
     fn anybody(&mut self) -> Person {

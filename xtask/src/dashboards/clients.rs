@@ -55,6 +55,9 @@ pub(super) fn dashboard() -> Dashboard {
                 lines("Draining", Count, "1 while the broker stops.").query("max(wardline_draining{$i})", "draining"),
                 lines("Time since the start", Seconds, "Of each broker.")
                     .query("time() - process_start_time_seconds{job=\"wardline\", $i}", "{{instance}}"),
+                lines("Token keys, revocations", Count, "Keys that tokens may be signed with, entries of the set that are none, and revocations in force.")
+                    .query("max(wardline_token_keys{$i})", "keys").query("max(wardline_token_keys_left_out{$i})", "left out")
+                    .query("max(wardline_revocations{$i})", "revocations"),
             ]),
         ],
     }

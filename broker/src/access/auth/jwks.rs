@@ -1,20 +1,24 @@
-//! Reads a JWK set (RFC 7517) into keys that tokens may be verified with.
+//! Reads a JWK set (RFC 7517) as issuers publish it.
 //!
-//! Only public keys for EdDSA (Ed25519), ES256 and RS256 come out of here; symmetric keys never do.
-//! Each key is parsed whole at start, so that a damaged one is the operator's error then, and not a
-//! client's later.
+//! What is not understood is ignored (section 5): one odd entry leaves the good ones in force, at
+//! start and at a rotation alike. What was left out is told, entry by entry, with the reason. Only
+//! a set without any usable key is refused. Keys that share a name are all tried, a few of them.
 
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
-};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, DecodingKey};
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
 use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
 use thiserror::Error;
 
-/// Fewest bits of an RSA modulus; RFC 7518, section 3.3.
-const RSA_BITS_MIN: usize = 2048;
+use super::jwk::{self, Key, shown};
+use crate::limits::{JWKS_BYTES_MAX, TOKEN_KEYS_MAX, TOKEN_KEYS_OF_ONE_NAME_MAX};
+
+/// Of what was left out, so many are named in one error.
+const NAMED_MAX: usize = 5;
 
 /// The keys for tokens cannot be had. The operator must act.
 #[derive(Debug, Error)]
@@ -28,7 +32,7 @@ pub enum JwksError {
         /// Which file.
         origin: String,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// It is not a JWK set.
     #[error(
@@ -37,162 +41,110 @@ pub enum JwksError {
     Malformed {
         /// Which file.
         origin: String,
-        /// Where parsing stopped.
+        /// Where parsing stopped, or what it is instead.
         detail: String,
-    },
-    /// One of its keys cannot be used although it is of a usable kind.
-    #[error("{origin}: key {index} {detail}; replace or remove it")]
-    Key {
-        /// Which file.
-        origin: String,
-        /// Which key, from 1.
-        index: usize,
-        /// What is wrong.
-        detail: &'static str,
-    },
-    /// Two keys have the same `kid`.
-    #[error("{origin}: keys {first} and {second} have the same kid; give each key its own, or remove one")]
-    Duplicate {
-        /// Which file.
-        origin: String,
-        /// The one, from 1.
-        first: usize,
-        /// The other, from 1.
-        second: usize,
     },
     /// No key is usable.
     #[error(
-        "{origin} has no key that tokens may be signed with ({skipped} of other kinds or for other uses); add a public key for EdDSA (Ed25519), ES256 or RS256"
+        "{origin} has no key that tokens may be signed with{}; add a public key for EdDSA (Ed25519), ES256 or RS256",
+        several(.left_out)
     )]
     NoKey {
         /// Which file.
         origin: String,
-        /// How many were left out.
-        skipped: usize,
+        /// What there is instead.
+        left_out: Vec<LeftOut>,
     },
 }
 
-/// A key that tokens may be verified with.
-pub(super) struct Key {
-    pub(super) kid: Option<String>,
-    pub(super) algorithm: Algorithm,
-    pub(super) decoding: DecodingKey,
+/// An entry of a set that is no key which tokens may be signed with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Its place in the set, from 1.
+    pub index: usize,
+    /// What it is called.
+    pub kid: Option<String>,
+    /// Why.
+    pub reason: &'static str,
 }
 
-/// Reads the usable keys of a set, 1 or more.
-pub(super) fn parse(json: &str, origin: &str) -> Result<Vec<Key>, JwksError> {
-    let set: Set = serde_json::from_str(json).map_err(|error| JwksError::Malformed {
-        origin: origin.into(),
-        // Not the library's text: it may quote the content.
-        detail: format!("line {}, column {}", error.line(), error.column()),
-    })?;
-    let mut keys: Vec<(usize, Key)> = Vec::new();
-    let count = set.keys.len();
-    for (jwk, index) in set.keys.into_iter().zip(1..) {
-        let key = match jwk.into_key() {
-            Ok(Some(key)) => key,
-            Ok(None) => continue,
-            Err(detail) => return Err(JwksError::Key { origin: origin.into(), index, detail }),
-        };
-        let same = |(_, other): &&(usize, Key)| key.kid.is_some() && other.kid == key.kid;
-        if let Some(&(first, _)) = keys.iter().find(same) {
-            return Err(JwksError::Duplicate { origin: origin.into(), first, second: index });
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kid {
+            Some(kid) => write!(f, "key {} (kid {}) {}", self.index, shown(kid), self.reason),
+            None => write!(f, "key {} (no kid) {}", self.index, self.reason),
         }
-        keys.push((index, key));
+    }
+}
+
+fn several(left_out: &[LeftOut]) -> String {
+    let named: String = left_out.iter().take(NAMED_MAX).map(|one| format!(": {one}")).collect();
+    let more = left_out.len().saturating_sub(NAMED_MAX);
+    if more > 0 { format!("{named}, and {more} more") } else { named }
+}
+
+/// Reads a file, but no more of it than a set may have.
+pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(JWKS_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Reads the usable keys of a set, 1 or more, and says what was left out.
+pub(super) fn parse(bytes: &[u8], origin: &str) -> Result<(Vec<Key>, Vec<LeftOut>), JwksError> {
+    let malformed = |detail| JwksError::Malformed { origin: origin.into(), detail };
+    let json = text(bytes).map_err(|detail| malformed(detail.to_owned()))?;
+    let set: Set = serde_json::from_str(json)
+        // Not the library's text: it may quote the content.
+        .map_err(|error| malformed(format!("line {}, column {}", error.line(), error.column())))?;
+    let (mut keys, mut left_out) = (Vec::new(), Vec::new());
+    for (raw, index) in set.keys.iter().zip(1..) {
+        let entry: Value = serde_json::from_str(raw.get()).unwrap_or_default();
+        match jwk::read(&entry).and_then(|key| fits(&key, &keys).map(|()| key)) {
+            Ok(key) => keys.push(key),
+            Err(reason) => {
+                left_out.push(LeftOut { index, kid: jwk::kid(&entry).map(str::to_owned), reason });
+            }
+        }
     }
     if keys.is_empty() {
-        return Err(JwksError::NoKey { origin: origin.into(), skipped: count });
+        return Err(JwksError::NoKey { origin: origin.into(), left_out });
     }
-    Ok(keys.into_iter().map(|(_, key)| key).collect())
+    Ok((keys, left_out))
 }
 
+/// Whether there is a place for a key beside those before it.
+fn fits(key: &Key, before: &[Key]) -> Result<(), &'static str> {
+    let shares_name = |other: &&Key| {
+        key.name.kid.is_some() && other.name.kid == key.name.kid && other.algorithm == key.algorithm
+    };
+    if before.iter().any(|other| other.name == key.name) {
+        return Err("stands in the set before");
+    }
+    if before.iter().filter(shares_name).count() >= TOKEN_KEYS_OF_ONE_NAME_MAX {
+        return Err("has the kid of several keys before it");
+    }
+    if before.len() >= TOKEN_KEYS_MAX {
+        return Err("is one more than the broker takes");
+    }
+    Ok(())
+}
+
+/// The text of a file, which may begin with a byte-order mark.
+fn text(bytes: &[u8]) -> Result<&str, &'static str> {
+    if bytes.len() > JWKS_BYTES_MAX {
+        return Err("it is over 1 MiB");
+    }
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err("it is UTF-16: save it as UTF-8");
+    }
+    let text = str::from_utf8(bytes).map_err(|_| "it is not UTF-8")?;
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+}
+
+/// An entry is read by itself, so that what is odd in one does not touch another.
 #[derive(Deserialize)]
-struct Set {
-    keys: Vec<Jwk>,
-}
-
-/// The members of a JWK that matter for public signature keys (RFC 7518, section 6; RFC 8037).
-#[derive(Deserialize)]
-struct Jwk {
-    kty: String,
-    kid: Option<String>,
-    alg: Option<String>,
-    #[serde(rename = "use")]
-    purpose: Option<String>,
-    key_ops: Option<Vec<String>>,
-    crv: Option<String>,
-    x: Option<String>,
-    y: Option<String>,
-    n: Option<String>,
-    e: Option<String>,
-}
-
-impl Jwk {
-    /// Gives the key; `None` if it is of another kind or for another use; or what is wrong with it.
-    fn into_key(self) -> Result<Option<Key>, &'static str> {
-        let Some(algorithm) = self.algorithm() else { return Ok(None) };
-        let verifies = self.purpose.as_deref().is_none_or(|purpose| purpose == "sig")
-            && self.key_ops.as_ref().is_none_or(|ops| ops.iter().any(|op| op == "verify"));
-        if !verifies {
-            return Ok(None);
-        }
-        let decoding = match algorithm {
-            Algorithm::EdDSA => self.ed25519()?,
-            Algorithm::ES256 => self.p256()?,
-            _ => self.rsa()?,
-        };
-        Ok(Some(Key { kid: self.kid, algorithm, decoding }))
-    }
-
-    /// The one algorithm that this key is for, if it is one of ours.
-    fn algorithm(&self) -> Option<Algorithm> {
-        let (algorithm, names): (_, &[&str]) = match (self.kty.as_str(), self.crv.as_deref()) {
-            // RFC 9864 renames EdDSA on this curve.
-            ("OKP", Some("Ed25519")) => (Algorithm::EdDSA, &["EdDSA", "Ed25519"]),
-            ("EC", Some("P-256")) => (Algorithm::ES256, &["ES256"]),
-            ("RSA", _) => (Algorithm::RS256, &["RS256"]),
-            _ => return None,
-        };
-        self.alg.as_deref().is_none_or(|alg| names.contains(&alg)).then_some(algorithm)
-    }
-
-    fn ed25519(&self) -> Result<DecodingKey, &'static str> {
-        let x = octets(self.x.as_deref()).ok_or("has no x, or it is not base64url")?;
-        ParsedPublicKey::new(&ED25519, &x).map_err(|_| "is not a point of Ed25519")?;
-        Ok(DecodingKey::from_ed_der(&x))
-    }
-
-    fn p256(&self) -> Result<DecodingKey, &'static str> {
-        let x = octets(self.x.as_deref()).ok_or("has no x, or it is not base64url")?;
-        let y = octets(self.y.as_deref()).ok_or("has no y, or it is not base64url")?;
-        // Uncompressed point; SEC 1, section 2.3.3.
-        let point = [&[4][..], &x, &y].concat();
-        ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &point).map_err(|_| "is not a point of P-256")?;
-        Ok(DecodingKey::from_ec_der(&point))
-    }
-
-    fn rsa(&self) -> Result<DecodingKey, &'static str> {
-        let n = octets(self.n.as_deref()).ok_or("has no n, or it is not base64url")?;
-        let e = octets(self.e.as_deref()).ok_or("has no e, or it is not base64url")?;
-        if bits(&n) < RSA_BITS_MIN {
-            return Err("is a weak RSA key: its modulus has fewer than 2048 bits");
-        }
-        RsaPublicKeyComponents { n: &n, e: &e }
-            .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)
-            .map_err(|_| "is not an RSA key of 2048 to 8192 bits")?;
-        Ok(DecodingKey::from_rsa_raw_components(&n, &e))
-    }
-}
-
-fn octets(text: Option<&str>) -> Option<Vec<u8>> {
-    URL_SAFE_NO_PAD.decode(text?).ok()
-}
-
-/// Bits of a big-endian number, leading zeros not counted.
-fn bits(number: &[u8]) -> usize {
-    let zeros = number.iter().take_while(|&&byte| byte == 0).count();
-    match number.get(zeros) {
-        Some(first) => (number.len() - zeros) * 8 - first.leading_zeros() as usize,
-        None => 0,
-    }
+struct Set<'a> {
+    #[serde(borrow)]
+    keys: Vec<&'a RawValue>,
 }
