@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use wardline_broker::config::Config;
 use wardline_broker::operator::admin::Checkpoint;
-use wardline_broker::operator::backup::{self, Manifest, StoreIdentity};
+use wardline_broker::operator::backup::{self, Manifest, Pruned, StoreIdentity};
 use wardline_broker::operator::text_log;
 use wardline_storage::{format, state};
 
@@ -64,8 +64,10 @@ pub(super) fn backup(arguments: &Backup, engines: Engines) -> anyhow::Result<()>
         );
     }
     let checkpoint = checkpoint(&config, chosen)?;
-    let made = backup::make(checkpoint.source(), &arguments.to, now())?;
+    let now = now();
+    let made = backup::make(checkpoint.source(), &arguments.to, now)?;
     let store = checkpoint.source().store.clone();
+    let counted_to = backup::counted_to(now, checkpoint.broker_time(), config.reclaim_every);
     drop(checkpoint);
     let mut out = report();
     writeln!(
@@ -80,7 +82,17 @@ pub(super) fn backup(arguments: &Backup, engines: Engines) -> anyhow::Result<()>
         whose(store.as_ref()),
     )?;
     match (arguments.keep, &store) {
-        (Some(keep), Some(store)) => prune(&mut out, &arguments.to, store, keep, config.policy.retention_max),
+        (Some(keep), Some(store)) => {
+            if counted_to < now {
+                writeln!(
+                    out,
+                    "this clock is far ahead of the broker's: ages are counted to {}",
+                    shown(counted_to.0)
+                )?;
+            }
+            let pruned = backup::prune(&arguments.to, store, keep, counted_to)?;
+            tell_of_pruned(&mut out, pruned, keep, config.policy.retention_max)
+        }
         (Some(_), None) => Ok(writeln!(
             out,
             "nothing is removed: which store it is cannot be told before a broker of this version has run on it"
@@ -89,15 +101,13 @@ pub(super) fn backup(arguments: &Backup, engines: Engines) -> anyhow::Result<()>
     }
 }
 
-/// Removes older backups of this store, and says what stays that should perhaps not.
-fn prune(
+/// Says what was removed, and what stays that should perhaps not.
+fn tell_of_pruned(
     out: &mut impl Write,
-    repository: &Path,
-    store: &StoreIdentity,
+    pruned: Pruned,
     keep: Duration,
     retention_max: Duration,
 ) -> anyhow::Result<()> {
-    let pruned = backup::prune(repository, store, keep, now())?;
     for removed in pruned.removed {
         writeln!(out, "removed {}", removed.display())?;
     }
@@ -203,17 +213,21 @@ fn find(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 fn describe(manifest: &Manifest) -> String {
-    let made = std::time::UNIX_EPOCH + Duration::from_millis(manifest.made_at_ms);
     format!(
         "{} files, {}, made {} by wardline {}, format {}, number {} of {}",
         manifest.files.len(),
         size(manifest.bytes()),
-        humantime::format_rfc3339_seconds(made),
+        shown(manifest.made_at_ms),
         manifest.wardline,
         manifest.format,
         manifest.sequence,
         whose(manifest.store.as_ref()),
     )
+}
+
+/// A time for people.
+fn shown(ms: u64) -> impl std::fmt::Display {
+    humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + Duration::from_millis(ms))
 }
 
 fn size(bytes: u64) -> String {

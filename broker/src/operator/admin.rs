@@ -149,6 +149,12 @@ impl Checkpoint {
         Self::fresh(engine, data)
     }
 
+    /// The log's time, if a running broker lent the copy and knows it.
+    pub fn broker_time(&self) -> Option<Timestamp> {
+        let time = self.source.applied.time;
+        self.held.as_ref().map(|_| time).filter(|time| *time > Timestamp::ZERO)
+    }
+
     /// What is to be backed up.
     pub fn source(&self) -> &Source {
         &self.source

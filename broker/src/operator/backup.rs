@@ -25,6 +25,7 @@ mod target;
 
 use std::path::Path;
 
+pub use age::counted_to;
 pub use error::{BackupError, RestoreError};
 pub use file::Damage;
 pub use identity::StoreIdentity;

@@ -5,7 +5,20 @@
 //! whose time is not counts as being as old as the next one that is: it is older than that one, and
 //! nothing keeps it for longer. Pure.
 
+use std::time::Duration;
+
 use wardline_storage::id::Timestamp;
+
+/// How far this clock may be ahead of a running broker's log, beside the time between two ticks.
+const AHEAD_MAX: Duration = Duration::from_secs(86_400);
+
+/// What ages are counted to. A running broker does not follow a clock that jumps, and its log
+/// ticks: so a clock that is far ahead of the log takes nothing that is fresh. Without a broker
+/// (`None`) nothing else is known.
+pub fn counted_to(now: Timestamp, log_time: Option<Timestamp>, ticks_every: Duration) -> Timestamp {
+    let ahead = u64::try_from((ticks_every + AHEAD_MAX).as_millis()).unwrap_or(u64::MAX);
+    log_time.map_or(now, |log_time| now.min(Timestamp(log_time.0.saturating_add(ahead))))
+}
 
 /// From when each backup is, in order of sequence, by the times that were noted.
 pub(super) fn dated(noted: &[Timestamp], now: Timestamp) -> Vec<Timestamp> {
@@ -76,6 +89,17 @@ mod tests {
         assert_eq!(days(&[1, 9, 3, 4], 10), [1, 3, 3, 4]);
         assert_eq!(days(&[401, 402], 3), [3, 3]);
         assert_eq!(days(&[7, 2], 9), [2, 2]);
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_takes_nothing_that_is_fresh() {
+        const DAY: u64 = 86_400_000;
+        let hour = Duration::from_secs(3_600);
+        let to = |now: u64, log: Option<u64>| counted_to(Timestamp(now), log.map(Timestamp), hour).0;
+        assert_eq!(to(500 * DAY, Some(100 * DAY)), 101 * DAY + 3_600_000);
+        assert_eq!(to(100 * DAY + 1, Some(100 * DAY)), 100 * DAY + 1);
+        assert_eq!(to(500 * DAY, None), 500 * DAY, "nobody knows better");
+        assert_eq!(to(7, Some(100 * DAY)), 7);
     }
 
     #[test]
