@@ -271,13 +271,12 @@ impl Model {
             }
             return Outcome::DeviceRegistered { since: device.registered, gave_way: false };
         }
-        let user = submission.actor.user;
-        let gone = self.gave_way.get(&user).copied();
+        let gone = self.gave_way.get(&submission.actor.user).copied();
         while devices.len() >= devices_max {
             let oldest = devices.iter().min_by_key(|(id, device)| (device.last_seen, **id));
             let oldest = *oldest.expect("there are some, since there are too many").0;
             let forgotten = devices.remove(&oldest).expect("it was there").registered;
-            let since = self.gave_way.entry(user).or_insert(forgotten);
+            let since = self.gave_way.entry(submission.actor.user).or_insert(forgotten);
             *since = forgotten.min(*since);
         }
         let since = gone.unwrap_or(now);
