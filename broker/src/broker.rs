@@ -144,6 +144,7 @@ impl Broker {
         founding::govern(log.as_ref(), engine.as_ref(), retentions).await?;
         let requests = requests.start(
             Arc::clone(&log),
+            Arc::clone(&engine),
             Arc::clone(&reads),
             Arc::clone(&ids),
             Arc::clone(&metrics),

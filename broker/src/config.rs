@@ -17,9 +17,17 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
+use wardline_storage::ballast::Ballast;
+
 use crate::access::auth::{Expected, Verifier};
 use crate::limits::ENVELOPE_BYTES;
 use crate::settings::{DiskWatch, Settings, Tls};
+
+/// Bounds of the ballast where none is set.
+const BALLAST_BYTES_MIN: u64 = 32 << 20;
+const BALLAST_BYTES_MAX: u64 = 256 << 20;
+/// And one part in so many of a small disk.
+const BALLAST_SHARE: u64 = 4;
 
 pub use error::ConfigError;
 pub use layer::Setting;
@@ -129,9 +137,28 @@ impl Config {
         }
     }
 
+    /// How much ballast a store on a disk of this size is to have. Unless it is set: half of the
+    /// reserve, within bounds, and no more than a part of a small disk.
+    pub fn ballast_bytes(&self, disk_bytes: u64) -> u64 {
+        match (self.storage_ballast_bytes, self.storage_reserve_bytes) {
+            (Some(set), _) => set,
+            // Nobody watches when it would be wanted.
+            (None, 0) => 0,
+            (None, reserve) => {
+                (reserve / 2).clamp(BALLAST_BYTES_MIN, BALLAST_BYTES_MAX).min(disk_bytes / BALLAST_SHARE)
+            }
+        }
+    }
+
     /// What the library needs to run. The disk is watched if the engine writes to it: its `folder`
-    /// ([`Engine::folder`](wardline_storage::engine::Engine::folder)).
-    pub fn into_settings(self, tls: Tls, verifier: Arc<Verifier>, folder: Option<&Path>) -> Settings {
+    /// ([`Engine::folder`](wardline_storage::engine::Engine::folder)), with the ballast in it.
+    pub fn into_settings(
+        self,
+        tls: Tls,
+        verifier: Arc<Verifier>,
+        folder: Option<&Path>,
+        ballast: Option<Arc<Ballast>>,
+    ) -> Settings {
         let watched = folder.filter(|_| self.storage_reserve_bytes > 0);
         Settings {
             listen: self.listen,
@@ -145,6 +172,7 @@ impl Config {
             disk: watched.map(|folder| DiskWatch {
                 path: folder.to_owned(),
                 reserve_bytes: self.storage_reserve_bytes,
+                ballast,
             }),
         }
     }

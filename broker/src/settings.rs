@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use wardline_storage::ballast::Ballast;
 use wardline_storage::model::Policy;
 
 use crate::access::auth::Verifier;
@@ -50,4 +51,6 @@ pub struct DiskWatch {
     pub path: PathBuf,
     /// Bytes that must stay free.
     pub reserve_bytes: u64,
+    /// Room that is kept on it for what is written all the same.
+    pub ballast: Option<Arc<Ballast>>,
 }

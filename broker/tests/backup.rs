@@ -419,7 +419,7 @@ fn a_folder_that_was_restored_in_part_is_no_store() {
     let backup = site.back_up().folder;
     site.restore(&backup).unwrap();
     fs::create_dir(site.path("restored").join(open::RESTORING)).unwrap();
-    let options = open::Options { memory_bytes: 64 << 20 };
+    let options = open::Options::with_memory(64 << 20);
     let refused = open::open(&[&Rocks], &Rocks, &site.path("restored"), options).map(|_| ()).unwrap_err();
     assert!(matches!(refused, OpenError::HalfRestored { .. }), "{refused}");
 }

@@ -30,7 +30,7 @@ fn on_files(engine: &'static dyn Opener, folder: &Path) -> Node {
     let (folder, mut starts) = (folder.to_owned(), 0);
     let open = move || -> Opened {
         starts += 1;
-        let options = Options { memory_bytes: (16 << 20) * (1 + starts % 3) };
+        let options = Options::with_memory((16 << 20) * (1 + starts % 3));
         let opened = engine.open(&folder, options).unwrap();
         format::check(opened.as_ref()).unwrap();
         opened

@@ -346,6 +346,29 @@ pub trait Engine: Send + Sync + 'static {
         Err(EngineError::Unsupported { engine: self.name(), doing: "copying the store into a folder" })
     }
 
+    /// Room on the disk that the next commits may take beside their own bytes: what they set off,
+    /// such as a full buffer that becomes a file. Cheap to ask; asked where the disk is nearly
+    /// full.
+    fn room_wanted(&self) -> u64 {
+        0
+    }
+
+    /// The disk is nearly full, or is so no more. As long as it is, nothing is rewritten that can
+    /// wait, and little is left that a restart would have to write: to be called again now and
+    /// then. May take long; runs beside reads and commits.
+    ///
+    /// # Errors
+    /// [`EngineError`] if it could not be done; it may be tried again.
+    fn spare_disk(&self, sparing: bool) -> Result<(), EngineError> {
+        let _ = sparing;
+        Ok(())
+    }
+
+    /// Room on the disk that the next [`Engine::spare_disk`] takes; 0: there is nothing to do.
+    fn room_to_spare(&self) -> u64 {
+        0
+    }
+
     /// The folder that its files lie in; `None`: it keeps none, and what it holds goes with the
     /// process.
     fn folder(&self) -> Option<&Path>;

@@ -112,6 +112,18 @@ impl<H: Hooks, E: Engine> Engine for HookedEngine<H, E> {
         self.hooks.checkpoint(&self.below, into)
     }
 
+    fn room_wanted(&self) -> u64 {
+        self.below.room_wanted()
+    }
+
+    fn spare_disk(&self, sparing: bool) -> Result<(), EngineError> {
+        self.below.spare_disk(sparing)
+    }
+
+    fn room_to_spare(&self) -> u64 {
+        self.below.room_to_spare()
+    }
+
     fn folder(&self) -> Option<&Path> {
         self.below.folder()
     }

@@ -10,9 +10,11 @@
 //! lies in bytes. [`command`]: what can change it. [`machine`]: the deterministic core.
 //! [`applier`], [`overlay`]: a group of commands as one batch. [`view`]: every read, with expiry
 //! and membership applied. [`state_hash`]: whether two stores hold the same. [`engine`], [`log`]:
-//! the two seams; [`memory`] and [`local`] are the ones that come with this crate.
+//! the two seams; [`memory`] and [`local`] are the ones that come with this crate. [`ballast`]:
+//! room on the disk for what must be written.
 
 pub mod applier;
+pub mod ballast;
 pub mod command;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -35,6 +37,7 @@ pub mod overlay;
 mod recent;
 pub mod record;
 pub mod retention;
+pub mod room;
 mod scan;
 pub mod state;
 pub mod state_hash;

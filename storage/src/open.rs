@@ -22,6 +22,18 @@ pub const RESTORING: &str = ".restoring";
 pub struct Options {
     /// Memory for caches and buffers, in bytes.
     pub memory_bytes: usize,
+    /// Room on the disk that is kept for it; 0: none. What a commit leaves to be written later, and
+    /// a restart would have to write, must fit into it.
+    pub ballast_bytes: u64,
+    /// Whether the disk is nearly full: see [`Engine::spare_disk`].
+    pub is_sparing: bool,
+}
+
+impl Options {
+    /// With so much memory, and a disk of which nothing is known.
+    pub const fn with_memory(memory_bytes: usize) -> Self {
+        Self { memory_bytes, ballast_bytes: 0, is_sparing: false }
+    }
 }
 
 /// An engine before it is open.
@@ -38,6 +50,16 @@ pub trait Opener: Sync {
     /// # Errors
     /// [`io::Error`] if the folder cannot be looked into.
     fn is_store(&self, folder: &Path) -> io::Result<bool>;
+
+    /// Room on the disk that opening a folder may take, about: what a recovery writes before
+    /// anything is read. Opens nothing, changes nothing.
+    ///
+    /// # Errors
+    /// [`io::Error`] if the folder cannot be looked into.
+    fn room_to_open(&self, folder: &Path, options: Options) -> io::Result<u64> {
+        let _ = (folder, options);
+        Ok(0)
+    }
 
     /// Opens a folder, making it if it is missing (its parent must exist). One that keeps no files
     /// leaves the folder alone. The format is checked apart, by [`format::check`](crate::format).
@@ -100,6 +122,32 @@ pub enum OpenError {
         /// The system's words.
         source: io::Error,
     },
+    /// Its disk has no room for what opening writes.
+    #[error(
+        "the data folder {} cannot be opened, since its disk is full ({detail}): make room on it, then start again; \
+         nothing is lost",
+        path.display()
+    )]
+    NoRoom {
+        /// The folder.
+        path: PathBuf,
+        /// The system's or the engine's words.
+        detail: String,
+    },
+    /// There is no room for the ballast of a store that is new.
+    #[error(
+        "the ballast of {} MiB does not fit on the disk of the data folder {}, which has {} MiB free: make room, or set \
+         storage.ballast lower (\"0B\": none, and then a full disk refuses control commands and starts)",
+        size_bytes >> 20, path.display(), free_bytes >> 20
+    )]
+    Ballast {
+        /// The folder.
+        path: PathBuf,
+        /// What was asked for.
+        size_bytes: u64,
+        /// What there is.
+        free_bytes: u64,
+    },
     /// What lies there is not what was written, or ends before what was acknowledged.
     #[error(
         "the data in {} is damaged: {detail}; restore a backup into an empty folder{}",
@@ -125,6 +173,19 @@ pub enum OpenError {
         /// The engine's words.
         detail: String,
     },
+}
+
+impl OpenError {
+    /// What it means that a folder, or a file in it, could not be used.
+    pub fn of_folder(path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::NoRoom { path, detail: source.to_string() }
+            }
+            _ => Self::Folder { path, source },
+        }
+    }
 }
 
 /// Opens a folder with one of the engines there are.
@@ -166,7 +227,7 @@ fn refuse_others(engines: &[&dyn Opener], chosen: &dyn Opener, folder: &Path) ->
 }
 
 fn looked_into(engine: &dyn Opener, folder: &Path) -> Result<bool, OpenError> {
-    engine.is_store(folder).map_err(|source| OpenError::Folder { path: folder.to_owned(), source })
+    engine.is_store(folder).map_err(|source| OpenError::of_folder(folder, source))
 }
 
 #[cfg(test)]
@@ -207,6 +268,17 @@ mod tests {
                 OpenError::Folder { path: path(), source: denied() },
                 "the data folder /srv/data cannot be used: permission denied; check that its parent exists, and who \
                  owns it",
+            ),
+            (
+                OpenError::of_folder(&path(), io::ErrorKind::StorageFull.into()),
+                "the data folder /srv/data cannot be opened, since its disk is full (no storage space): make room on \
+                 it, then start again; nothing is lost",
+            ),
+            (
+                OpenError::Ballast { path: path(), size_bytes: 256 << 20, free_bytes: 5 << 20 },
+                "the ballast of 256 MiB does not fit on the disk of the data folder /srv/data, which has 5 MiB free: \
+                 make room, or set storage.ballast lower (\"0B\": none, and then a full disk refuses control commands \
+                 and starts)",
             ),
             (
                 damaged(None),

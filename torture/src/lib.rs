@@ -12,6 +12,7 @@ pub mod broker;
 mod crowd;
 pub mod event;
 pub mod fault;
+mod filler;
 pub mod journal;
 pub mod oracle;
 pub mod people;

@@ -21,6 +21,9 @@ use wardline_torture::programme::{Context, Impossible, Outcome};
 use wardline_torture::report::{self, say};
 use wardline_torture::trial;
 
+/// On the full disk, for each kill.
+const CONTROL_COMMANDS: u64 = 50;
+
 /// Makes faults under a broker, and says whether its promises held.
 #[derive(Parser)]
 struct Arguments {
@@ -75,7 +78,8 @@ struct Programmes {
     /// One damaged file of a stopped store.
     #[arg(long, value_name = "CYCLES")]
     corrupt: Option<u64>,
-    /// A disk that fills up. Needs root.
+    /// A disk that fills up, and then so many kills on the full disk, with fifty times as many
+    /// control commands. Needs root.
     #[arg(long, value_name = "CYCLES")]
     disk_full: Option<u64>,
     /// A disk that fails. Needs root.
@@ -198,6 +202,7 @@ async fn programmes(context: &Context, asked: &Programmes) -> Vec<Outcome> {
     }
     if let Some(cycles) = asked.disk_full {
         done.add("disk-full", fault::disk_full::run(context, cycles)).await;
+        done.add("full", fault::full::run(context, cycles, cycles * CONTROL_COMMANDS)).await;
     }
     if let Some(cycles) = asked.eio {
         done.add("eio", fault::eio::run(context, cycles)).await;

@@ -9,8 +9,10 @@ use std::sync::Arc;
 
 use thiserror::Error;
 use wardline_broker::config::Config;
+use wardline_storage::ballast::opening::{self, Opened};
 use wardline_storage::engine::Engine;
 use wardline_storage::open::{self, OpenError, Opener, Options};
+use wardline_storage::room;
 
 /// The engines of this build.
 #[derive(Clone, Copy)]
@@ -102,10 +104,23 @@ impl Chosen {
         open::is_store(self.engines.0, self.engine, folder)
     }
 
-    /// Opens a folder, within the memory that is configured. The format is not checked yet.
+    /// Opens a folder to look at it, within the memory that is configured. The format is not
+    /// checked yet.
     pub(super) fn open(self, folder: &Path, config: &Config) -> anyhow::Result<Arc<dyn Engine>> {
-        let options = Options { memory_bytes: config.storage_memory_bytes };
-        Ok(open::open(self.engines.0, self.engine, folder, options)?)
+        let options = Options::with_memory(config.storage_memory_bytes);
+        Ok(opening::look(self.engines.0, self.engine, folder, options)?)
+    }
+
+    /// Opens the data folder to serve it, with the ballast that is configured. The format is not
+    /// checked yet.
+    pub(super) fn open_to_serve(self, config: &Config) -> anyhow::Result<Opened> {
+        let folder = &config.storage_path;
+        let disk_bytes = room::of_nearest(folder).map_or(0, |room| room.size_bytes);
+        let options = Options {
+            ballast_bytes: config.ballast_bytes(disk_bytes),
+            ..Options::with_memory(config.storage_memory_bytes)
+        };
+        Ok(opening::open(self.engines.0, self.engine, folder, options)?)
     }
 }
 

@@ -27,6 +27,7 @@ use wardline_broker::operator::private::{self, Content};
 use wardline_broker::operator::reload::{self, Fresh, Loaded, Reloader};
 use wardline_broker::operator::text_log::{self, Format, Levels};
 use wardline_broker::settings::Tls;
+use wardline_storage::ballast::opening::Opened;
 use wardline_storage::engine::Engine;
 use wardline_storage::format;
 use wardline_storage::id::Timestamp;
@@ -175,28 +176,28 @@ pub(super) fn serve(arguments: Arguments, engines: Engines, log: &'static dyn St
     let (levels, _last_lines) = text_log::start(arguments.log_format.into(), &filter(&config))?;
     open_files::allow()?;
     keep_private(&config, arguments.configuration.dev, chosen, engines)?;
-    let (engine, loaded) = if arguments.configuration.dev {
+    let (opened, loaded) = if arguments.configuration.dev {
         // The engine's lock keeps a second broker from touching the keys of the first.
-        let engine = open(&config, chosen)?;
+        let opened = open(&config, chosen)?;
         Dev::of(&config.storage_path).prepare(now())?;
         tracing::warn!(
             code = "development-keys",
             "DEVELOPMENT KEYS: whoever can read the data folder can be anybody; never use --dev in production"
         );
-        (engine, files(&config).load()?)
+        (opened, files(&config).load()?)
     } else {
         // What is wrong is said before the store is opened, which may take long; what is changed
         // meanwhile, such as a key that is taken out of the set, is seen before anybody comes.
         let loaded = files(&config).load()?;
-        let engine = open(&config, chosen)?;
-        (engine, loaded.again(&files(&config)))
+        let opened = open(&config, chosen)?;
+        (opened, loaded.again(&files(&config)))
     };
     warn_about(&loaded.tls);
     reload::tell_left_out(&[], loaded.verifier.left_out());
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().on_thread_start(give_way()).build()?;
-    let store = Arc::clone(&engine);
-    let ended = runtime.block_on(run(arguments.configuration, config, loaded, (engine, log), levels));
+    let store = Arc::clone(&opened.engine);
+    let ended = runtime.block_on(run(arguments.configuration, config, loaded, (opened, log), levels));
     // What is left by now has had its time.
     runtime.shutdown_timeout(Duration::from_millis(500));
     close(store);
@@ -253,7 +254,7 @@ async fn run(
     configuration: Configuration,
     config: Config,
     loaded: Loaded,
-    (engine, log): (Arc<dyn Engine>, &'static dyn Starter),
+    (Opened { engine, ballast }, log): (Opened, &'static dyn Starter),
     levels: Levels,
 ) -> anyhow::Result<Ended> {
     // Before the broker, so that a signal that comes while it starts is not lost.
@@ -270,7 +271,7 @@ async fn run(
     let (door, closing) = (data.as_deref().and_then(open_door), CancellationToken::new());
     let lent = Arc::clone(&engine);
     let left_out = verifier.left_out().to_vec();
-    let settings = config.into_settings(tls, Arc::new(verifier), data.as_deref());
+    let settings = config.into_settings(tls, Arc::new(verifier), data.as_deref(), ballast);
     let broker = Broker::start(settings, engine, log).await.context(
         "the broker cannot start; if the address is in use, stop the other process or choose another with --listen",
     )?;
@@ -339,22 +340,23 @@ fn open_door(data: &Path) -> Option<Admin> {
         .ok()
 }
 
-fn open(config: &Config, chosen: Chosen) -> anyhow::Result<Arc<dyn Engine>> {
+fn open(config: &Config, chosen: Chosen) -> anyhow::Result<Opened> {
     // The engine's own threads begin with the priority of the one that opens it.
     let give_way = give_way();
     let opened = std::thread::scope(|scope| {
         let opening = std::thread::Builder::new().name("engine".to_owned()).spawn_scoped(scope, || {
             give_way();
-            chosen.open(&config.storage_path, config)
+            chosen.open_to_serve(config)
         });
         opening.map(|opening| opening.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     });
-    let engine = opened.context("cannot start a thread")??;
+    let opened = opened.context("cannot start a thread")??;
+    let engine = &opened.engine;
     format::check(engine.as_ref()).with_context(|| match engine.folder() {
         Some(folder) => format!("the data folder {} cannot be used", folder.display()),
         None => format!("the {} engine cannot be used", engine.name()),
     })?;
-    Ok(engine)
+    Ok(opened)
 }
 
 pub(super) fn credentials(config: &Config) -> anyhow::Result<(Tls, Verifier)> {

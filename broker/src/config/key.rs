@@ -34,6 +34,7 @@ enum Takes {
     /// How long messages may be kept: as for a tenant, by the key's last part.
     Terms,
     Bytes(RangeInclusive<u64>, fn(&mut Config, u64)),
+    BytesOrAuto(RangeInclusive<u64>, fn(&mut Config, Option<u64>)),
     Count(RangeInclusive<u64>, fn(&mut Config, u64)),
 }
 
@@ -41,7 +42,9 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
-use Takes::{Address, AddressOrOff, Bytes, Claim, Count, Engine, Filter, Switch, Terms, Text, Time};
+use Takes::{
+    Address, AddressOrOff, Bytes, BytesOrAuto, Claim, Count, Engine, Filter, Switch, Terms, Text, Time,
+};
 
 /// All keys, in the order of the reference file.
 #[rustfmt::skip] // One line a key: it is a table.
@@ -60,6 +63,7 @@ pub(super) const KEYS: &[Key] = &[
     Key { name: "storage.engine", takes: Engine(|c, v| c.storage_engine = v.into()) },
     Key { name: "storage.memory", takes: Bytes(32 * MIB..=256 * GIB, |c, v| c.storage_memory_bytes = v as usize) },
     Key { name: "storage.reserve", takes: Bytes(0..=1024 * GIB, |c, v| c.storage_reserve_bytes = v) },
+    Key { name: "storage.ballast", takes: BytesOrAuto(0..=1024 * GIB, |c, v| c.storage_ballast_bytes = v) },
     Key { name: "retention.max", takes: Time(SECOND..=36_525 * DAY, |c, v| c.policy.retention_max = v) },
     Key { name: "retention.message_min", takes: Terms },
     Key { name: "retention.direct_min", takes: Terms },
@@ -155,6 +159,11 @@ impl Key {
                 .filter(|time| (millis(range.start())..=millis(range.end())).contains(time))
                 .map(|time| put(config, time)),
             Bytes(range, put) => given.bytes().filter(|n| range.contains(n)).map(|n| put(config, n)),
+            BytesOrAuto(range, put) => match given.text() {
+                Some("") => Some(None),
+                _ => given.bytes().filter(|n| range.contains(n)).map(Some),
+            }
+            .map(|bytes| put(config, bytes)),
             Count(range, put) => given.count().filter(|n| range.contains(n)).map(|n| put(config, n)),
         };
         done.ok_or_else(|| self.allowed())
@@ -195,6 +204,13 @@ impl Key {
             Bytes(range, _) => {
                 let show = |bytes: &u64| show_bytes(*bytes);
                 format!("a size like \"64KiB\", from {} to {}", show(range.start()), show(range.end()))
+            }
+            BytesOrAuto(range, _) => {
+                let show = |bytes: &u64| show_bytes(*bytes);
+                let (least, most) = (show(range.start()), show(range.end()));
+                format!(
+                    "a size like \"64MiB\", from {least} to {most}, or \"\" for one that fits the reserve"
+                )
             }
             Count(range, _) => format!("a whole number from {} to {}", range.start(), range.end()),
         }

@@ -50,6 +50,8 @@ pub struct Config {
     pub storage_memory_bytes: usize,
     /// `storage.reserve`, in bytes; 0: the disk is not watched.
     pub storage_reserve_bytes: u64,
+    /// `storage.ballast`, in bytes; `None`: by the reserve ([`Config::ballast_bytes`]).
+    pub storage_ballast_bytes: Option<u64>,
     /// `retention.max`, `retention.dedupe_window`, `limits.members` and `limits.devices`.
     pub policy: Policy,
     /// The rest of `retention.*` for everybody, and `tenants.*`.
@@ -87,6 +89,7 @@ impl Default for Config {
             storage_engine: String::new(),
             storage_memory_bytes: 256 * 1024 * 1024,
             storage_reserve_bytes: 512 * 1024 * 1024,
+            storage_ballast_bytes: None,
             policy: Policy {
                 retention_max: 30 * 24 * HOUR,
                 dedupe_window: 24 * HOUR,

@@ -111,6 +111,8 @@ table! {
         disk_size_bytes: Gauge = "wardline_disk_size_bytes", "Size of the store's file system.";
         disk_reserve_bytes: Gauge = "wardline_disk_reserve_bytes", "Writes are refused while less than this is free (storage.reserve).";
         disk_full: Gauge = "wardline_disk_full", "1 while writes are refused for lack of room on the disk.";
+        disk_ballast_bytes: Gauge = "wardline_disk_ballast_bytes", "Room that the ballast keeps on the disk, for control commands and for a restart while the disk is full.";
+        disk_ballast_size_bytes: Gauge = "wardline_disk_ballast_size_bytes", "Room that the ballast should keep (storage.ballast); what it has less is in use, or was never there.";
         clock_held_seconds: Gauge = "wardline_clock_held_seconds", "How far the broker's time and the system's clock are apart, because that was set back, or moved by more than a minute at once, which is not followed.";
         clock_behind_seconds: Gauge = "wardline_clock_behind_seconds", "How far the broker's clock is behind what the store had reached at start; as long as it is not 0, time stands still, and messages are kept longer by as much.";
         clock_moved_seconds: Gauge = "wardline_clock_moved_seconds", "How far the system's clock was moved against the monotonic clock since the broker started.";

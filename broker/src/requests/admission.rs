@@ -1,50 +1,47 @@
 //! Admission: what is taken in, and how a client is told to come back.
 //!
 //! The log's queue is bounded; when it is full the answer is RETRY with a delay that grows with the
-//! depth and is drawn at random, so that not all come back at once. Writes are refused while the
-//! disk is nearly full. The epoch rule (`wardline.v1.Publish.epoch`) keeps a lane's pipelined
-//! publishes in order after a refusal.
+//! depth and is drawn at random, so that not all come back at once. While the disk is nearly full,
+//! people's messages are refused and control commands are not ([`disk`](super::disk)). The epoch
+//! rule (`wardline.v1.Publish.epoch`) keeps a lane's pipelined publishes in order after a refusal.
 
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use wardline_storage::command::Submission;
 use wardline_storage::log::{Depth, Log, Refused, Reply};
 use wardline_storage::model::{Applied, Priority};
 
+use super::disk::{Admits, Disk, Standing};
 use crate::metrics::Metrics;
 use crate::refusal::{Code, Refusal};
-use crate::settings::DiskWatch;
 
 /// How often the room on the disk, and the figures of the queue, are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The way into the log.
 pub(crate) struct Admission {
     log: Arc<dyn Log>,
-    disk_full: AtomicBool,
+    /// What the disk has room for, as a number.
+    admits: AtomicU8,
     retry_after: Duration,
 }
 
 impl Admission {
     /// In front of a log. Refused clients wait at least about `retry_after`.
     pub(crate) fn new(log: Arc<dyn Log>, retry_after: Duration) -> Self {
-        Self { log, disk_full: AtomicBool::new(false), retry_after }
+        Self { log, admits: AtomicU8::new(Admits::All as u8), retry_after }
     }
 
     /// Takes a submission in, or says why not; then the reply's seat is free again.
     pub(crate) fn submit(&self, submission: Submission, reply: Reply) -> Result<(), Refusal> {
-        if self.disk_full.load(Ordering::Relaxed) {
-            return Err(self.storage_full());
+        let admits = self.admits();
+        if !admits.takes(&submission.command) {
+            return Err(self.no_room(admits));
         }
-        self.control(submission, reply)
-    }
-
-    /// The same for what makes room on the disk, however little of it there is.
-    pub(crate) fn control(&self, submission: Submission, reply: Reply) -> Result<(), Refusal> {
         self.log.submit(submission, reply).map_err(|(refused, _)| match refused {
             Refused::Full => self.retry(),
             _ => {
@@ -60,7 +57,11 @@ impl Admission {
 
     /// Whether writes are refused for lack of room on the disk.
     pub(crate) fn is_disk_full(&self) -> bool {
-        self.disk_full.load(Ordering::Relaxed)
+        self.admits() != Admits::All
+    }
+
+    fn admits(&self) -> Admits {
+        Admits::from_byte(self.admits.load(Ordering::Relaxed))
     }
 
     /// A refusal because there is as much work as the broker can hold.
@@ -72,14 +73,17 @@ impl Admission {
     /// The same refusal once more, with a delay of its own.
     fn again(&self, code: Code) -> Refusal {
         match code {
-            Code::StorageFull => self.storage_full(),
+            Code::StorageFull => self.no_room(self.admits()),
             _ => self.retry(),
         }
     }
 
-    fn storage_full(&self) -> Refusal {
-        Refusal::new(Code::StorageFull, "the disk is nearly full: writes are refused, reads still work")
-            .after(self.delay(50.0))
+    fn no_room(&self, admits: Admits) -> Refusal {
+        let text = match admits {
+            Admits::Nothing => "the disk is full, and so is the room kept for control commands: make room",
+            _ => "the disk is nearly full: writes are refused, reads still work",
+        };
+        Refusal::new(Code::StorageFull, text).after(self.delay(50.0))
     }
 
     /// `factor` times the least delay, give or take a half.
@@ -88,71 +92,74 @@ impl Admission {
     }
 
     /// Watches the disk and the queue until stopped.
-    pub(crate) async fn watch(
+    pub(super) async fn watch(
         self: Arc<Self>,
-        disk: Option<DiskWatch>,
+        mut disk: Option<Disk>,
         metrics: Arc<Metrics>,
         stop: CancellationToken,
     ) {
         let mut ticks = tokio::time::interval(LOOK_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
             let depth = self.log.depth();
             metrics.queue_commands.set(depth.commands as f64);
             metrics.queue_bytes.set(depth.bytes as f64);
             metrics.queue_commands_max.set(depth.commands_max as f64);
             metrics.queue_bytes_max.set(depth.bytes_max as f64);
-            if let Some(disk) = disk.clone() {
-                let reserve = disk.reserve_bytes;
-                metrics.disk_reserve_bytes.set(reserve as f64);
-                let room = tokio::task::spawn_blocking(move || room(&disk.path)).await;
-                if let Ok(Some(room)) = room {
-                    metrics.disk_size_bytes.set(room.size_bytes as f64);
-                    self.note_free(room.free_bytes, reserve, &metrics);
-                }
-            }
+            let Some(mut looking) = disk.take() else { continue };
+            let (admission, metrics) = (Arc::clone(&self), Arc::clone(&metrics));
+            let position = self.log.applied().position;
+            let looked = tokio::task::spawn_blocking(move || {
+                looking.look(position, |standing| admission.note(standing, &metrics));
+                looking
+            });
+            // A panic of it is logged by whoever panics; what was told last holds.
+            disk = looked.await.ok();
         }
     }
 
-    fn note_free(&self, free: u64, reserve: u64, metrics: &Metrics) {
-        let full = free < reserve;
+    fn note(&self, standing: &Standing, metrics: &Metrics) {
+        let (admits, free) = (standing.admits(), standing.room.free_bytes);
+        let is_full = admits != Admits::All;
         metrics.disk_free_bytes.set(free as f64);
-        metrics.disk_full.set(if full { 1.0 } else { 0.0 });
-        if self.disk_full.swap(full, Ordering::Relaxed) != full {
-            if full {
-                tracing::error!(
-                    code = "disk-full",
-                    free,
-                    reserve,
-                    "the disk is nearly full: refusing writes until there is room"
-                );
-            } else {
-                tracing::info!(
-                    code = "disk-room",
-                    free,
-                    reserve,
-                    "there is room on the disk again: taking writes"
-                );
-            }
+        metrics.disk_size_bytes.set(standing.room.size_bytes as f64);
+        metrics.disk_reserve_bytes.set(standing.reserve as f64);
+        metrics.disk_full.set(f64::from(u8::from(is_full)));
+        metrics.disk_ballast_bytes.set(standing.kept as f64);
+        metrics.disk_ballast_size_bytes.set(standing.size as f64);
+        let before = Admits::from_byte(self.admits.swap(admits as u8, Ordering::Relaxed));
+        if before != admits {
+            say(before, admits, standing);
         }
     }
 }
 
-/// How much a file system holds.
-struct Room {
-    /// For users other than root.
-    free_bytes: u64,
-    size_bytes: u64,
-}
-
-fn room(path: &Path) -> Option<Room> {
-    match rustix::fs::statvfs(path) {
-        Ok(status) => Some(Room {
-            free_bytes: status.f_bavail.saturating_mul(status.f_frsize),
-            size_bytes: status.f_blocks.saturating_mul(status.f_frsize),
-        }),
-        Err(error) => {
-            tracing::warn!(code = "disk-unseen", path = %path.display(), %error, "cannot see how much room the disk has");
-            None
+/// Tells what is taken in from now on, where it is not what it was.
+fn say(before: Admits, now: Admits, standing: &Standing) {
+    let (free, reserve, ballast) = (standing.room.free_bytes, standing.reserve, standing.kept);
+    match (before, now) {
+        (Admits::All, _) => tracing::error!(
+            code = "disk-full",
+            free,
+            reserve,
+            ballast,
+            "the disk is nearly full: refusing writes until there is room; control commands are taken in"
+        ),
+        (_, Admits::All) => tracing::info!(
+            code = "disk-room",
+            free,
+            reserve,
+            ballast,
+            "there is room on the disk again: taking writes"
+        ),
+        (_, Admits::Nothing) => tracing::error!(
+            code = "ballast-spent",
+            free,
+            ballast,
+            "the room for control commands is used up, and what is left is for a restart: make room on the disk now"
+        ),
+        _ => {
+            tracing::warn!(code = "ballast-used", free, ballast, ?now, "what the full disk takes in is this")
         }
     }
 }

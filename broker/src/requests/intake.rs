@@ -63,7 +63,7 @@ impl Intake {
     pub(crate) async fn control(&self, command: Command) -> Result<Outcome, Refusal> {
         let (seats, completions) = mpsc::channel(1);
         let place = seats.try_reserve_owned().expect("a new channel has room for one");
-        self.admission.control(Submission { actor: nobody(), command }, Reply { ticket: 0, place })?;
+        self.admission.submit(Submission { actor: nobody(), command }, Reply { ticket: 0, place })?;
         self.outcome(completions).await
     }
 
@@ -90,7 +90,7 @@ impl Intake {
         let (places, mut completions) = mpsc::channel(1);
         let place = places.try_reserve_owned().expect("a new channel has room for one");
         let tick = Submission { actor: nobody(), command: Command::Tick };
-        if self.admission.control(tick, Reply { ticket: 0, place }).is_ok() {
+        if self.admission.submit(tick, Reply { ticket: 0, place }).is_ok() {
             // Durable or lost, the log knows how far it came.
             let _ = completions.recv().await;
         }

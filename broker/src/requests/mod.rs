@@ -5,6 +5,7 @@
 
 pub(crate) mod admission;
 pub(crate) mod answer;
+mod disk;
 pub(crate) mod intake;
 pub(crate) mod plan;
 pub(crate) mod query;
@@ -13,6 +14,7 @@ pub(crate) mod urgency;
 
 use std::sync::Arc;
 
+use wardline_storage::engine::Engine;
 use wardline_storage::log::Log;
 use wardline_storage::model::Policy;
 
@@ -22,6 +24,7 @@ use crate::metrics::Metrics;
 use crate::settings::DiskWatch;
 use crate::tasks::Tasks;
 use admission::Admission;
+use disk::Disk;
 use intake::Intake;
 use plan::Planner;
 use query::Queries;
@@ -45,11 +48,12 @@ pub(crate) struct Requests {
 }
 
 impl Config {
-    /// In front of a log and of what reads the store. Watches the queue and the disk until `tasks`
-    /// stop.
+    /// In front of a log and of what reads the store. Watches the queue and the engine's disk until
+    /// `tasks` stop.
     pub(crate) fn start(
         self,
         log: Arc<dyn Log>,
+        engine: Arc<dyn Engine>,
         reads: Arc<Reads>,
         ids: Arc<Ids>,
         metrics: Arc<Metrics>,
@@ -57,6 +61,7 @@ impl Config {
     ) -> Requests {
         let Self { limits, policy, disk } = self;
         let admission = Arc::new(Admission::new(Arc::clone(&log), limits.retry_after));
+        let disk = disk.map(|watch| Disk::new(watch, engine));
         tasks.spawn(|stop| Arc::clone(&admission).watch(disk, metrics, stop));
         Requests {
             intake: Arc::new(Intake::new(admission)),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio::time::sleep;
 use wardline_storage::command::{Command, Outcome};
 use wardline_storage::id::{ConversationId, Seq};
 
@@ -28,12 +29,17 @@ use crate::wire::{self, Decoded, Hello, Registered, Request, Response};
 /// So many changes of membership a bell remembers in any case.
 const CHANGES_MIN: usize = 256;
 
+/// How often a device is registered anew that found no room, in least times to wait.
+const REGISTER_FACTOR: f64 = 20.0;
+
 /// A session that was welcomed.
 pub(super) struct Opened {
     pub(super) session: Arc<Session>,
     pub(super) control: RequestLane,
     /// Where the device says that it stands; `None`: nothing is to be pushed to it.
     pub(super) resume: Option<HashMap<ConversationId, Seq>>,
+    /// Whether the store knows the device. If not, it is to be told when there is room.
+    pub(super) is_registered: bool,
 }
 
 /// A session that was not.
@@ -73,7 +79,7 @@ pub(super) async fn open(sessions: &Arc<Sessions>, connection: &quinn::Connectio
         Ok((request_id, hello)) => (request_id, admit(sessions, hello, connection).await),
         Err((request_id, refusal)) => (request_id, Err(refusal)),
     };
-    let (session, resume) = match result {
+    let Admitted { session, resume, is_registered } = match result {
         Ok(admitted) => admitted,
         Err(refusal) => return Err(Failed { refusal, request_id, stream: Some(stream) }),
     };
@@ -84,7 +90,7 @@ pub(super) async fn open(sessions: &Arc<Sessions>, connection: &quinn::Connectio
     }
     reader.allow(limits.frame_bytes_max);
     let control = RequestLane::new(Arc::clone(&session), reader, stream);
-    Ok(Opened { session, control, resume })
+    Ok(Opened { session, control, resume, is_registered })
 }
 
 fn hello(limits: &Limits, read: Read) -> Result<(u64, Hello), (u64, Option<Refusal>)> {
@@ -103,7 +109,12 @@ fn hello(limits: &Limits, read: Read) -> Result<(u64, Hello), (u64, Option<Refus
     }
 }
 
-type Admitted = (Arc<Session>, Option<HashMap<ConversationId, Seq>>);
+/// A session before it was welcomed.
+struct Admitted {
+    session: Arc<Session>,
+    resume: Option<HashMap<ConversationId, Seq>>,
+    is_registered: bool,
+}
 
 async fn admit(
     sessions: &Arc<Sessions>,
@@ -115,6 +126,7 @@ async fn admit(
     let credential = Credential::of(&identity);
     sessions.callers.check(&caller.actor, &credential).map_err(Some)?;
     let device = register(sessions, &caller).await.map_err(Some)?;
+    let is_registered = device.is_some();
     let present = Present {
         id: SessionId(rand::random()),
         actor: Arc::clone(&caller.actor),
@@ -139,14 +151,28 @@ async fn admit(
         lasts: watch::channel(Lasts::of(&identity)).0,
         all: Arc::clone(sessions),
     };
-    Ok((Arc::new(session), (!hello.publish_only).then_some(hello.resume)))
+    let resume = (!hello.publish_only).then_some(hello.resume);
+    Ok(Admitted { session: Arc::new(session), resume, is_registered })
 }
 
-/// Notes the device in the store. Without room on the disk the session opens all the same, to read.
+/// Notes the device in the store; `None`: where even the room for it is used up on a full disk, the
+/// session opens all the same, to read, and it is done later.
 async fn register(sessions: &Sessions, caller: &Caller) -> Result<Option<Registered>, Refusal> {
     match sessions.requests.intake.ask(&caller.actor, Command::RegisterDevice).await {
         Err(refusal) if refusal.code != Code::StorageFull => Err(refusal),
         Ok(Outcome::DeviceRegistered { since, gave_way }) => Ok(Some(Registered { since, gave_way })),
         _ => Ok(None),
+    }
+}
+
+/// Notes the device of an open session in the store, as soon as there is room for it.
+pub(super) async fn register_later(session: &Session) {
+    let sessions = &session.all;
+    loop {
+        match register(sessions, &session.caller).await {
+            // What else it is refused for ends the session, or the broker.
+            Ok(Some(_)) | Err(Refusal { code: Code::Unavailable, .. }) => return,
+            _ => sleep(sessions.requests.intake.admission().delay(REGISTER_FACTOR)).await,
+        }
     }
 }

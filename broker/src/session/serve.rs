@@ -63,7 +63,7 @@ async fn run(
     driver: Arc<Task>,
     stop: CancellationToken,
 ) {
-    let hello::Opened { session, control, resume } = opened;
+    let hello::Opened { session, control, resume, is_registered } = opened;
     let (sessions, present) = (Arc::clone(&session.all), session.present.clone());
     sessions.registry.join(present.clone());
     // Whose access was taken back since the token was checked is found now, or by the revocation.
@@ -79,6 +79,9 @@ async fn run(
     });
     let mut lanes = JoinSet::new();
     lanes.spawn(control_lane(control, Arc::clone(&session)));
+    if !is_registered {
+        lanes.spawn(register(Arc::clone(&session)));
+    }
     wait(&session, connection, &mut lanes, stop).await;
 
     sessions.registry.leave(&present);
@@ -138,6 +141,14 @@ async fn wait(
                 Err(_) => return session.present.ending.gone(),
             },
         }
+    }
+}
+
+/// Registers the session's device when there is room for it; until then, or until the session ends.
+async fn register(session: Arc<Session>) {
+    tokio::select! {
+        () = hello::register_later(&session) => {}
+        () = session.present.ending.ended() => {}
     }
 }
 

@@ -11,6 +11,7 @@
 mod drain;
 mod drill;
 mod failure;
+mod full;
 
 use std::path::Path;
 

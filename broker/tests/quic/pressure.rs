@@ -255,7 +255,7 @@ async fn a_disk_that_is_nearly_full() {
     within("publishing", ann.client.publish(Outgoing::text(group, "before"))).await.unwrap();
     bob.entry().await;
     let path = site.folder.as_ref().map(TempDir::path).unwrap().to_owned();
-    site.settings.disk = Some(DiskWatch { path, reserve_bytes: u64::MAX });
+    site.settings.disk = Some(DiskWatch { path, reserve_bytes: u64::MAX, ballast: None });
     let mut site = site.restart().await;
 
     let mut number = 0;
@@ -280,9 +280,21 @@ async fn a_disk_that_is_nearly_full() {
     assert_eq!(fresh.listed(group).await.head, taken);
     assert_eq!(fresh.client.members(group, 0, None).await.unwrap().items.len(), 2);
 
+    // What protects or takes away is done all the same, and stays done.
+    let control = async {
+        ann.client.delete(group, 1).await.unwrap();
+        ann.client.set_retention(group, Some(Duration::from_secs(7 * 86_400))).await.unwrap();
+        ann.client.remove_member(group, "bob").await.unwrap();
+    };
+    within("control commands", control).await;
+    let taken = taken + 3;
+
     // With room again, writes go on.
     site.settings.disk = None;
     let site = site.restart().await;
+    assert_eq!(ann.client.members(group, 0, None).await.unwrap().items.len(), 1);
+    let kept = ann.listed(group).await.retention;
+    assert_eq!(kept, Duration::from_secs(7 * 86_400));
     let again = ann.client.publish(Outgoing::text(group, "after"));
     assert_eq!(within("publishing", again).await.unwrap().sequence, taken + 1);
     drop(site);

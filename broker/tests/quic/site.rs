@@ -188,7 +188,7 @@ pub(crate) async fn start_again(settings: &Settings, engine: Arc<dyn Engine>) ->
 
 fn open(engine: &str, folder: &TempDir) -> Arc<dyn Engine> {
     let mut engines = ON_DISK.iter().filter(|opener| opener.name() == engine);
-    let options = StoreOptions { memory_bytes: 64 << 20 };
+    let options = StoreOptions::with_memory(64 << 20);
     engines.next().unwrap().open(&folder.path().join("store"), options).unwrap()
 }
 

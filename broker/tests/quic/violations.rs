@@ -4,6 +4,7 @@
 //! Covers what an SDK would never let an application do. Never asserts on texts beyond the field
 //! that they name.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -17,6 +18,8 @@ use wardline_proto::v1::client_frame::Request;
 use wardline_proto::v1::push_frame::Push;
 use wardline_proto::v1::server_frame::Response;
 use wardline_proto::{frame, v1};
+use wardline_storage::engine::{Direction, KeyRange, Row, Table};
+use wardline_storage::id::Timestamp;
 
 use crate::raw::{Raw, connect, hello, publish};
 use crate::site::{Site, claims, now_ms, within};
@@ -253,10 +256,19 @@ async fn a_session_ends_with_its_token_unless_renewed() {
 async fn a_full_disk_refuses_writes_and_lets_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_owned();
-    let watch = DiskWatch { path, reserve_bytes: u64::MAX };
+    let watch = DiskWatch { path, reserve_bytes: u64::MAX, ballast: None };
     let site = Site::memory_with(|settings| settings.disk = Some(watch)).await;
     let mut anna = Raw::session(&site, "anna", 1).await;
-    let error = within("the disk to be looked at", async {
+    let error = refused_for_the_disk(&mut anna).await;
+    assert_eq!(error.code(), StorageFull);
+    assert!(error.retry_after_ms > 0);
+    let list = Request::ListConversations(v1::ListConversations::default());
+    assert!(matches!(anna.ask(list).await, Response::ConversationPage(_)));
+}
+
+/// Asks for something to be written until the broker has seen that the disk is full.
+async fn refused_for_the_disk(anna: &mut Raw) -> v1::Error {
+    within("the disk to be looked at", async {
         loop {
             let request = Request::CreateConversation(v1::CreateConversation {
                 kind: v1::ConversationKind::Direct.into(),
@@ -268,11 +280,29 @@ async fn a_full_disk_refuses_writes_and_lets_read() {
             }
         }
     })
-    .await;
-    assert_eq!(error.code(), StorageFull);
-    assert!(error.retry_after_ms > 0);
-    let list = Request::ListConversations(v1::ListConversations::default());
-    assert!(matches!(anna.ask(list).await, Response::ConversationPage(_)));
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_that_is_new_is_registered_on_a_full_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let watch = DiskWatch { path: folder.path().to_owned(), reserve_bytes: u64::MAX, ballast: None };
+    let site = Site::memory_with(|settings| settings.disk = Some(watch)).await;
+    let devices = || {
+        let mut devices = 0;
+        let mut count = |_: Row<'_>| {
+            devices += 1;
+            ControlFlow::Continue(())
+        };
+        let (all, now) = (KeyRange::ALL, Timestamp::ZERO);
+        site.engine.scan(Table::Device, all, Direction::Forward, now, &mut count).unwrap();
+        devices
+    };
+    let mut anna = Raw::session(&site, "anna", 1).await;
+    assert_eq!(refused_for_the_disk(&mut anna).await.code(), StorageFull);
+    let before = devices();
+    let _new = Raw::session(&site, "anna", 2).await;
+    assert_eq!(devices(), before + 1, "its session is open, and the store does not know it");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -26,6 +26,10 @@ pub(crate) const STORE: &str = "store.redb";
 /// One that is being made. What a crash left of it is of no use.
 pub(crate) const UNFINISHED: &str = "store.redb.new";
 const DOING: &str = "looking at all rows";
+/// What opening may take of the disk, beside a part of the file.
+const OPENING_BYTES: u64 = 4 << 20;
+/// Of a file that was not closed, which pages are free is written anew: so much of it.
+const OPENING_SHARE: u64 = 1024;
 
 /// A store that is open, and what was seen of it.
 pub(crate) struct Opened {
@@ -45,7 +49,7 @@ pub(crate) fn open(
     counts: &Arc<Counts>,
     garbage: &Heap,
 ) -> Result<Opened, OpenError> {
-    let folder = |source| OpenError::Folder { path: path.to_owned(), source };
+    let folder = |source| OpenError::of_folder(path, source);
     prepare_folder(path).map_err(folder)?;
     let lock = lock(path)?;
     let noted = note::read(path).map_err(folder)?;
@@ -87,6 +91,15 @@ pub(crate) fn is_store(path: &Path) -> io::Result<bool> {
     Ok(path.join(STORE).try_exists()? || note::read(path)?.is_some())
 }
 
+/// Room that opening a folder may take.
+pub(crate) fn room(path: &Path) -> io::Result<u64> {
+    match fs::metadata(path.join(STORE)) {
+        Ok(store) => Ok(OPENING_BYTES + store.len() / OPENING_SHARE),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(OPENING_BYTES),
+        Err(error) => Err(error),
+    }
+}
+
 /// Makes the folder for its owner alone: payloads lie in it.
 pub(crate) fn make_private(path: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(path)
@@ -118,7 +131,7 @@ fn prepare_folder(path: &Path) -> io::Result<()> {
 
 /// redb locks the file, but a reclaim puts another in its place: so the folder is locked, too.
 fn lock(path: &Path) -> Result<File, OpenError> {
-    let folder = |source| OpenError::Folder { path: path.to_owned(), source };
+    let folder = |source| OpenError::of_folder(path, source);
     if !fs::metadata(path).map_err(folder)?.is_dir() {
         return Err(folder(io::ErrorKind::NotADirectory.into()));
     }
@@ -229,7 +242,7 @@ fn refused(path: &Path, error: redb::Error) -> OpenError {
         redb::Error::UpgradeRequired(version) => {
             damaged(&path, format!("the file {STORE} says that it is of redb's format {version}"))
         }
-        redb::Error::Io(source) => OpenError::Folder { path, source },
+        redb::Error::Io(source) => OpenError::of_folder(&path, source),
         error => OpenError::Other { path, detail: format!("the file {STORE}: {error}") },
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! A disk that fills up under redb fails the next commit, and the broker stops with the first that
 //! fails. So reclaims and checkpoints ask first, and fail without harm. Commits do not ask: the
-//! broker refuses writes in time, by its reserve.
+//! broker refuses writes in time, by its reserve, and has ballast for what it does not refuse.
 
 use std::path::Path;
 
 use wardline_storage::engine::EngineError;
+use wardline_storage::room;
 
 use crate::engine::unfinished;
 
@@ -18,8 +19,8 @@ const ROW_OVERHEAD_BYTES: u64 = 24;
 
 /// Makes sure that the disk of a folder has room for a copy of so many rows and bytes.
 pub(crate) fn ensure(doing: &'static str, folder: &Path, rows: u64, bytes: u64) -> Result<(), EngineError> {
-    let status = rustix::fs::statvfs(folder).map_err(|error| unfinished(doing, &error.to_string()))?;
-    ensure_free(doing, status.f_bavail.saturating_mul(status.f_frsize), wanted(rows, bytes))
+    let room = room::of(folder).map_err(|error| unfinished(doing, &error.to_string()))?;
+    ensure_free(doing, room.free_bytes, wanted(rows, bytes))
 }
 
 /// Pages of a tree that grew by chance are two thirds full, and those of a copy fuller.

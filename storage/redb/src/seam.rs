@@ -112,6 +112,10 @@ impl Opener for Redb {
         open::is_store(folder)
     }
 
+    fn room_to_open(&self, folder: &Path, _options: Options) -> io::Result<u64> {
+        open::room(folder)
+    }
+
     /// Half of the memory is for the store's pages, half for those of a copy beside it.
     fn open(&self, folder: &Path, options: Options) -> Result<Arc<dyn Engine>, OpenError> {
         Ok(Arc::new(RedbEngine::open(folder, options)?))

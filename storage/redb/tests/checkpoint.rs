@@ -12,7 +12,7 @@ use wardline_storage::engine::{Direction, Durability, Engine, KeyRange, Mutation
 use wardline_storage::id::Timestamp;
 use wardline_storage::open::Options;
 
-const OPTIONS: Options = Options { memory_bytes: 8 << 20 };
+const OPTIONS: Options = Options::with_memory(8 << 20);
 
 fn put(engine: &RedbEngine, table: Table, key: &'static [u8]) {
     let put = Mutation::Put {

@@ -7,7 +7,7 @@ use wardline_redb::{Redb, RedbEngine};
 use wardline_storage::conformance::{self, OnDisk};
 use wardline_storage::open::Options;
 
-const OPTIONS: Options = Options { memory_bytes: 16 << 20 };
+const OPTIONS: Options = Options::with_memory(16 << 20);
 
 #[test]
 fn redb_conforms() {

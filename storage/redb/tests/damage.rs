@@ -13,7 +13,7 @@ use wardline_storage::engine::{Durability, Engine, EngineError, Mutation, Table}
 use wardline_storage::id::Timestamp;
 use wardline_storage::open::{OpenError, Options};
 
-const OPTIONS: Options = Options { memory_bytes: 8 << 20 };
+const OPTIONS: Options = Options::with_memory(8 << 20);
 const PAGE: usize = 4096;
 /// Header and two commit slots.
 const HEADER: usize = 320;
@@ -324,7 +324,7 @@ fn a_page_that_changes_under_an_open_store_is_never_served() {
     for page in 1..pages {
         store.put(&store.whole.0);
         // So little memory that pages are read again.
-        let engine = RedbEngine::open(&store.folder, Options { memory_bytes: 0 }).expect("opens");
+        let engine = RedbEngine::open(&store.folder, Options::with_memory(0)).expect("opens");
         let (now, _) = read(&store.folder);
         let file = fs::File::options().write(true).open(&store.file).expect("opens");
         for at in (page * PAGE..(page + 1) * PAGE).step_by(41) {

@@ -17,7 +17,7 @@ use wardline_storage::engine::{
 use wardline_storage::id::Timestamp;
 use wardline_storage::open::Options;
 
-const OPTIONS: Options = Options { memory_bytes: 8 << 20 };
+const OPTIONS: Options = Options::with_memory(8 << 20);
 const FOLDER: &str = "WARDLINE_TEST_FOLDER";
 
 fn open(folder: &Path) -> RedbEngine {

@@ -6,7 +6,7 @@ use wardline_storage::engine::{Durability, Engine, Mutation, Table, Value};
 use wardline_storage::id::Timestamp;
 use wardline_storage::open::Options;
 
-const OPTIONS: Options = Options { memory_bytes: 8 << 20 };
+const OPTIONS: Options = Options::with_memory(8 << 20);
 const COMMITS: u64 = 20;
 
 fn figure(engine: &RedbEngine, name: &str) -> u64 {

@@ -15,7 +15,7 @@ use wardline_storage::engine::{Durability, Engine, Mutation, Table};
 use wardline_storage::id::Timestamp;
 use wardline_storage::open::Options;
 
-const OPTIONS: Options = Options { memory_bytes: 4 << 20 };
+const OPTIONS: Options = Options::with_memory(4 << 20);
 const FOLDER: &str = "WARDLINE_TEST_FOLDER";
 /// In each batch, over three tables.
 const ROWS: u64 = 12;

@@ -10,7 +10,7 @@ use wardline_storage::engine::{Durability, Engine, Mutation, Table};
 use wardline_storage::id::Timestamp;
 use wardline_storage::open::Options;
 
-const OPTIONS: Options = Options { memory_bytes: 4 << 20 };
+const OPTIONS: Options = Options::with_memory(4 << 20);
 const ROWS: u32 = 12_000;
 const VALUE_BYTES: usize = 5_000;
 /// The caches twice over, a step of a copy, and what the allocator does not give back.

@@ -11,7 +11,7 @@ use wardline_storage::engine::{Durability, Engine, Mutation, Table};
 use wardline_storage::id::Timestamp;
 use wardline_storage::open::{OpenError, Opener, Options};
 
-const OPTIONS: Options = Options { memory_bytes: 8 << 20 };
+const OPTIONS: Options = Options::with_memory(8 << 20);
 
 fn open(folder: &Path) -> Result<RedbEngine, OpenError> {
     RedbEngine::open(folder, OPTIONS)

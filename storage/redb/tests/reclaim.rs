@@ -18,7 +18,7 @@ use wardline_storage::engine::{Direction, Durability, Engine, KeyRange, Mutation
 use wardline_storage::id::Timestamp;
 use wardline_storage::open::Options;
 
-const OPTIONS: Options = Options { memory_bytes: 8 << 20 };
+const OPTIONS: Options = Options::with_memory(8 << 20);
 const START: Timestamp = Timestamp(1_700_000_000_000);
 const DUE: Timestamp = Timestamp(START.0 + 60_000);
 const LATE: Timestamp = Timestamp(START.0 + 3_600_000);

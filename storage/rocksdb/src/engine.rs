@@ -8,6 +8,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -40,6 +41,8 @@ pub struct RocksEngine {
     /// Held by the one reclaim that runs.
     pub(crate) reclaiming: Mutex<()>,
     pub(crate) chosen: Options,
+    /// Whether compactions are off.
+    pub(crate) is_sparing: AtomicBool,
     /// Shares the counters that the database keeps.
     pub(crate) statistics: rocksdb::Options,
     pub(crate) wal_time: WalTime,
@@ -88,6 +91,7 @@ impl RocksEngine {
             writer: Mutex::new(Writer { failed: false, buffer: Vec::new(), synced }),
             reclaiming: Mutex::default(),
             chosen: options,
+            is_sparing: AtomicBool::new(options.is_sparing),
             statistics,
             wal_time: WalTime::default(),
             cache,
@@ -223,6 +227,18 @@ impl Engine for RocksEngine {
             .map_err(|error| failure(DOING, error))
     }
 
+    fn room_wanted(&self) -> u64 {
+        self.room_for_a_flush_at_hand()
+    }
+
+    fn spare_disk(&self, sparing: bool) -> Result<(), EngineError> {
+        self.spare(sparing)
+    }
+
+    fn room_to_spare(&self) -> u64 {
+        self.room_to_put_away()
+    }
+
     fn folder(&self) -> Option<&Path> {
         Some(&self.path)
     }
@@ -260,14 +276,24 @@ impl Opener for Rocks {
         open::is_store(folder)
     }
 
-    /// Half of the memory is for blocks that are read, half for what is written.
+    fn room_to_open(&self, folder: &Path, _options: wardline_storage::open::Options) -> io::Result<u64> {
+        Ok(options::recovery_bytes(open::log_bytes(folder)?))
+    }
+
+    /// Half of the memory is for blocks that are read, half for what is written, unless there is
+    /// less ballast.
     fn open(
         &self,
         folder: &Path,
         options: wardline_storage::open::Options,
     ) -> Result<Arc<dyn Engine>, OpenError> {
         let half = options.memory_bytes / 2;
-        let options = Options { block_cache_bytes: half, write_buffers_bytes: half, ..Options::default() };
+        let options = Options {
+            block_cache_bytes: half,
+            write_buffers_bytes: options::write_buffers(half, options.ballast_bytes),
+            is_sparing: options.is_sparing,
+            ..Options::default()
+        };
         Ok(Arc::new(RocksEngine::open(folder, options)?))
     }
 }

@@ -5,7 +5,7 @@
 //! - [`Options`]: what an operator may choose; every other tuned option stands with its reason in
 //!   `options.rs`.
 //! - `expiry_filter`: drops expired records while RocksDB compacts. `reclaim`: makes it compact in
-//!   time.
+//!   time. `room`, `spare`: what it asks for first, and what waits, when the disk is nearly full.
 //!
 //! A crate of its own, so that nobody else compiles C++. It reads no clock: time comes in with each
 //! call.
@@ -17,6 +17,7 @@ mod open;
 mod options;
 mod reclaim;
 mod room;
+mod spare;
 mod synced;
 mod torn;
 mod unreadable;

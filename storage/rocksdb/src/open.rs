@@ -27,7 +27,7 @@ pub(crate) fn open(
     mut database: rocksdb::Options,
     tables: impl Fn() -> Vec<ColumnFamilyDescriptor>,
 ) -> Result<(DB, Synced), OpenError> {
-    let folder = |source| OpenError::Folder { path: path.to_owned(), source };
+    let folder = |source| OpenError::of_folder(path, source);
     prepare_folder(path).map_err(folder)?;
     if !path.join(CURRENT).try_exists().map_err(folder)? {
         refuse_remains(path).map_err(folder)??;
@@ -87,7 +87,7 @@ fn name_tables(path: &Path, refused: OpenError) -> OpenError {
 
 /// `CURRENT` must name a manifest that is there, and that begins with what was synced of it.
 fn check_manifest(path: &Path, noted: Option<Manifest>) -> Result<(), OpenError> {
-    let folder = |source| OpenError::Folder { path: path.to_owned(), source };
+    let folder = |source| OpenError::of_folder(path, source);
     let current = synced::current_manifest(path).map_err(folder)?;
     let name = current.map(synced::manifest_name).unwrap_or_default();
     let detail = match (current, noted) {
@@ -134,6 +134,17 @@ pub(crate) fn is_store(path: &Path) -> io::Result<bool> {
         Err(error) => Err(error),
         Ok(names) => Ok(names.iter().any(|name| name == CURRENT || is_data(name)) || synced::is_noted(path)),
     }
+}
+
+/// Bytes that opening may write anew: what the log holds, if none of it is in table files yet.
+pub(crate) fn log_bytes(path: &Path) -> io::Result<u64> {
+    let names = match names(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        names => names?,
+    };
+    let logs = names.iter().filter(|name| name.ends_with(".log"));
+    // One that went meanwhile holds nothing.
+    Ok(logs.map(|log| fs::metadata(path.join(log)).map_or(0, |found| found.len())).sum())
 }
 
 /// RocksDB names its table and log files by a number.
@@ -252,7 +263,7 @@ fn classify(path: &Path, error: &rocksdb::Error, read: &[String]) -> OpenError {
             OpenError::InUse { path }
         }
         ErrorKind::IOError if detail.contains("Permission denied") => folder(io::ErrorKind::PermissionDenied),
-        ErrorKind::IOError if detail.contains("No space left") => folder(io::ErrorKind::StorageFull),
+        ErrorKind::IOError if detail.contains("No space left") => OpenError::NoRoom { path, detail },
         ErrorKind::Corruption => OpenError::Damaged { path, detail, kept: None },
         _ => OpenError::Other { path, detail },
     }

@@ -33,6 +33,8 @@ pub struct Options {
     pub background_jobs: u16,
     /// Most files held open.
     pub open_files_max: u16,
+    /// Whether to open without compactions, since the disk is nearly full.
+    pub is_sparing: bool,
 }
 
 impl Default for Options {
@@ -44,6 +46,7 @@ impl Default for Options {
             // One flush and one compaction side by side: what a machine of two cores can spare.
             background_jobs: 2,
             open_files_max: 512,
+            is_sparing: false,
         }
     }
 }
@@ -141,6 +144,8 @@ pub(crate) fn table(table: Table, chosen: &Options, cache: &Cache) -> rocksdb::O
     // decides instead.
     options.set_periodic_compaction_seconds(0);
     options.set_ttl(0);
+    // See `spare`: changed while it runs.
+    options.set_disable_auto_compactions(chosen.is_sparing);
 
     options.set_block_based_table_factory(&blocks(table, cache));
     options
@@ -154,8 +159,25 @@ pub(crate) fn unused(chosen: &Options) -> rocksdb::Options {
     options
 }
 
-fn table_buffer_bytes(chosen: &Options) -> usize {
+pub(crate) fn table_buffer_bytes(chosen: &Options) -> usize {
     (chosen.write_buffers_bytes / 4).clamp(64 * KIB, 64 * MIB)
+}
+
+/// Memory for writes, at most `half`: what it holds when the disk fills up must fit into
+/// the ballast twice, since a flush of it may be under way when the next one is due.
+pub(crate) fn write_buffers(half: usize, ballast_bytes: u64) -> usize {
+    const LEAST: usize = 16 * MIB;
+    if ballast_bytes == 0 {
+        return half;
+    }
+    half.min(usize::try_from(ballast_bytes / 2).unwrap_or(usize::MAX).max(LEAST))
+}
+
+/// What a recovery may write of a log of so many bytes: as much in tables, and what stands beside
+/// them.
+pub(crate) fn recovery_bytes(log_bytes: u64) -> u64 {
+    const ASIDE: u64 = 4 * MIB as u64;
+    log_bytes + log_bytes / 8 + ASIDE
 }
 
 /// Disk that a new log file takes at its first write: a write buffer and a tenth, at once
@@ -226,4 +248,25 @@ pub(crate) fn reclaim() -> CompactOptions {
     // automatic compaction wrote meanwhile, perhaps by an older clock.
     options.set_bottommost_level_compaction(rocksdb::BottommostLevelCompaction::Force);
     options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_buffers_fits_into_the_ballast_twice() {
+        assert_eq!(write_buffers(128 * MIB, 0), 128 * MIB, "without ballast there is no promise");
+        assert_eq!(write_buffers(128 * MIB, 256 << 20), 128 * MIB);
+        assert_eq!(write_buffers(2048 * MIB, 256 << 20), 128 * MIB);
+        assert_eq!(write_buffers(128 * MIB, 48 << 20), 24 * MIB);
+        assert_eq!(write_buffers(128 * MIB, 1), 16 * MIB);
+        assert_eq!(write_buffers(8 * MIB, 1 << 20), 8 * MIB);
+    }
+
+    #[test]
+    fn a_recovery_writes_as_much_as_the_log_holds_and_a_little() {
+        assert_eq!(recovery_bytes(0), 4 << 20);
+        assert_eq!(recovery_bytes(64 << 20), 76 << 20);
+    }
 }

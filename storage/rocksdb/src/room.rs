@@ -3,13 +3,14 @@
 //! A flush that meets a full disk makes RocksDB refuse commits until it has found room for itself,
 //! and the broker stops with the first that is refused. So reclaims and checkpoints ask first, and
 //! fail without harm. Commits and RocksDB's own compactions do not ask: the broker refuses writes
-//! in time, by its reserve.
+//! in time, by its reserve, and has ballast for what it does not refuse ([`crate::spare`]).
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use rocksdb::{LiveFile, properties};
 use wardline_storage::engine::{EngineError, Table};
+use wardline_storage::room;
 
 use crate::engine::{RocksEngine, unfinished};
 use crate::options;
@@ -30,9 +31,7 @@ impl RocksEngine {
     /// Makes sure that there is room for a flush of every table, and for the log file that begins
     /// with it.
     pub(crate) fn ensure_room_to_flush(&self, doing: &'static str) -> Result<(), EngineError> {
-        let buffered = |table| self.property(table, properties::CUR_SIZE_ALL_MEM_TABLES);
-        let buffers: u64 = Table::ALL.into_iter().map(buffered).sum();
-        self.ensure_room(doing, buffers + options::log_block_bytes(&self.chosen))
+        self.ensure_room(doing, self.room_to_flush())
     }
 
     /// Makes sure that there is room to rewrite a table, which has these files.
@@ -53,9 +52,8 @@ impl RocksEngine {
     }
 
     fn ensure_room(&self, doing: &'static str, wanted: u64) -> Result<(), EngineError> {
-        let status =
-            rustix::fs::statvfs(&self.path).map_err(|error| unfinished(doing, &error.to_string()))?;
-        ensure(doing, status.f_bavail.saturating_mul(status.f_frsize), wanted)
+        let room = room::of(&self.path).map_err(|error| unfinished(doing, &error.to_string()))?;
+        ensure(doing, room.free_bytes, wanted)
     }
 }
 

@@ -15,6 +15,8 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use wardline_storage::ballast;
+
 /// The note.
 const NOTE: &str = "SYNCED";
 /// Where files are kept as they were found.
@@ -259,7 +261,9 @@ fn link_all(store: &Path, folder: &Path) -> io::Result<()> {
     fs::create_dir(folder)?;
     for file in fs::read_dir(store)? {
         let path = file?.path();
-        if let (true, Some(name)) = (path.is_file(), path.file_name()) {
+        // Ballast is nothing to keep.
+        let name = path.file_name().filter(|name| *name != ballast::NAME);
+        if let (true, Some(name)) = (path.is_file(), name) {
             match fs::hard_link(&path, folder.join(name)) {
                 // Whoever has it open deleted it; opening will say that it is in use.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -6,20 +6,19 @@
 //! which it does not if reclaims run into the full disk. Neither may cost anything that was
 //! acknowledged.
 
-use std::fs::{self, File};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use rand::RngExt;
-use rustix::fs::{FallocateFlags, fallocate};
 use tokio::time::{Instant, sleep};
 
 use super::eio::STORAGE_FAILED;
+use crate::filler::Filler;
 use crate::programme::{Context, Outcome};
 use crate::trial::{Disk, Fault, Trial};
 
-const VOLUME_BYTES: u64 = 384 << 20;
+const VOLUME_BYTES: u64 = 448 << 20;
+const BALLAST: &str = "storage.ballast=64MiB";
 const RESERVE_BYTES: u64 = 176 << 20;
 /// Left free when the disk fills up slowly: enough for a reclaim that has begun, and so much less
 /// than the reserve that it is not reached by what a reclaim frees, a file or two of 35 MiB.
@@ -42,7 +41,7 @@ const SILENCE: Duration = Duration::from_millis(500);
 pub async fn run(context: &Context, fillings: u64) -> anyhow::Result<Outcome> {
     let reserve = format!("storage.reserve={RESERVE_BYTES}B");
     // Refused clients come back 50 times as late.
-    let settings = [reserve.as_str(), "limits.retry_after=10ms"];
+    let settings = [reserve.as_str(), BALLAST, "limits.retry_after=10ms"];
     let mut trial = Trial::begin(context, "disk-full", Disk::Volume(VOLUME_BYTES), &settings).await?;
     let mut figures = Figures::default();
     let cycles = cycles(context, &mut trial, fillings, &mut figures).await;
@@ -88,7 +87,7 @@ async fn cycles(
 /// Until it refuses, and until it takes writes again.
 async fn slowly(trial: &mut Trial) -> anyhow::Result<()> {
     let before = trial.site.log_len();
-    let ballast = Ballast::fill(trial, LEFT_BYTES)?;
+    let filled = filler(trial, LEFT_BYTES)?;
     let broker = &mut trial.broker;
     until(|| !broker.is_alive() || trial.site.log_since(before).contains(NOTICED), "the broker to notice")
         .await?;
@@ -108,7 +107,7 @@ async fn slowly(trial: &mut Trial) -> anyhow::Result<()> {
     ensure!(trial.broker.is_alive(), "it refused writes, and then it ended");
     trial.ward.audit().await.context("reading while the disk is nearly full")?;
     let last = acked(trial);
-    drop(ballast);
+    drop(filled);
     until(|| acked(trial) > last, "messages to be acknowledged again").await
 }
 
@@ -116,7 +115,7 @@ async fn slowly(trial: &mut Trial) -> anyhow::Result<()> {
 async fn at_once(trial: &mut Trial, figures: &mut Figures) -> anyhow::Result<()> {
     figures.at_once += 1;
     let before = trial.site.log_len();
-    let ballast = Ballast::fill(trial, 0)?;
+    let filled = filler(trial, 0)?;
     let deadline = Instant::now() + NOTICES_WITHIN;
     while trial.broker.is_alive() && !trial.site.log_since(before).contains(NOTICED) {
         ensure!(Instant::now() < deadline, "the disk is full, and the broker neither refuses nor stops");
@@ -125,7 +124,7 @@ async fn at_once(trial: &mut Trial, figures: &mut Figures) -> anyhow::Result<()>
     // It may have noticed in time for most, and not for what was taken in before.
     sleep(A_RECLAIM).await;
     let last = acked(trial);
-    drop(ballast);
+    drop(filled);
     let deadline = Instant::now() + NOTICES_WITHIN;
     while trial.broker.is_alive() {
         if acked(trial) > last {
@@ -157,28 +156,6 @@ async fn until(mut holds: impl FnMut() -> bool, what: &str) -> anyhow::Result<()
     Ok(())
 }
 
-/// A file that takes the room.
-struct Ballast {
-    path: PathBuf,
-}
-
-impl Ballast {
-    fn fill(trial: &Trial, left_bytes: u64) -> anyhow::Result<Self> {
-        let folder = trial.volume.as_ref().context("there is a volume")?.folder();
-        let ballast = Self { path: folder.join("ballast") };
-        let status = rustix::fs::statvfs(folder).context("the volume's room cannot be seen")?;
-        let bytes = (status.f_bavail * status.f_frsize).saturating_sub(left_bytes).max(1);
-        let file = File::create(&ballast.path).context("the ballast cannot be made")?;
-        match fallocate(&file, FallocateFlags::empty(), 0, bytes) {
-            // Somebody else took the last of it meanwhile.
-            Ok(()) | Err(rustix::io::Errno::NOSPC) => Ok(ballast),
-            Err(error) => Err(error).context("the ballast cannot be made"),
-        }
-    }
-}
-
-impl Drop for Ballast {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
-    }
+fn filler(trial: &Trial, left_bytes: u64) -> anyhow::Result<Filler> {
+    Filler::take(trial.volume.as_ref().context("there is a volume")?.folder(), left_bytes)
 }

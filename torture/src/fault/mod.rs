@@ -5,6 +5,7 @@ pub mod corrupt;
 pub mod descriptors;
 pub mod disk_full;
 pub mod eio;
+pub mod full;
 pub mod kill;
 pub mod memory;
 pub mod network;

@@ -18,7 +18,9 @@ pub(super) fn dashboard() -> Dashboard {
                     lines("Room on the disk", Bytes, "Below the reserve messages are refused.")
                         .query("min(wardline_disk_free_bytes{$i})", "free")
                         .query("max(wardline_disk_reserve_bytes{$i})", "reserve")
-                        .query("max(wardline_disk_size_bytes{$i})", "size"),
+                        .query("max(wardline_disk_size_bytes{$i})", "size")
+                        .query("min(wardline_disk_ballast_bytes{$i})", "ballast")
+                        .query("max(wardline_disk_ballast_size_bytes{$i})", "ballast, when whole"),
                     lines("Writes refused for lack of room", Count, "1: they are.")
                         .query("max(wardline_disk_full{$i})", "refused")
                         .limits(0.5, 1.0),

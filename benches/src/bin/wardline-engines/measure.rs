@@ -64,7 +64,7 @@ pub(crate) fn reopen(opener: &dyn Opener, store: &Path, sizes: &Sizes) -> Result
 }
 
 fn open(opener: &dyn Opener, store: &Path, sizes: &Sizes) -> Result<Arc<dyn Engine>> {
-    let options = Options { memory_bytes: sizes.memory_mib as usize * 1_048_576 };
+    let options = Options::with_memory(sizes.memory_mib as usize * 1_048_576);
     let engine = opener.open(store, options)?;
     format::check(&*engine)?;
     Ok(engine)

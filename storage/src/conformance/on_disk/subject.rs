@@ -20,7 +20,7 @@ pub struct OnDisk<'a> {
 }
 
 /// Little, so that an engine has to write files.
-pub(super) const MEMORY: Options = Options { memory_bytes: 8 << 20 };
+pub(super) const MEMORY: Options = Options::with_memory(8 << 20);
 
 impl OnDisk<'_> {
     pub(super) fn try_open(&self, folder: &Path) -> Result<Arc<dyn Engine>, OpenError> {
