@@ -163,7 +163,7 @@ impl Broker {
             limits: Arc::clone(&limits),
             policy,
         };
-        let started = edge.start(Arc::new(sessions), Arc::clone(&log), &mut tasks);
+        let started = edge.start(Arc::new(sessions), Arc::clone(&log), engine.folder(), &mut tasks);
         let (edge, certificates) = started.map_err(cannot_listen)?;
 
         let work = Upkeep {

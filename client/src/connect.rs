@@ -124,7 +124,7 @@ fn concerns_us(end: &End) -> bool {
         End::Told(refusal) | End::Goodbye(refusal) => {
             !matches!(refusal.code, Code::ShuttingDown | Code::Unavailable)
         }
-        End::Lost(_) | End::Cut(_) | End::Protocol(_) | End::Stopped => false,
+        End::Lost(_) | End::Forgotten(_) | End::Cut(_) | End::Protocol(_) | End::Stopped => false,
     }
 }
 
@@ -191,7 +191,7 @@ fn told(failures: Failures) -> Vec<String> {
 fn sentence(end: End) -> String {
     match end {
         End::Told(refusal) | End::Goodbye(refusal) => refusal.to_string(),
-        End::Lost(why) | End::Cut(why) => why,
+        End::Lost(why) | End::Forgotten(why) | End::Cut(why) => why,
         End::Protocol(why) => format!("it does not speak the protocol: {why}"),
         End::Stopped => "the client was closed".into(),
     }

@@ -27,6 +27,8 @@ pub(crate) enum End {
     Told(Refusal),
     /// The connection broke.
     Lost(String),
+    /// The broker says that it knows nothing of the connection: it was started anew, and is there.
+    Forgotten(String),
     /// A stream ended while the connection lived: the broker is about to say why.
     Cut(String),
     /// The broker broke the protocol.
@@ -35,6 +37,9 @@ pub(crate) enum End {
 
 impl From<ConnectionError> for End {
     fn from(error: ConnectionError) -> Self {
+        if let ConnectionError::Reset = error {
+            return Self::Forgotten("the broker was started anew".into());
+        }
         let ConnectionError::ApplicationClosed(close) = &error else { return Self::Lost(error.to_string()) };
         let code =
             i32::try_from(close.error_code.into_inner()).ok().and_then(|code| Code::try_from(code).ok());

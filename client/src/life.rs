@@ -3,7 +3,8 @@
 //! Owns the client's life and says how it stands in [`Status`]. What happens within a session is
 //! [`session`]'s. Invariants: one task per client; it ends when the application drops its handles
 //! or closes, and then everybody who waits has been told; attempts to connect are spaced by a
-//! jittered back-off that only a session that lasted resets.
+//! jittered back-off that only a session that lasted resets; the first one is made at once if the
+//! broker itself says that it was started anew.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,11 +66,11 @@ impl Life {
             if began.elapsed() > self.options.backoff.max {
                 self.failures = 0;
             }
-            let (why, after) = match self.judge(end) {
+            let (why, next_in) = match self.judge(end) {
                 Next::Close(why) => break why,
-                Next::Reconnect { why, after } => (why, after),
+                Next::Reconnect { why, next_in } => (why, next_in),
             };
-            session = match self.reconnect(why, after).await {
+            session = match self.reconnect(why, next_in).await {
                 Ok(session) => session,
                 Err(why) => break why,
             };
@@ -79,10 +80,9 @@ impl Life {
     }
 
     /// Tries to open a session until it succeeds; the error says why there will be none.
-    async fn reconnect(&mut self, mut why: String, mut after: Duration) -> Result<Established, String> {
+    async fn reconnect(&mut self, mut why: String, mut next_in: Duration) -> Result<Established, String> {
         let mut attempt = 0;
         loop {
-            let next_in = pause(self.options.backoff, self.failures).max(after);
             self.failures = self.failures.saturating_add(1);
             self.shared.status.send_replace(Status::Reconnecting { attempt, next_in, why });
             tokio::select! {
@@ -105,9 +105,9 @@ impl Life {
                 Err(ConnectError::Refused(refusal)) => End::Told(refusal),
                 Err(error) => End::Lost(error.to_string()),
             };
-            (why, after) = match self.judge(end) {
+            (why, next_in) = match self.judge(end) {
                 Next::Close(why) => return Err(why),
-                Next::Reconnect { why, after } => (why, after),
+                Next::Reconnect { why, next_in } => (why, next_in),
             };
             attempt += 1;
         }
@@ -121,21 +121,24 @@ impl Life {
 
     /// Decides what follows the end of a session, or of an attempt.
     fn judge(&mut self, end: End) -> Next {
-        let (why, after) = match end {
+        let backoff = pause(self.options.backoff, self.failures);
+        let (why, next_in) = match end {
             End::Stopped => return Next::Close(STOPPED.into()),
-            End::Lost(why) | End::Cut(why) => (why, Duration::ZERO),
+            // The broker is there, and tells its clients one after the other.
+            End::Forgotten(why) if self.failures == 0 => (why, Duration::ZERO),
+            End::Lost(why) | End::Forgotten(why) | End::Cut(why) => (why, backoff),
             End::Protocol(why) => {
                 tracing::warn!(%why, "the broker broke the protocol");
-                (why, Duration::ZERO)
+                (why, backoff)
             }
             End::Goodbye(refusal) | End::Told(refusal) => {
                 if self.is_final(&refusal) {
                     return Next::Close(refusal.to_string());
                 }
-                (refusal.to_string(), refusal.retry_after)
+                (refusal.to_string(), backoff.max(refusal.retry_after))
             }
         };
-        Next::Reconnect { why, after }
+        Next::Reconnect { why, next_in }
     }
 
     /// Whether connecting again cannot help.
@@ -166,7 +169,7 @@ const STOPPED: &str = "closed by the application";
 
 enum Next {
     Close(String),
-    Reconnect { why: String, after: Duration },
+    Reconnect { why: String, next_in: Duration },
 }
 
 fn positions_max(session: &Established) -> usize {

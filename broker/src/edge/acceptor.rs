@@ -1,7 +1,7 @@
 //! Takes connections in.
 //!
-//! Validates addresses by Retry when handshakes pile up, refuses what is beyond the bounds, and
-//! gives each connection to a session of its own.
+//! Validates addresses by Retry when handshakes pile up, refuses what is beyond the bounds, puts
+//! each connection on the roll, and gives it to a session of its own.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,6 +12,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::ids::Ids;
+use super::roll::{Noted, Roll};
 use crate::limits::Limits;
 use crate::metrics::{Held, Metrics};
 use crate::session::{self, Sessions};
@@ -24,13 +26,52 @@ pub(crate) struct Acceptor {
     sessions: Arc<Sessions>,
     connections: TaskTracker,
     counts: Arc<Counts>,
+    notes: Arc<Notes>,
     stop: CancellationToken,
 }
 
+/// Notes who connects.
+pub(super) struct Notes {
+    pub(super) ids: Arc<Ids>,
+    /// `None`: nobody is noted.
+    pub(super) roll: Option<Arc<Roll>>,
+}
+
+/// How much is in hand.
 #[derive(Default)]
-struct Counts {
+pub(super) struct Counts {
     handshakes: AtomicUsize,
     connections: AtomicUsize,
+}
+
+/// Least crowd of handshakes, and its share of those that are taken without a Retry.
+const CROWD_MIN: usize = 16;
+const CROWD_SHARE: usize = 4;
+
+impl Counts {
+    /// Whether so many handshakes are in hand that it is better to wait with what brings more.
+    pub(super) fn crowd(self: &Arc<Self>, before_retry: usize) -> Box<dyn Fn() -> bool + Send + Sync> {
+        let (counts, crowd) = (Arc::clone(self), CROWD_MIN.max(before_retry / CROWD_SHARE));
+        Box::new(move || counts.handshakes.load(Ordering::Relaxed) >= crowd)
+    }
+}
+
+impl Notes {
+    /// Accepts a connection and puts it on the roll. So early, since its client may count it as
+    /// made before the broker does.
+    fn accept(&self, turns: &Turns, incoming: quinn::Incoming) -> Option<Accepted> {
+        let (remote, local) = (incoming.remote_address(), incoming.local_ip());
+        let (accepted, id) = self.ids.given_by(|| turns.accept(incoming));
+        let (connecting, driver) = accepted.ok()?;
+        let noted = self.roll.as_ref().zip(id).map(|(roll, id)| roll.note(id, remote, local));
+        Some(Accepted { connecting, driver, noted })
+    }
+}
+
+struct Accepted {
+    connecting: quinn::Connecting,
+    driver: Arc<Task>,
+    noted: Option<Noted>,
 }
 
 /// Counts one as long as it lives.
@@ -56,9 +97,11 @@ impl Acceptor {
         turns: Arc<Turns>,
         sessions: Arc<Sessions>,
         connections: TaskTracker,
+        counts: Arc<Counts>,
+        notes: Arc<Notes>,
         stop: CancellationToken,
     ) -> Self {
-        Self { endpoint, turns, sessions, connections, counts: Arc::default(), stop }
+        Self { endpoint, turns, sessions, connections, counts, notes, stop }
     }
 
     /// Runs until stopped.
@@ -90,13 +133,16 @@ impl Acceptor {
         let handshake = Counted::new(&self.counts, |counts| &counts.handshakes);
         let connection = Counted::new(&self.counts, |counts| &counts.connections);
         let (sessions, turns) = (Arc::clone(&self.sessions), Arc::clone(&self.turns));
-        let stop = self.stop.clone();
+        let (notes, stop) = (Arc::clone(&self.notes), self.stop.clone());
         self.connections.spawn(async move {
             let _open = Held::new(&sessions.metrics.connections);
-            let connected = shake_hands(incoming, &turns, &sessions.limits, &sessions.metrics, &stop).await;
-            if let Some((connection, driver)) = connected {
+            let Some(accepted) = notes.accept(&turns, incoming) else { return };
+            let Accepted { connecting, driver, noted } = accepted;
+            let connected =
+                shake_hands(connecting, &driver, &sessions.limits, &sessions.metrics, &stop).await;
+            if let Some(connection) = connected {
                 drop(handshake);
-                session::serve(Arc::clone(&sessions), connection, driver, stop).await;
+                session::serve(Arc::clone(&sessions), connection, driver, noted, stop).await;
             }
             drop(connection);
         });
@@ -104,20 +150,19 @@ impl Acceptor {
 }
 
 async fn shake_hands(
-    incoming: quinn::Incoming,
-    turns: &Turns,
+    connecting: quinn::Connecting,
+    driver: &Task,
     limits: &Limits,
     metrics: &Metrics,
     stop: &CancellationToken,
-) -> Option<(quinn::Connection, Arc<Task>)> {
+) -> Option<quinn::Connection> {
     let began = Instant::now();
-    let (connecting, driver) = turns.accept(incoming).ok()?;
     let connected = stop.run_until_cancelled(timeout(limits.hello_timeout, connecting)).await;
     match connected {
         Some(Ok(Ok(connection))) => {
             metrics.handshakes_accepted.increment(1);
             metrics.handshake_seconds.record(began.elapsed().as_secs_f64());
-            Some((connection, driver))
+            Some(connection)
         }
         Some(Ok(Err(error))) => {
             metrics.handshakes_failed.increment(1);

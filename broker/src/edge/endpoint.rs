@@ -12,6 +12,7 @@ use aws_lc_rs::{hkdf, hmac};
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{AckFrequencyConfig, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
 
+use super::ids::Ids;
 use super::secrets::Secrets;
 use crate::limits::Limits;
 use crate::settings::Tls;
@@ -23,8 +24,8 @@ const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 /// Packets that a client may receive before it acknowledges them.
 const ACK_ELICITING_PACKETS: u32 = 8;
 
-/// Least time between stateless resets. After a restart one goes to each client that was connected:
-/// thousands within seconds.
+/// Least time between the stateless resets that answer packets; those of the roll come beside them
+/// (`resets`).
 const RESET_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Binds the socket with large buffers.
@@ -55,26 +56,34 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
 ///
 /// # Errors
 /// [`io::Error`] if the runtime does not take the socket.
-pub(crate) fn open(
+pub(super) fn open(
     socket: UdpSocket,
     config: ServerConfig,
     secrets: &Secrets,
+    ids: &Arc<Ids>,
     runtime: Arc<dyn quinn::Runtime>,
 ) -> io::Result<quinn::Endpoint> {
-    quinn::Endpoint::new(endpoint_config(secrets), Some(config), socket, runtime)
+    quinn::Endpoint::new(endpoint_config(secrets, ids), Some(config), socket, runtime)
 }
 
 /// What lets a restarted broker tell the clients of the one before that their connections are gone
 /// (stateless reset, RFC 9000, section 10.3): secrets that are the same after the restart.
-fn endpoint_config(secrets: &Secrets) -> EndpointConfig {
-    let reset = hmac::Key::new(hmac::HMAC_SHA256, secrets.derive(b"wardline stateless reset").as_ref());
+fn endpoint_config(secrets: &Secrets, ids: &Arc<Ids>) -> EndpointConfig {
+    let mut config = EndpointConfig::new(Arc::new(reset_key(secrets)));
+    let ids = Arc::clone(ids);
+    config.cid_generator(move || ids.generator()).min_reset_interval(RESET_INTERVAL);
+    config
+}
+
+/// Makes the token of a stateless reset from the id of the connection.
+pub(super) fn reset_key(secrets: &Secrets) -> hmac::Key {
+    hmac::Key::new(hmac::HMAC_SHA256, secrets.derive(b"wardline stateless reset").as_ref())
+}
+
+/// By which the ids of connections are known again.
+pub(super) fn ids_key(secrets: &Secrets) -> u64 {
     let tag = secrets.derive(b"wardline connection id");
-    let ids = tag.as_ref().iter().take(8).fold(0, |ids, byte| ids << 8 | u64::from(*byte));
-    let mut config = EndpointConfig::new(Arc::new(reset));
-    config
-        .cid_generator(move || Box::new(quinn_proto::HashedConnectionIdGenerator::from_key(ids)))
-        .min_reset_interval(RESET_INTERVAL);
-    config
+    tag.as_ref().iter().take(8).fold(0, |key, byte| key << 8 | u64::from(*byte))
 }
 
 /// The server's QUIC and TLS configuration.
@@ -132,14 +141,14 @@ fn ack_frequency() -> AckFrequencyConfig {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use tokio::time::timeout;
 
     use wardline_storage::model::IdSecret;
 
     use super::*;
 
-    fn tls() -> Tls {
+    pub(in crate::edge) fn tls() -> Tls {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
         let key =
             rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
@@ -152,8 +161,9 @@ mod tests {
         let entered = runtime.enter();
         let secrets = Secrets::new(&IdSecret::new([7; 32]), &[8; 32]);
         let config = server_config(tls, &Limits::default(), &secrets).expect("a configuration");
+        let ids = Ids::new(ids_key(&secrets));
         let endpoint =
-            open(bind(address).expect("a socket"), config, &secrets, Arc::new(quinn::TokioRuntime))
+            open(bind(address).expect("a socket"), config, &secrets, &ids, Arc::new(quinn::TokioRuntime))
                 .expect("an endpoint");
         let address = endpoint.local_addr().expect("an address");
         runtime.spawn(async move {
@@ -166,7 +176,7 @@ mod tests {
         (runtime, address)
     }
 
-    fn client(tls: &Tls) -> quinn::Endpoint {
+    pub(in crate::edge) fn client(tls: &Tls) -> quinn::Endpoint {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(tls.chain[0].clone()).expect("a root");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

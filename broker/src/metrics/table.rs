@@ -58,6 +58,10 @@ table! {
         // Clients.
         connections: Gauge = "wardline_connections", "Connections open now, from the beginning of the handshake.";
         connections_max: Gauge = "wardline_connections_max", "Most connections that are taken (limits.connections).";
+        roll_entries: Gauge = "wardline_roll_entries", "Connections on the roll: those that a broker that starts after a crash can tell of it.";
+        roll_failures: Counter = "wardline_roll_failures_total", "Connections that found no room on the roll, and times that it could not be written: their clients find out by themselves.";
+        resets_due: Gauge = "wardline_resets_due", "Clients of the broker before that are still to be told, by a stateless reset, to connect again.";
+        resets_sent: Counter = "wardline_resets_sent_total", "Stateless resets sent to clients of the broker before, two for each.";
         handshake_seconds: Histogram = "wardline_handshake_seconds", "Time of a QUIC handshake that succeeded.";
         sessions: Gauge = "wardline_sessions", "Sessions open now: connections whose token was accepted.";
         sessions_opened: Counter = "wardline_sessions_opened_total", "Sessions opened.";

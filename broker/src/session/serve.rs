@@ -17,6 +17,7 @@ use super::request_lane::RequestLane;
 use super::sessions::{Session, Sessions};
 use super::traffic::{self, Traffic};
 use crate::delivery::deliver;
+use crate::edge::roll::Noted;
 use crate::metrics::Held;
 use crate::refusal::{Code, Refusal};
 use crate::turns::Task;
@@ -27,12 +28,13 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest time for the last frame to be acknowledged by the client.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Serves a connection whose handshake is done, until it is over. `stop` ends it with the broker's
-/// farewell.
+/// Serves a connection whose handshake is done, until it is over; `noted` stands for it on the
+/// roll. `stop` ends it with the broker's farewell.
 pub(crate) async fn serve(
     sessions: Arc<Sessions>,
     connection: quinn::Connection,
     driver: Arc<Task>,
+    noted: Option<Noted>,
     stop: CancellationToken,
 ) {
     let opening = timeout(sessions.limits.hello_timeout, hello::open(&sessions, &connection));
@@ -41,7 +43,7 @@ pub(crate) async fn serve(
         () = stop.cancelled() => Err(hello::Failed::from(sessions.parting())),
     };
     match opened {
-        Ok(opened) => run(opened, &connection, driver, stop).await,
+        Ok(opened) => run(opened, &connection, driver, noted, stop).await,
         Err(failed) => {
             let Some(refusal) = &failed.refusal else { return };
             sessions.metrics.refused(refusal.code);
@@ -61,6 +63,7 @@ async fn run(
     opened: hello::Opened,
     connection: &quinn::Connection,
     driver: Arc<Task>,
+    mut noted: Option<Noted>,
     stop: CancellationToken,
 ) {
     let hello::Opened { session, control, resume, is_registered } = opened;
@@ -82,7 +85,7 @@ async fn run(
     if !is_registered {
         lanes.spawn(register(Arc::clone(&session)));
     }
-    wait(&session, connection, &mut lanes, stop).await;
+    wait(&session, connection, &mut noted, &mut lanes, stop).await;
 
     sessions.registry.leave(&present);
     sessions.metrics.ended(present.ending.reason().map(|reason| reason.code));
@@ -109,6 +112,7 @@ async fn run(
 async fn wait(
     session: &Arc<Session>,
     connection: &quinn::Connection,
+    noted: &mut Option<Noted>,
     lanes: &mut JoinSet<()>,
     stop: CancellationToken,
 ) {
@@ -119,7 +123,12 @@ async fn wait(
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = looks.tick() => traffic.tell(),
+            _ = looks.tick() => {
+                traffic.tell();
+                if let Some(noted) = noted {
+                    noted.look(connection.remote_address(), connection.local_ip());
+                }
+            }
             () = session.present.ending.ended() => return,
             () = stop.cancelled() => return session.present.ending.end(session.all.parting()),
             () = &mut expired => {

@@ -8,6 +8,7 @@
 // A test that cannot go on has failed.
 #![allow(clippy::unwrap_used)]
 
+mod comeback;
 mod drain;
 mod drill;
 mod failure;

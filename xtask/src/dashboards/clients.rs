@@ -18,6 +18,11 @@ pub(super) fn dashboard() -> Dashboard {
                 lines("Time of a handshake", Seconds, "Of those that succeeded in the last five minutes.")
                     .query("histogram_quantile(0.5, sum by (le) (rate(wardline_handshake_seconds_bucket{$i}[5m])))", "p50")
                     .query("histogram_quantile(0.99, sum by (le) (rate(wardline_handshake_seconds_bucket{$i}[5m])))", "p99"),
+                lines("After a crash", Count, "Clients that the broker can tell of its crash when it starts again; those of the one before that are still to be told.")
+                    .query("sum(wardline_roll_entries{$i})", "on the roll").query("sum(wardline_resets_due{$i})", "to be told"),
+                lines("Told after a crash", PerSecond, "Stateless resets to clients of the broker before, and connections that could not be noted.")
+                    .query("sum(rate(wardline_resets_sent_total{$i}[$__rate_interval]))", "told")
+                    .query("sum(rate(wardline_roll_failures_total{$i}[$__rate_interval]))", "not noted"),
                 lines("Sessions opened", PerSecond, "Many for long: clients connect again and again.")
                     .query("sum(rate(wardline_sessions_opened_total{$i}[$__rate_interval]))", "opened"),
                 lines("Sessions ended", PerSecond, "By reason; those that occur. left: by the client or the network.")
