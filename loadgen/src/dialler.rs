@@ -111,10 +111,41 @@ impl Dialler {
     /// # Cancellation
     /// Safe: nothing stays behind.
     pub async fn dial(&self, user: &str, device: DeviceId) -> anyhow::Result<(Client, Inbox)> {
+        self.dial_with(user, |token| self.options(token, device)).await
+    }
+
+    /// The same as an application does it: with the SDK's defaults, and a socket of its own if it
+    /// is given none.
+    ///
+    /// # Errors
+    /// As [`Self::dial`].
+    ///
+    /// # Cancellation
+    /// Safe: nothing stays behind.
+    pub async fn dial_plainly(
+        &self,
+        user: &str,
+        endpoint: Option<quinn::Endpoint>,
+    ) -> anyhow::Result<(Client, Inbox)> {
+        let device = DeviceId::random();
+        let plain = |token| {
+            let mut options =
+                Options::new(self.address.clone(), &self.server_name, self.trust.clone(), token, device);
+            options.endpoint.clone_from(&endpoint);
+            options
+        };
+        self.dial_with(user, plain).await
+    }
+
+    async fn dial_with(
+        &self,
+        user: &str,
+        options: impl Fn(String) -> Options,
+    ) -> anyhow::Result<(Client, Inbox)> {
         loop {
             let permit = self.handshakes.acquire().await.context("nobody closes the semaphore")?;
             let token = self.signer.sign(user)?;
-            let attempt = connect(self.options(token, device)).await;
+            let attempt = connect(options(token)).await;
             drop(permit);
             match attempt {
                 Ok(connected) => return Ok(connected),

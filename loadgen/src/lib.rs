@@ -8,6 +8,7 @@
 //! [`urgent`] measures the worst case of an urgent message.
 
 pub mod cli;
+pub mod comeback;
 pub mod compare;
 pub mod dialler;
 pub mod environment;

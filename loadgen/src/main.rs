@@ -17,6 +17,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use wardline_loadgen::cli;
+use wardline_loadgen::comeback;
 use wardline_loadgen::dialler::{Dialler, Server};
 use wardline_loadgen::idle;
 use wardline_loadgen::progress::{Progress, say, told};
@@ -50,6 +51,9 @@ enum Workload {
     Trace(TraceArguments),
     /// Opens connections that do nothing, and measures the broker's memory for each.
     Idle(IdleArguments),
+    /// Measures how long clients take until they are back after their broker was killed, which a
+    /// parent process does: `cargo xtask comeback`.
+    Comeback(comeback::Arguments),
     /// Makes one HTML file of any number of runs.
     Report(wardline_loadgen::report::Arguments),
     /// Runs the same work on Wardline and on other brokers, side by side.
@@ -137,6 +141,7 @@ fn run(workload: Workload) -> anyhow::Result<ExitCode> {
             Workload::List => cli::list::list(),
             Workload::Trace(arguments) => trace(arguments).await.map(code),
             Workload::Idle(arguments) => idle(arguments).await.map(code),
+            Workload::Comeback(arguments) => comeback::run(arguments).await.map(code),
             Workload::Report(arguments) => {
                 wardline_loadgen::report::run(&arguments).map(|()| ExitCode::SUCCESS)
             }

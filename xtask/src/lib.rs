@@ -7,6 +7,7 @@
 pub mod broker;
 pub mod cargo;
 pub mod checks;
+pub mod comeback;
 pub mod dashboards;
 pub mod defects;
 pub mod demo;

@@ -1,11 +1,15 @@
 //! `cargo xtask`: the command line of the chores.
+//!
+//! Each chore is a module of the library beside it, with its options; here is only the choice.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::cargo::Workspace;
 use xtask::process::Children;
-use xtask::{checks, dashboards, defects, demo, drill, fuzz, idle, mutants, observe, package, tidy, torture};
+use xtask::{
+    checks, comeback, dashboards, defects, demo, drill, fuzz, idle, mutants, observe, package, tidy, torture,
+};
 
 /// The project's chores.
 #[derive(Parser)]
@@ -17,6 +21,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
+    /// Kills a broker again and again, and measures how long its clients take until they are back.
+    Comeback(comeback::Options),
     /// Writes Grafana's dashboards.
     Dashboards,
     /// Plants defects one at a time, and checks that the tests see each.
@@ -65,6 +71,10 @@ fn run(chore: Chore) -> anyhow::Result<bool> {
         Chore::Demo(options) => {
             children.end_on_signals()?;
             demo::run(&workspace, &options, &children)
+        }
+        Chore::Comeback(options) => {
+            children.end_on_signals()?;
+            comeback::run(&workspace, &options, &children)
         }
         Chore::Idle(options) => {
             children.end_on_signals()?;

@@ -1,4 +1,4 @@
-//! The closing table of the demo, from its summary.
+//! The closing tables of chores, from their summaries.
 //!
 //! Shows what is in `summary.json` and computes nothing, so that the two cannot differ. A number
 //! that is not there shows as a dash.
@@ -45,13 +45,14 @@ fn pick<'a>(object: &'a Value, keys: &[&str]) -> Vec<&'a Value> {
     keys.iter().map(|key| &object[*key]).collect()
 }
 
-fn row(table: &mut String, name: &str, values: &[&Value]) {
+/// A line: a name and its values.
+pub(crate) fn row(table: &mut String, name: &str, values: &[&Value]) {
     let _ = write!(table, "  {name:<44}");
     for value in values {
         let text = match (value.as_u64(), value.as_f64()) {
             (Some(count), _) => count.to_string(),
             (None, Some(number)) => format!("{number:.1}"),
-            (None, None) => "-".to_owned(),
+            (None, None) => value.as_str().unwrap_or("-").to_owned(),
         };
         let _ = write!(table, "{text:>12}");
     }
