@@ -1,6 +1,6 @@
-//! Cargo, as the chores call it: always `--release`, always `--locked`.
+//! Cargo, as the chores call it: always `--locked`, and `--release` but for a first look.
 //!
-//! One profile for the demo, the tests and the checks, so that RocksDB's C++ is compiled once.
+//! One profile for whatever has RocksDB, so that its C++ is compiled once.
 //! Where build output goes is cargo's business (`CARGO_TARGET_DIR` and its configuration hold);
 //! what the chores themselves leave behind goes to `target/` in the repository.
 
@@ -32,6 +32,33 @@ pub struct Programs {
     pub loadgen: PathBuf,
     /// The engine that the broker has.
     pub engine: Engine,
+}
+
+/// How programs are built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// As they are shipped.
+    Release,
+    /// Soon, and slower: as the chores themselves are.
+    Dev,
+}
+
+impl Profile {
+    /// What cargo calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Dev => "dev",
+        }
+    }
+
+    /// Cargo's arguments for it.
+    fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Release => &["--release"],
+            Self::Dev => &[],
+        }
+    }
 }
 
 impl Workspace {
@@ -85,9 +112,17 @@ impl Workspace {
     /// # Errors
     /// If something is missing or the build fails; cargo has said why.
     pub fn programs(&self, engine: Engine) -> anyhow::Result<Programs> {
+        self.programs_in(Profile::Release, engine)
+    }
+
+    /// The same, in a profile.
+    ///
+    /// # Errors
+    /// If something is missing or the build fails; cargo has said why.
+    pub fn programs_in(&self, profile: Profile, engine: Engine) -> anyhow::Result<Programs> {
         self.prepare(engine)?;
         let packages = ["wardline-broker", "wardline-loadgen"];
-        let programs = self.build(&packages, &engine.build_arguments(&[]), &[])?;
+        let programs = self.build(profile, &packages, &engine.build_arguments(&[]), &[])?;
         let wardline = named(&programs, "wardline")?;
         let wardline =
             if engine.is_default() { wardline } else { keep(&wardline, &engine.program("wardline"))? };
@@ -100,7 +135,8 @@ impl Workspace {
     /// If something is missing or the build fails; cargo has said why.
     pub fn broker(&self, engine: Engine) -> anyhow::Result<PathBuf> {
         self.prepare(engine)?;
-        let programs = self.build(&["wardline-broker"], &engine.build_arguments(&[]), &[])?;
+        let programs =
+            self.build(Profile::Release, &["wardline-broker"], &engine.build_arguments(&[]), &[])?;
         let wardline = named(&programs, "wardline")?;
         if engine.is_default() { Ok(wardline) } else { keep(&wardline, &engine.program("wardline")) }
     }
@@ -112,7 +148,8 @@ impl Workspace {
     /// If something is missing or the build fails; cargo has said why.
     pub fn broker_with_feature(&self, engine: Engine, feature: &str) -> anyhow::Result<PathBuf> {
         self.prepare(engine)?;
-        let programs = self.build(&["wardline-broker"], &engine.build_arguments(&[feature]), &[])?;
+        let programs =
+            self.build(Profile::Release, &["wardline-broker"], &engine.build_arguments(&[feature]), &[])?;
         let program = named(&programs, "wardline")?;
         let copy = keep(&program, &format!("{}-{feature}", engine.program("wardline")))?;
         self.broker(engine)?;
@@ -125,7 +162,7 @@ impl Workspace {
     /// # Errors
     /// If the build fails; cargo has said why.
     pub fn program(&self, package: &str, name: &str, variables: &[(&str, &str)]) -> anyhow::Result<PathBuf> {
-        named(&self.build(&[package], &[], variables)?, name)
+        named(&self.build(Profile::Release, &[package], &[], variables)?, name)
     }
 
     /// Makes sure that what a broker with this engine is built with is there, and says so if it
@@ -151,22 +188,18 @@ impl Workspace {
         builds.flatten().find(is_built).map(|entry| entry.path().join("out"))
     }
 
-    /// Builds these packages in release and gives the executables' paths, by name.
+    /// Builds these packages and gives the executables' paths, by name.
     fn build(
         &self,
+        profile: Profile,
         packages: &[&str],
         more: &[String],
         variables: &[(&str, &str)],
     ) -> anyhow::Result<Vec<(String, PathBuf)>> {
         let mut command = cargo(&self.root);
         command.env("CARGO_TARGET_DIR", &self.target).envs(variables.iter().copied());
-        command.args([
-            "build",
-            "--release",
-            "--locked",
-            "--bins",
-            "--message-format=json-render-diagnostics",
-        ]);
+        command.args(["build", "--locked", "--bins", "--message-format=json-render-diagnostics"]);
+        command.args(profile.arguments());
         command.args(packages.iter().flat_map(|package| ["--package", package])).args(more);
         let output = command.stderr(Stdio::inherit()).output().context("cannot run cargo")?;
         if !output.status.success() {

@@ -17,7 +17,7 @@ use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
 use crate::broker::{Broker, Settings};
-use crate::cargo::{Programs, Workspace};
+use crate::cargo::{Profile, Programs, Workspace};
 use crate::engine::Engine;
 use crate::process::Children;
 use crate::{machine, say, table};
@@ -72,15 +72,31 @@ pub struct Options {
     /// Draws absences, read delays, contents and the moment of the kill.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How long the publishing takes: half a year is compressed into this.
-    #[arg(long, default_value_t = 2.0)]
-    minutes: f64,
+    /// How long the publishing takes: half a year is compressed into this; 2, or 1 if the programs
+    /// are there soon.
+    #[arg(long)]
+    minutes: Option<f64>,
     /// Only messages among the first so many people of the trace.
     #[arg(long)]
     people: Option<u32>,
     /// What the broker's store lies in.
     #[arg(long, value_enum, default_value_t)]
     engine: Engine,
+    /// Has the programs built as they are shipped; those of redb otherwise are not, to be there
+    /// soon.
+    #[arg(long)]
+    release: bool,
+}
+
+impl Options {
+    /// What takes minutes to compile is compiled once, as it is shipped.
+    fn profile(&self) -> Profile {
+        if self.release || self.engine.is_cpp() { Profile::Release } else { Profile::Dev }
+    }
+
+    fn minutes(&self) -> f64 {
+        self.minutes.unwrap_or(if self.profile() == Profile::Release { 2.0 } else { 1.0 })
+    }
 }
 
 /// The kill, as seen from here.
@@ -97,7 +113,7 @@ struct Kill {
 /// # Errors
 /// If it could not be run.
 pub fn run(workspace: &Workspace, options: &Options, children: &Children) -> anyhow::Result<bool> {
-    let programs = workspace.programs(options.engine)?;
+    let programs = workspace.programs_in(options.profile(), options.engine)?;
     let folder = workspace.root.join("target").join("demo");
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
@@ -119,6 +135,7 @@ pub fn run(workspace: &Workspace, options: &Options, children: &Children) -> any
     summary["duration_s"] = json!(began.elapsed().as_secs_f64());
     summary["broker"] =
         json!({"engine": engine_in(&folder.join("broker.log"))?, "stopped_gracefully": stopped.is_ok()});
+    summary["profile"] = json!(options.profile().name());
     summary["git"] = machine::revision(&workspace.root);
     summary["machine"] = machine;
     summary["command"] = json!(
@@ -132,6 +149,11 @@ pub fn run(workspace: &Workspace, options: &Options, children: &Children) -> any
     let path = folder.join("summary.json");
     fs::write(&path, format!("{summary:#}\n")).with_context(|| format!("cannot write {}", path.display()))?;
     say(&table::demo(&summary));
+    if options.profile() == Profile::Dev {
+        say(
+            "built to be there soon, not to be fast: the times above are no figures of the product (--release)",
+        );
+    }
     say(&format!("{} (all of it: {})", if wrong.is_empty() { "PASSED" } else { "FAILED" }, path.display()));
     Ok(wrong.is_empty())
 }
@@ -146,7 +168,7 @@ fn replay(
 ) -> anyhow::Result<(Broker, Option<Kill>)> {
     let mut command = Command::new(&programs.loadgen);
     command.arg("trace").args(broker.client_arguments()).arg("--control").arg("--out").arg(folder);
-    command.args(["--seed", &options.seed.to_string(), "--minutes", &options.minutes.to_string()]);
+    command.args(["--seed", &options.seed.to_string(), "--minutes", &options.minutes().to_string()]);
     if let Some(people) = options.people {
         command.args(["--people", &people.to_string()]);
     }
