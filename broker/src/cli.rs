@@ -128,6 +128,7 @@ mod tests {
     /// What each verb wants at the least.
     const VERBS: &[&[&str]] = &[
         &["serve"],
+        &["revoke", "user", "bob", "--tenant", "north"],
         &["token", "--user", "bob"],
         &["conversation", "create", "--direct", "bob"],
         &["conversation", "list"],

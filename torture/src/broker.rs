@@ -28,6 +28,9 @@ const PAGE_DEADLINE: Duration = Duration::from_secs(30);
 /// Longest graceful stop.
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
 
+/// How long tokens are good, and may be: longer than any clock is let jump.
+const TOKENS_LAST: &str = "3660d";
+
 /// How to start a broker.
 #[derive(Clone)]
 pub struct Site {
@@ -143,20 +146,21 @@ impl Keys {
         variables: &[(String, String)],
     ) -> anyhow::Result<String> {
         let mut command = wardline(program);
-        command.args(["token", "--user", user, "--ttl", "36500d", "--data"]).arg(&self.folder);
+        command.args(["token", "--user", user, "--ttl", TOKENS_LAST, "--data"]).arg(&self.folder);
         let output =
             command.envs(variables.iter().cloned()).output().await.context("cannot run wardline token")?;
         ensure!(output.status.success(), "no token: {}", String::from_utf8_lossy(&output.stderr).trim());
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
-    fn settings(&self) -> [String; 4] {
+    fn settings(&self) -> [String; 5] {
         let file = |key: &str, name: &str| format!("{key}={}", self.folder.join("dev").join(name).display());
         [
             file("tls.certificate", "server.pem"),
             file("tls.key", "server-key.pem"),
             file("auth.jwks", "jwks.json"),
             "auth.issuer=wardline-dev".to_owned(),
+            format!("auth.lifetime={TOKENS_LAST}"),
         ]
     }
 }

@@ -23,7 +23,8 @@ pub(crate) fn wardline_limited(folder: &Path, limit: &str) -> Command {
     in_folder(folder, shell)
 }
 
-fn in_folder(folder: &Path, mut command: Command) -> Command {
+/// Another program, as if nobody had set anything.
+pub(crate) fn in_folder(folder: &Path, mut command: Command) -> Command {
     command.current_dir(folder).env("XDG_STATE_HOME", folder.join("state")).stdin(Stdio::null());
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("WARDLINE_") {
