@@ -13,8 +13,9 @@ use wardline_torture::trial::{dial_for, site_in};
 
 use crate::{context, history};
 
-/// Enough to start; soon reached by messages.
-const BLOCKS_MAX: u32 = 8 * 1024;
+/// Enough to start, and less than what a log has when it is flushed because the disk is nearly full;
+/// soon reached by messages.
+const BLOCKS_MAX: u32 = 2 * 1024;
 /// `EX_IOERR`.
 const STORAGE_FAILED: i32 = 74;
 
