@@ -13,8 +13,8 @@ use wardline_torture::trial::{dial_for, site_in};
 
 use crate::{context, history};
 
-/// Enough to start, and less than what a log has when it is flushed because the disk is nearly full;
-/// soon reached by messages.
+/// Enough to start, and less than a log has when it is flushed for want of room; soon reached by
+/// messages.
 const BLOCKS_MAX: u32 = 2 * 1024;
 /// `EX_IOERR`.
 const STORAGE_FAILED: i32 = 74;
