@@ -14,14 +14,21 @@ use wardline_storage::id::UserId;
 use crate::limits::Urgent;
 use crate::refusal::{Code, Refusal};
 
-/// Most buckets before those that are full again are forgotten.
-const BUCKETS_MAX: usize = 16_384;
+/// With so many buckets those that are full again are forgotten for the first time.
+const SWEEP_AT: usize = 16_384;
 
 /// The buckets of all principals.
 pub(crate) struct Urgency {
-    buckets: Mutex<HashMap<UserId, Bucket>>,
+    buckets: Mutex<Buckets>,
     ordinary: Urgent,
     broadcaster: Urgent,
+}
+
+struct Buckets {
+    of: HashMap<UserId, Bucket>,
+    /// With so many they are gone through again: twice what was left the last time, so that what
+    /// one message pays for it does not grow with them.
+    sweep_at: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -37,7 +44,8 @@ struct Bucket {
 impl Urgency {
     /// With buckets for people without a role, and for those with the role broadcaster.
     pub(crate) fn new(ordinary: Urgent, broadcaster: Urgent) -> Self {
-        Self { buckets: Mutex::default(), ordinary, broadcaster }
+        let buckets = Buckets { of: HashMap::new(), sweep_at: SWEEP_AT };
+        Self { buckets: Mutex::new(buckets), ordinary, broadcaster }
     }
 
     /// Takes one urgent message out of somebody's bucket.
@@ -46,10 +54,11 @@ impl Urgency {
     /// A refusal with the time until there is one, if it is empty.
     pub(crate) fn take(&self, user: UserId, is_broadcaster: bool, now: Instant) -> Result<(), Refusal> {
         let may = if is_broadcaster { self.broadcaster } else { self.ordinary };
-        let mut buckets = self.buckets.lock();
-        if buckets.len() >= BUCKETS_MAX {
+        let Buckets { of: buckets, sweep_at } = &mut *self.buckets.lock();
+        if buckets.len() >= *sweep_at {
             let longest = self.ordinary.filled_in().max(self.broadcaster.filled_in());
             buckets.retain(|_, bucket| now.duration_since(bucket.at) < longest);
+            *sweep_at = (buckets.len() * 2).max(SWEEP_AT);
         }
         let full = Bucket { left: f64::from(may.burst), at: now, told: false };
         let bucket = buckets.entry(user).or_insert(full);
@@ -99,12 +108,16 @@ mod tests {
     fn buckets_that_are_full_again_are_not_kept() {
         let urgency = Urgency::new(ORDINARY, WIDER);
         let now = Instant::now();
-        for number in 0..BUCKETS_MAX as u32 {
+        for number in 0..SWEEP_AT as u32 {
             let mut id = [0; 16];
             id[..4].copy_from_slice(&number.to_be_bytes());
             assert!(urgency.take(UserId::new(id), false, now).is_ok());
         }
-        assert!(urgency.take(user(255), false, now + Duration::from_secs(60)).is_ok());
-        assert_eq!(urgency.buckets.lock().len(), 1);
+        assert!(urgency.take(user(254), false, now).is_ok());
+        assert_eq!(urgency.buckets.lock().sweep_at, 2 * SWEEP_AT, "all are in use: not again at once");
+        let later = now + Duration::from_secs(60);
+        urgency.buckets.lock().sweep_at = SWEEP_AT;
+        assert!(urgency.take(user(255), false, later).is_ok());
+        assert_eq!(urgency.buckets.lock().of.len(), 1);
     }
 }
