@@ -1,0 +1,6 @@
+//! What messages come to: ADT, results, and folders of them.
+
+mod adt;
+mod messages;
+mod replay;
+mod results;
