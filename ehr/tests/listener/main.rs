@@ -1,0 +1,6 @@
+//! The server side with real senders over real sockets.
+
+mod deadlines;
+mod sender;
+mod serving;
+mod tls;
