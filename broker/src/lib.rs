@@ -12,6 +12,7 @@ mod delivery;
 pub mod dev;
 pub mod edge;
 mod founding;
+pub mod https;
 pub mod limits;
 mod metrics;
 pub mod operator;
