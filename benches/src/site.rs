@@ -114,7 +114,8 @@ fn settings(dev: &Dev) -> Result<Settings> {
     Ok(Settings {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         tls: tls::load(&dev.certificate(), &dev.key())?,
-        verifier: Arc::new(Verifier::from_file(&dev.jwks(), expected)?),
+        verifier: Some(Arc::new(Verifier::from_file(&dev.jwks(), expected)?)),
+        providers: Vec::new(),
         limits: Limits::default(),
         policy: Policy { retention_max: 30 * DAY, dedupe_window: DAY, members_max: 10_000, devices_max: 8 },
         retention: Retention::unbounded(),

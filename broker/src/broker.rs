@@ -6,7 +6,7 @@
 //! [`Broker::stop`] returns, or the deadline has passed and they are cut off.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,20 +20,25 @@ use wardline_storage::state;
 use wardline_storage::view::View;
 
 use crate::access::auth::Verifier;
+use crate::access::auth::issuers::Issuers;
 use crate::access::caller::Callers;
 use crate::access::ids::Ids;
+use crate::access::provider::{self, Provider};
 use crate::access::revocations::Revocations;
 use crate::clock::Clock;
 use crate::delivery;
+use crate::edge::certificate::Certificates;
 use crate::edge::secrets::Secrets;
 use crate::edge::{self, Edge, salt};
 use crate::founding::{self, FoundingError};
 use crate::limits::{Contradiction, Limits};
 use crate::metrics::Metrics;
 use crate::operator::gather::{self, Seen};
+use crate::operator::issuers::Keeper;
 use crate::operator::readiness::Readiness;
 use crate::operator::reload::Reloader;
 use crate::operator::revoke::Revoker;
+use crate::operator::sign_out::SignOuts;
 use crate::presence::farewell::Farewell;
 use crate::presence::registry::Registry;
 use crate::requests;
@@ -60,7 +65,13 @@ pub struct Broker {
     farewell: Arc<Farewell>,
     intake: Arc<Intake>,
     metrics: Arc<Metrics>,
+    doors: Doors,
+}
+
+/// By which others have a say in who may come and stay.
+struct Doors {
     reloader: Reloader,
+    sign_outs: SignOuts,
 }
 
 /// The broker could not start. The operator must act.
@@ -121,7 +132,7 @@ impl Broker {
         let listen = settings.listen;
         let cannot_listen = |source| StartError::Listen { address: listen, source };
         let retention = settings.retention.clone();
-        let Parts { edge, delivery, requests, upkeep, log, verifier, stop_deadline } = Parts::of(settings);
+        let Parts { edge, delivery, requests, upkeep, log, trusted, stop_deadline } = Parts::of(settings);
         let (limits, policy) = (Arc::clone(&requests.limits), requests.policy);
 
         let edge = edge.bind().map_err(cannot_listen)?;
@@ -151,20 +162,21 @@ impl Broker {
             &mut tasks,
         );
         let intake = Arc::clone(&requests.intake);
-        let callers = access(verifier, engine.as_ref(), ids, &clock, &metrics)?;
         let sessions = Sessions {
-            callers: Arc::clone(&callers),
+            callers: callers(trusted, engine.as_ref(), ids, &clock, &metrics)?,
             requests,
             deliveries,
-            registry: Arc::clone(&registry),
+            registry,
             farewell: Arc::clone(&farewell),
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
             limits: Arc::clone(&limits),
             policy,
         };
+        let access = Access::of(&sessions);
         let started = edge.start(Arc::new(sessions), Arc::clone(&log), engine.folder(), &mut tasks);
         let (edge, certificates) = started.map_err(cannot_listen)?;
+        let doors = access.open(certificates, engine.folder(), &mut tasks);
 
         let work = Upkeep {
             engine: Arc::clone(&engine),
@@ -178,9 +190,8 @@ impl Broker {
         let seen = Seen { engine, reads, topics, turns, clock, address };
         tasks.spawn(|stop| gather::run(seen, Arc::clone(&metrics), limits, stop));
         tracing::info!(code = "listening", %address, "listening");
-        let reloader = Reloader::new(certificates, callers, registry, tasks.stopping().clone());
         let (failed, draining) = (told.failed, CancellationToken::new());
-        Ok(Self { edge, log, tasks, draining, failed, stop_deadline, farewell, intake, metrics, reloader })
+        Ok(Self { edge, log, tasks, draining, failed, stop_deadline, farewell, intake, metrics, doors })
     }
 
     /// Where it listens.
@@ -190,12 +201,17 @@ impl Broker {
 
     /// Replaces certificate and token keys while it runs.
     pub fn reloader(&self) -> Reloader {
-        self.reloader.clone()
+        self.doors.reloader.clone()
     }
 
     /// Takes access back while it runs.
     pub fn revoker(&self) -> Revoker {
-        self.reloader.revoker(&self.intake)
+        self.doors.reloader.revoker(&self.intake)
+    }
+
+    /// Ends sign-ins that issuers have ended, while it runs.
+    pub fn sign_outs(&self) -> SignOuts {
+        self.doors.sign_outs.clone()
     }
 
     /// Cancelled once new clients should go elsewhere: the broker is about to stop.
@@ -280,6 +296,12 @@ impl Broker {
     }
 }
 
+/// Who issues tokens.
+struct Trusted {
+    verifier: Option<Arc<Verifier>>,
+    providers: Vec<provider::Config>,
+}
+
 /// What each part is set to.
 struct Parts {
     edge: edge::Config,
@@ -287,14 +309,24 @@ struct Parts {
     requests: requests::Config,
     upkeep: upkeep::Config,
     log: Bounds,
-    verifier: Arc<Verifier>,
+    trusted: Trusted,
     stop_deadline: Duration,
 }
 
 impl Parts {
     fn of(settings: Settings) -> Self {
-        let Settings { listen, tls, verifier, limits, policy, reclaim_every, stop_deadline, disk, .. } =
-            settings;
+        let Settings {
+            listen,
+            tls,
+            verifier,
+            providers,
+            limits,
+            policy,
+            reclaim_every,
+            stop_deadline,
+            disk,
+            ..
+        } = settings;
         let (log, limits) = (bounds(&limits, stop_deadline), Arc::new(limits));
         Self {
             edge: edge::Config { listen, tls, limits: Arc::clone(&limits) },
@@ -302,22 +334,61 @@ impl Parts {
             requests: requests::Config { limits, policy, disk },
             upkeep: upkeep::Config { reclaim_every },
             log,
-            verifier,
+            trusted: Trusted { verifier, providers },
             stop_deadline,
         }
     }
 }
 
+/// What has to do with who may come and stay.
+struct Access {
+    callers: Arc<Callers>,
+    registry: Arc<Registry>,
+    intake: Arc<Intake>,
+    metrics: Arc<Metrics>,
+}
+
+impl Access {
+    fn of(sessions: &Sessions) -> Self {
+        let Sessions { callers, registry, requests, metrics, .. } = sessions;
+        Self {
+            callers: Arc::clone(callers),
+            registry: Arc::clone(registry),
+            intake: Arc::clone(&requests.intake),
+            metrics: Arc::clone(metrics),
+        }
+    }
+
+    /// Lets others have a say, and keeps the issuers, with copies of their keys in a folder.
+    fn open(self, certificates: Certificates, folder: Option<&Path>, tasks: &mut Tasks) -> Doors {
+        let Self { callers, registry, intake, metrics } = self;
+        let (whose, who) = (Arc::clone(&callers), Arc::clone(&registry));
+        let reloader = Reloader::new(certificates, whose, who, tasks.stopping().clone());
+        let (whose, who) = (Arc::clone(&callers), Arc::clone(&registry));
+        let sign_outs = SignOuts::new(whose, who, intake, Arc::clone(&metrics));
+        let folder = folder.map(Path::to_owned);
+        let keeper = Keeper { callers, registry, reloader: reloader.clone(), metrics, folder };
+        keeper.start(tasks);
+        Doors { reloader, sign_outs }
+    }
+}
+
 /// Who may come in. What access was taken back before is so before anybody can ask.
-fn access(
-    verifier: Arc<Verifier>,
+fn callers(
+    trusted: Trusted,
     engine: &dyn Engine,
     ids: Arc<Ids>,
     clock: &Arc<Clock>,
     metrics: &Arc<Metrics>,
 ) -> Result<Arc<Callers>, EngineError> {
     let revocations = Revocations::new(View::new(engine, clock.now()).revocations()?);
-    Ok(Arc::new(Callers::new(verifier, revocations, ids, Arc::clone(clock), Arc::clone(metrics))))
+    let ours = |config| Arc::new(Provider::new(config, Arc::clone(clock), Arc::clone(metrics)));
+    // Their keys are put in force as they come.
+    let without = |config: &provider::Config| Arc::new(Verifier::without_keys(config.expected.clone()));
+    let issuers = trusted.verifier.into_iter().chain(trusted.providers.iter().map(without)).collect();
+    let providers = trusted.providers.into_iter().map(ours).collect();
+    let (clock, metrics) = (Arc::clone(clock), Arc::clone(metrics));
+    Ok(Arc::new(Callers::new(Issuers::new(issuers), providers, revocations, ids, clock, metrics)))
 }
 
 fn bounds(limits: &Limits, stop_deadline: Duration) -> Bounds {

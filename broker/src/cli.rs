@@ -11,6 +11,7 @@ mod doctor;
 mod engines;
 mod failure;
 mod generate;
+mod issuers;
 mod message;
 mod open_files;
 mod plain;

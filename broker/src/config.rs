@@ -7,6 +7,7 @@
 
 mod error;
 mod foreign;
+mod issuer;
 mod key;
 mod layer;
 mod tenant;
@@ -14,12 +15,14 @@ mod typed;
 mod value;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use wardline_storage::ballast::Ballast;
 
+use crate::access::auth::tenants::Tenants;
 use crate::access::auth::{Expected, Verifier};
+use crate::access::provider;
 use crate::limits::ENVELOPE_BYTES;
 use crate::settings::{DiskWatch, Settings, Tls};
 
@@ -31,7 +34,7 @@ const BALLAST_SHARE: u64 = 4;
 
 pub use error::ConfigError;
 pub use layer::Setting;
-pub use typed::{Config, PORT};
+pub use typed::{Config, Issuer, PORT};
 
 impl Config {
     /// What `serve --dev` starts from: reachable from this machine only.
@@ -61,13 +64,14 @@ impl Config {
         for flag in flags {
             layers.push(flag.assignment()?);
         }
-        // What holds for everybody comes first: a tenant begins with it.
-        layers.sort_by_key(layer::Assignment::is_of_tenant);
+        // What holds for everybody comes first: a tenant and an issuer begin with it.
+        layers.sort_by_key(layer::Assignment::is_of_one);
         for assignment in layers {
             assignment.apply(&mut self)?;
         }
         self.limits.frame_bytes_max = self.limits.payload_bytes_max + ENVELOPE_BYTES;
         self.limits.check()?;
+        issuer::check(&self)?;
         match self.http_listen {
             Some(address) if !is_loopback(address) && !self.http_remote => {
                 Err(ConfigError::HttpRemote { address })
@@ -88,8 +92,16 @@ impl Config {
                 "the server's certificate chain in PEM",
             ),
             ("tls.key", self.tls_key.as_os_str().is_empty(), "the certificate's private key in PEM"),
-            ("auth.jwks", self.auth_jwks.as_os_str().is_empty(), "the keys of who issues tokens, a JWK set"),
-            ("auth.issuer", self.auth_issuer.is_empty(), "the `iss` that tokens must have"),
+            (
+                "auth.jwks",
+                self.needs_file_keys() && self.auth_jwks.as_os_str().is_empty(),
+                "the keys of who issues tokens, a JWK set, unless there are [issuers]",
+            ),
+            (
+                "auth.issuer",
+                self.needs_file_keys() && self.auth_issuer.is_empty(),
+                "the `iss` that tokens must have, unless there are [issuers]",
+            ),
         ];
         match keys.into_iter().find(|(_, empty, _)| *empty) {
             Some((key, _, what)) => Err(ConfigError::NotSet { key, what }),
@@ -107,6 +119,7 @@ impl Config {
             ("tls.key", self.tls_key.as_os_str().is_empty()),
             ("auth.jwks", self.auth_jwks.as_os_str().is_empty()),
             ("auth.issuer", self.auth_issuer.is_empty()),
+            ("issuers", self.issuers.is_empty()),
         ];
         match keys.into_iter().find(|(_, empty)| !empty) {
             Some((key, _)) => Err(ConfigError::DevKeys { key }),
@@ -125,11 +138,24 @@ impl Config {
         }
     }
 
-    /// What tokens must say.
+    /// Whether there is an issuer whose keys are in a file.
+    fn needs_file_keys(&self) -> bool {
+        self.issuers.is_empty() || !self.auth_issuer.is_empty() || !self.auth_jwks.as_os_str().is_empty()
+    }
+
+    /// The file with token keys, if there is one.
+    pub fn jwks(&self) -> Option<PathBuf> {
+        self.needs_file_keys().then(|| self.auth_jwks.clone())
+    }
+
+    /// What tokens must say whose keys are in a file.
     pub fn expected(&self) -> Expected {
+        let others = self.issuers.values().flat_map(Issuer::tenants);
         Expected {
-            issuer: self.auth_issuer.clone(),
+            issuer: self.auth_issuer.as_str().into(),
             audience: self.auth_audience.clone(),
+            client: self.auth_audience.clone(),
+            tenants: Tenants::AllBut(others.map(str::to_owned).collect()),
             leeway: self.auth_leeway,
             lifetime_max: self.auth_lifetime,
             tenant_claim: self.auth_tenant_claim.clone(),
@@ -155,7 +181,8 @@ impl Config {
     pub fn into_settings(
         self,
         tls: Tls,
-        verifier: Arc<Verifier>,
+        verifier: Option<Arc<Verifier>>,
+        providers: Vec<provider::Config>,
         folder: Option<&Path>,
         ballast: Option<Arc<Ballast>>,
     ) -> Settings {
@@ -164,6 +191,7 @@ impl Config {
             listen: self.listen,
             tls,
             verifier,
+            providers,
             limits: self.limits,
             policy: self.policy,
             retention: self.retention,

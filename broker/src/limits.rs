@@ -24,6 +24,22 @@ pub const TOKEN_KEYS_MAX: usize = 256;
 pub const TOKEN_KEYS_OF_ONE_NAME_MAX: usize = 4;
 /// Most revocations in force, of users, devices, keys and tenants together.
 pub const REVOCATIONS_MAX: usize = 10_000;
+/// Most sign-ins in force that issuers have ended, beside the revocations.
+pub const SIGN_OUTS_MAX: usize = 100_000;
+/// Most issuers that are asked over HTTPS.
+pub const ISSUERS_MAX: usize = 64;
+/// Longest answer of an issuer, in bytes: a document, a key set or a word about a token.
+pub const ISSUER_ANSWER_BYTES_MAX: usize = JWKS_BYTES_MAX;
+/// Most questions to one issuer at the same time.
+pub const ISSUER_QUESTIONS_MAX: usize = 32;
+/// The least time between two readings of an issuer's keys for want of one.
+pub const EARLY_FETCH_MIN: Duration = Duration::from_secs(10);
+/// Most tokens of an issuer that are remembered as active.
+pub const ACTIVE_TOKENS_MAX: usize = 65_536;
+/// Most logout tokens that are remembered, so that none is used twice.
+pub const LOGOUT_TOKENS_MAX: usize = 65_536;
+/// Longest form with a logout token, in bytes: the token, and what is written around it.
+pub const LOGOUT_FORM_BYTES_MAX: usize = 3 * TOKEN_BYTES_MAX;
 /// Longest title of a conversation, in bytes.
 pub const TITLE_BYTES_MAX: usize = 256;
 /// Longest media type, in bytes.

@@ -9,6 +9,7 @@ use wardline_storage::ballast::Ballast;
 use wardline_storage::model::Policy;
 
 use crate::access::auth::Verifier;
+use crate::access::provider;
 use crate::limits::Limits;
 use crate::retention::Retention;
 
@@ -19,8 +20,10 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Certificate chain and key. The endpoint adds TLS 1.3, ALPN and no early data.
     pub tls: Tls,
-    /// Checks tokens.
-    pub verifier: Arc<Verifier>,
+    /// Checks tokens of the issuer whose keys are in a file, if there is one.
+    pub verifier: Option<Arc<Verifier>>,
+    /// The issuers that are asked over HTTPS.
+    pub providers: Vec<provider::Config>,
     /// Bounds.
     pub limits: Limits,
     /// Bounds that the store is to apply: put in force at start, if others are.

@@ -68,6 +68,39 @@ fn a_tenant_has_what_holds_for_everybody_but_for_what_is_said_of_it() {
 }
 
 #[test]
+fn issuers_have_what_they_need_and_cannot_be_taken_for_each_other() {
+    let north = "[issuers.north]\nissuer = \"https://id.north.example\"\ntenant = \"north\"\n";
+    let south = |issuer: &str, tenants: &str| {
+        format!("{north}[issuers.\"south.1\"]\nissuer = \"{issuer}\"\ntenants = {tenants}\nca = \"ca.pem\"\n")
+    };
+    let good = load(&south("https://id.south.example", "[\"south\", \"east, old\"]"), &[], &[]).unwrap();
+    assert_eq!(good.issuers.keys().collect::<Vec<_>>(), ["north", "south.1"]);
+    // Their keys need no file.
+    let keys = ["tls.certificate=c", "tls.key=k"];
+    load(north, &[], &keys).unwrap().require_keys().unwrap();
+    let half = load(north, &[], &["tls.certificate=c", "tls.key=k", "auth.issuer=x"]).unwrap();
+    assert!(half.require_keys().unwrap_err().to_string().contains("auth.jwks"));
+    let listed = load(north, &[], &["issuers.south.issuer=https://s.example", "issuers.south.tenants=a, b"]);
+    assert_eq!(listed.unwrap().issuers.len(), 2);
+
+    let wrong = |text: &str, set: &[&str], says: &str| {
+        let text = error(text, &[], set);
+        assert!(text.contains(says), "{text} does not say {says}");
+    };
+    wrong(&south("https://id.north.example", "[\"south\"]"), &[], "its issuer is that of another one");
+    wrong(&south("https://id.south.example", "[\"south\", \"north\"]"), &[], "speaks for a tenant for which");
+    wrong(&south("https://id.south.example", "[\"\"]"), &[], "names of tenants");
+    wrong(&south("https://id.south.example", "[1]"), &[], "names of tenants");
+    wrong(north, &["auth.issuer=https://id.north.example"], "or of [auth]");
+    wrong(north, &["issuers.north.issuer=http://id.north.example"], "an https:// URL");
+    wrong(north, &["issuers.north.tenants=a"], "set either tenant");
+    wrong("[issuers.x]\nissuer = \"https://x.example\"\n", &[], "set either tenant");
+    wrong(north, &["issuers.north.introspect=true"], "needs client and client_secret");
+    wrong(north, &["issuers.north.introspekt=true"], "unknown key issuers.north.introspekt");
+    wrong(north, &["auth.fetch_min=2h"], "auth.fetch_min must be at most auth.fetch_max");
+}
+
+#[test]
 fn every_key_of_the_reference_file_takes_effect() {
     // Reading a changed value must change something: no key is accepted and then ignored.
     let different = |value: &str| match value {
@@ -85,8 +118,8 @@ fn every_key_of_the_reference_file_takes_effect() {
                 toml::Value::Boolean(on) => vec![(!on).to_string()],
                 value => {
                     let text = value.as_str().unwrap();
-                    let more =
-                        ["debug", "2m", "50ms", "128KiB", "9s", "8GiB", "1MiB", "60d"].map(str::to_owned);
+                    let more = ["debug", "2m", "50ms", "128KiB", "9s", "8GiB", "1MiB", "60d", "127.0.0.2:1"]
+                        .map(str::to_owned);
                     [vec![different(text)], more.to_vec()].concat()
                 }
             };

@@ -123,6 +123,11 @@ fn signed(data: &[u8]) {
     if let Some(identity) = check(&self::token(&claims)) {
         deserved(&identity, &claims);
     }
+    let token = self::token(&claims);
+    if ISSUING.verifier.verify_logout(&token, NOW).is_ok() {
+        assert!(claims["events"].is_object() && claims.get("nonce").is_none(), "no logout token");
+        assert!(check(&token).is_none(), "a logout token lets somebody in");
+    }
 }
 
 /// Whether these claims let in the one whom they let in.

@@ -70,6 +70,10 @@ opaque_id!(
     /// A client's idempotency key for a message.
     ClientMessageId
 );
+opaque_id!(
+    /// What an issuer began when somebody signed in there, and can end.
+    SignInId
+);
 
 /// A key that tokens are signed with: its thumbprint (RFC 7638, with SHA-256).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

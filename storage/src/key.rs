@@ -6,7 +6,7 @@
 //! Layouts are part of the format.
 
 use crate::engine::{EngineError, KeyRange};
-use crate::id::{ClientMessageId, ConversationId, DeviceId, KeyId, Seq, TenantId, UserId};
+use crate::id::{ClientMessageId, ConversationId, DeviceId, KeyId, Seq, SignInId, TenantId, UserId};
 use crate::model::{ReceiptKind, Subject};
 
 const ID: usize = 16;
@@ -47,6 +47,7 @@ pub(crate) const TENANT: u8 = 1;
 pub(crate) const USER: u8 = 2;
 pub(crate) const DEVICE: u8 = 3;
 pub(crate) const KEY: u8 = 4;
+pub(crate) const SIGN_IN: u8 = 5;
 
 /// A range of keys that owns its bounds: `from` is included, `to` is not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -258,6 +259,7 @@ pub(crate) fn subject(subject: &Subject) -> (u8, &[u8]) {
         Subject::User(user) => (USER, user.as_bytes()),
         Subject::Device(device) => (DEVICE, device.as_bytes()),
         Subject::Key(key) => (KEY, key.as_bytes()),
+        Subject::SignIn(sign_in) => (SIGN_IN, sign_in.as_bytes()),
     }
 }
 
@@ -284,6 +286,7 @@ pub fn revoked_subject(key: &[u8]) -> Result<Subject, EngineError> {
             USER => UserId::from_slice(id).map(Subject::User),
             DEVICE => DeviceId::from_slice(id).map(Subject::Device),
             KEY => id.try_into().ok().map(KeyId::new).map(Subject::Key),
+            SIGN_IN => SignInId::from_slice(id).map(Subject::SignIn),
             _ => None,
         }
     });

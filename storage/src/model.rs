@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::id::{ClientMessageId, DeviceId, KeyId, Seq, TenantId, Timestamp, UserId};
+use crate::id::{ClientMessageId, DeviceId, KeyId, Seq, SignInId, TenantId, Timestamp, UserId};
 
 /// Text about people: a name from a token, or a title. Shown as its length in `Debug`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -309,6 +309,8 @@ pub enum Subject {
     Device(DeviceId),
     /// That of whoever has a token signed with a key.
     Key(KeyId),
+    /// That of whoever signed in at an issuer, which has ended it.
+    SignIn(SignInId),
 }
 
 /// That access was taken back, although the tokens for it are good.

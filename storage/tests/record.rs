@@ -7,7 +7,9 @@ use proptest::prelude::*;
 use records::{check_bytes, samples};
 use wardline_storage::command::{Rights, Submission};
 use wardline_storage::engine::EngineError;
-use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, KeyId, Seq, TenantId, UserId};
+use wardline_storage::id::{
+    ClientMessageId, ConversationId, DeviceId, KeyId, Seq, SignInId, TenantId, UserId,
+};
 use wardline_storage::key;
 use wardline_storage::model::{Cursor, Entry, IdSecret, Member, ReceiptKind, Subject};
 use wardline_storage::record::{EntryHeader, Record};
@@ -171,6 +173,7 @@ fn keys_are_frozen() {
         (Subject::User(user), format!("02{u}")),
         (Subject::Device(device), format!("03{d}")),
         (Subject::Key(key), format!("04{}", "4e".repeat(32))),
+        (Subject::SignIn(SignInId::new([0x51; 16])), format!("05{}", "51".repeat(16))),
     ];
     for (subject, bytes) in subjects {
         let at = key::revoked(&subject);

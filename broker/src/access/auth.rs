@@ -1,4 +1,4 @@
-//! Tokens: JWTs (RFC 7519) verified against a local JWK set (RFC 7517).
+//! Tokens: JWTs (RFC 7519) verified against an issuer's JWK set (RFC 7517).
 //!
 //! The key decides the algorithm: a token's header only selects a key, and must then name that
 //! key's algorithm, so neither `none` nor a MAC over a public key has a way in. Claims are looked
@@ -7,8 +7,11 @@
 //! token.
 
 mod claims;
+pub mod issuers;
 mod jwk;
 mod jwks;
+pub mod logout;
+pub mod tenants;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,10 +25,11 @@ use serde::de::IgnoredAny;
 use thiserror::Error;
 use wardline_storage::id::{KeyId, Timestamp};
 
-use claims::Claims;
+use claims::{Claims, is_logout_type};
 use jwk::Key;
 pub use jwk::KeyName;
 pub use jwks::{JwksError, LeftOut};
+use tenants::Tenants;
 
 use crate::limits::{NAME_BYTES_MAX, TOKEN_BYTES_MAX};
 
@@ -37,7 +41,12 @@ pub const ADMINISTRATOR: &str = "administrator";
 /// Who a token says its bearer is.
 #[derive(Clone)]
 pub struct Identity {
-    /// Claim `tenant`, or the one that is configured: 1 to 128 bytes, without control characters.
+    /// Claim `iss`.
+    pub issuer: Arc<str>,
+    /// Claim `sid`: the issuer's own session that the token is of, if it says so.
+    pub session: Option<String>,
+    /// Claim `tenant`, or the one that is configured, or the issuer's own: 1 to 128 bytes, without
+    /// control characters.
     pub tenant: String,
     /// Claim `sub`, 1 to 128 bytes, without control characters.
     pub user: String,
@@ -74,6 +83,9 @@ pub enum TokenError {
     /// It was good once.
     #[error("the token has expired")]
     Expired,
+    /// It is signed with a key that the issuer may have made since its keys were last read.
+    #[error("the token is not acceptable: no key of the broker fits it")]
+    UnknownKey,
     /// It is not, or not yet, good.
     #[error("the token is not acceptable: {0}")]
     Invalid(&'static str),
@@ -83,9 +95,14 @@ pub enum TokenError {
 #[derive(Clone, Debug)]
 pub struct Expected {
     /// The `iss` that tokens must have.
-    pub issuer: String,
+    pub issuer: Arc<str>,
     /// The value that must be, or be among, a token's `aud`.
     pub audience: String,
+    /// The value that must be, or be among, a logout token's `aud`: what the issuer knows the
+    /// broker by.
+    pub client: String,
+    /// Of which tenants its tokens may speak.
+    pub tenants: Tenants,
     /// How far the issuer's clock may be off: a token is good from `nbf - leeway` on, and before
     /// `exp + leeway`.
     pub leeway: Duration,
@@ -99,10 +116,13 @@ pub struct Expected {
 
 impl Expected {
     /// Of this issuer, for this audience; all else as it is unless it is configured.
-    pub fn new(issuer: impl Into<String>, audience: impl Into<String>) -> Self {
+    pub fn new(issuer: impl Into<Arc<str>>, audience: impl Into<String>) -> Self {
+        let audience = audience.into();
         Self {
             issuer: issuer.into(),
-            audience: audience.into(),
+            client: audience.clone(),
+            audience,
+            tenants: Tenants::default(),
             leeway: Duration::from_secs(30),
             lifetime_max: Duration::from_secs(7 * 86_400),
             tenant_claim: "tenant".into(),
@@ -117,6 +137,7 @@ impl Expected {
 struct Header {
     alg: Algorithm,
     kid: Option<String>,
+    typ: Option<String>,
     crit: Option<IgnoredAny>,
 }
 
@@ -168,7 +189,22 @@ impl Verifier {
         Self::from_bytes(json.as_bytes(), origin, expected)
     }
 
-    /// Number of keys that tokens may be signed with, 1 or more.
+    /// Without a key: no token is good until there is one.
+    pub fn without_keys(expected: Expected) -> Self {
+        Self { keys: Vec::new(), left_out: Vec::new(), expected }
+    }
+
+    /// Whose tokens.
+    pub fn issuer(&self) -> &Arc<str> {
+        &self.expected.issuer
+    }
+
+    /// What they must say.
+    pub fn expected(&self) -> &Expected {
+        &self.expected
+    }
+
+    /// Number of keys that tokens may be signed with.
     pub fn keys(&self) -> usize {
         self.keys.len()
     }
@@ -198,6 +234,16 @@ impl Verifier {
     /// # Errors
     /// [`TokenError`] if it is not acceptable.
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<Identity, TokenError> {
+        let (header, claims, key) = self.open(token)?;
+        // Somebody who was told of a logout, such as a proxy, has that token.
+        if claims.logout_event().is_some() || header.typ.as_deref().is_some_and(is_logout_type) {
+            return Err(TokenError::Invalid("it is a logout token, which lets nobody in"));
+        }
+        self.identity(&claims, key, now)
+    }
+
+    /// Checks signature and algorithm; what it says is for others to judge.
+    fn open(&self, token: &str) -> Result<(Header, Claims, &Key), TokenError> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(TokenError::Invalid("it is too long"));
         }
@@ -213,7 +259,7 @@ impl Verifier {
         let (_, payload) = message.split_once('.').ok_or(malformed)?;
         let key = self.signed_with(&header, message, signature)?;
         let claims = Claims::decode(payload).map_err(TokenError::Invalid)?;
-        self.identity(&claims, key, now)
+        Ok((header, claims, key))
     }
 
     /// The key that the token's header selects, if it made the signature.
@@ -236,7 +282,7 @@ impl Verifier {
         fitting.retain(|key| key.algorithm == header.alg);
         match fitting.len() {
             0 if is_known => Err(TokenError::Invalid("its algorithm is not that of its key")),
-            0 => Err(TokenError::Invalid("no key of the broker fits it")),
+            0 => Err(TokenError::UnknownKey),
             2.. if header.kid.is_none() => {
                 Err(TokenError::Invalid("it names no key (kid), and several would fit"))
             }
@@ -245,10 +291,10 @@ impl Verifier {
     }
 
     fn identity(&self, claims: &Claims, key: &Key, now: Timestamp) -> Result<Identity, TokenError> {
-        let Expected { issuer, audience, leeway, tenant_claim, roles_claim, .. } = &self.expected;
+        let Expected { issuer, audience, leeway, tenants, tenant_claim, roles_claim, .. } = &self.expected;
         claims.check_issuer(issuer).map_err(TokenError::Invalid)?;
         claims.check_audience(audience).map_err(TokenError::Invalid)?;
-        let tenant = claims.tenant(tenant_claim).map_err(TokenError::Invalid)?;
+        let tenant = tenants.decide(claims.tenant(tenant_claim)).map_err(TokenError::Invalid)?;
         let user = claims.subject().map_err(TokenError::Invalid)?;
         if !is_name(tenant) {
             return Err(TokenError::Invalid("claim tenant is empty, too long, or has control characters"));
@@ -259,6 +305,9 @@ impl Verifier {
         let times = claims.times().map_err(TokenError::Invalid)?;
         self.check_times(&times, now)?;
         Ok(Identity {
+            issuer: Arc::clone(issuer),
+            // What is no text names no session: then it is known by its user alone.
+            session: claims.session().ok().flatten().map(str::to_owned),
             tenant: tenant.to_owned(),
             user: user.to_owned(),
             broadcaster: claims.has_role(roles_claim, BROADCASTER),

@@ -6,18 +6,26 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::RwLock;
 use wardline_storage::command::{Actor, Rights};
 use wardline_storage::id::{DeviceId, TenantId, UserId};
 use wardline_storage::model::{Revocation, Subject, Text};
 
+use super::auth::issuers::Issuers;
+use super::auth::logout::Logout;
 use super::auth::{Identity, KeyName, TokenError, Verifier};
 use super::ids::Ids;
-use super::revocations::{self, Credential, Revocations};
+use super::provider::rounds::{inactive, silent};
+use super::provider::{Provider, Standing};
+use super::revocations::{self, Bearer, Credential, Revocations};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::refusal::{Code, Refusal};
+
+/// When to come again if an issuer's keys are not known.
+const KEYS_RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// Who asks.
 pub(crate) struct Caller {
@@ -62,37 +70,59 @@ impl Caller {
 pub(crate) struct Callers {
     ids: Arc<Ids>,
     /// Replaced when keys are reloaded.
-    verifier: RwLock<Arc<Verifier>>,
+    issuers: RwLock<Arc<Issuers>>,
+    /// Those of them that are asked over HTTPS.
+    providers: Vec<Arc<Provider>>,
     revocations: Revocations,
     clock: Arc<Clock>,
     metrics: Arc<Metrics>,
 }
 
 impl Callers {
-    /// Whose tokens `verifier` finds good.
+    /// Whose tokens `issuers` find good.
     pub(crate) fn new(
-        verifier: Arc<Verifier>,
+        issuers: Issuers,
+        providers: Vec<Arc<Provider>>,
         revocations: Revocations,
         ids: Arc<Ids>,
         clock: Arc<Clock>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        show(&metrics, &verifier);
-        metrics.revocations.set(revocations.count() as f64);
-        Self { ids, verifier: RwLock::new(verifier), revocations, clock, metrics }
+        show(&metrics, &issuers);
+        let callers =
+            Self { ids, issuers: RwLock::new(Arc::new(issuers)), providers, revocations, clock, metrics };
+        callers.show_revocations();
+        callers
     }
 
-    /// Checks tokens by other keys from now on; gives those that are not good any more.
+    /// Checks an issuer's tokens by other keys from now on; gives those that are not good any more.
     pub(crate) fn replace(&self, verifier: Verifier) -> Vec<Arc<KeyName>> {
-        show(&self.metrics, &verifier);
         let verifier = Arc::new(verifier);
-        let before = std::mem::replace(&mut *self.verifier.write(), Arc::clone(&verifier));
-        before.names().filter(|name| !verifier.has(name.id)).cloned().collect()
+        let mut issuers = self.issuers.write();
+        let before = issuers.of(verifier.issuer()).cloned();
+        *issuers = Arc::new(issuers.with(Arc::clone(&verifier)));
+        show(&self.metrics, &issuers);
+        let before = before.iter().flat_map(|before| before.names());
+        before.filter(|name| !verifier.has(name.id)).cloned().collect()
     }
 
     /// By which keys tokens are checked now.
-    pub(crate) fn verifier(&self) -> Arc<Verifier> {
-        Arc::clone(&self.verifier.read())
+    pub(crate) fn issuers(&self) -> Arc<Issuers> {
+        Arc::clone(&self.issuers.read())
+    }
+
+    /// The issuers that are asked over HTTPS.
+    pub(crate) fn providers(&self) -> &[Arc<Provider>] {
+        &self.providers
+    }
+
+    fn provider(&self, issuer: &str) -> Option<&Arc<Provider>> {
+        self.providers.iter().find(|provider| &**provider.issuer() == issuer)
+    }
+
+    fn show_revocations(&self) {
+        self.metrics.revocations.set(self.revocations.count() as f64);
+        self.metrics.sign_outs.set(self.revocations.sign_outs() as f64);
     }
 
     /// What access was taken back.
@@ -103,13 +133,13 @@ impl Callers {
     /// Puts a revocation in force.
     pub(crate) fn revoke(&self, subject: Subject, revocation: Revocation) {
         self.revocations.put(subject, revocation);
-        self.metrics.revocations.set(self.revocations.count() as f64);
+        self.show_revocations();
     }
 
     /// Lifts one; gives whether it was in force.
     pub(crate) fn lift(&self, subject: &Subject) -> bool {
         let was_revoked = self.revocations.lift(subject);
-        self.metrics.revocations.set(self.revocations.count() as f64);
+        self.show_revocations();
         was_revoked
     }
 
@@ -129,26 +159,109 @@ impl Callers {
     /// # Errors
     /// The refusal, if they may not.
     pub(crate) fn check(&self, actor: &Actor, by: &Credential) -> Result<(), Refusal> {
-        if !self.verifier.read().has(by.key.id) {
+        if !self.issuers.read().has(&by.issuer, by.key.id) {
             return Err(revocations::refusal(&Subject::Key(by.key.id)));
         }
         self.revocations.check(actor, by)
     }
 
-    /// Checks a token.
+    /// Checks a token by what is known, and asks nobody. If its key is not known, the issuer's are
+    /// read early, for whoever comes next.
     ///
     /// # Errors
     /// A refusal that says nothing of the token.
     pub(crate) fn authenticate(&self, token: &str) -> Result<Identity, Refusal> {
+        let found = self.verify(token);
+        if let Some(provider) = self.may_know(token, &found) {
+            provider.ask_early();
+        }
+        self.judge(token, found)
+    }
+
+    /// Checks a token: once more if its issuer may have a new key, and by the issuer's word whether
+    /// it is active still.
+    ///
+    /// # Errors
+    /// A refusal that says nothing of the token.
+    ///
+    /// # Cancellation
+    /// Nothing comes of it.
+    pub(crate) async fn let_in(&self, token: &str) -> Result<Identity, Refusal> {
+        let mut found = self.verify(token);
+        if let Some(provider) = self.may_know(token, &found)
+            && provider.hurry().await
+        {
+            found = self.verify(token);
+        }
+        let identity = self.judge(token, found)?;
+        let Some(provider) = self.provider(&identity.issuer) else { return Ok(identity) };
+        match provider.standing(token).await {
+            Standing::Active | Standing::Graced => Ok(identity),
+            Standing::Inactive => Err(inactive()),
+            Standing::Silent => Err(silent()),
+        }
+    }
+
+    /// Checks a logout token.
+    ///
+    /// # Errors
+    /// [`TokenError`] if it is not acceptable.
+    ///
+    /// # Cancellation
+    /// Nothing comes of it.
+    pub(crate) async fn logout(&self, token: &str) -> Result<Logout, TokenError> {
+        let verify = || self.issuers().verify_logout(token, self.clock.own());
+        let found = verify();
+        match self.may_know(token, &found) {
+            Some(provider) if provider.hurry().await => verify(),
+            _ => found,
+        }
+    }
+
+    fn verify(&self, token: &str) -> Result<Identity, TokenError> {
         // Not held while a signature is computed.
-        let verifier = self.verifier();
-        let now = self.clock.own();
-        let identity = verifier.verify(token, now).map_err(|error| match error {
+        self.issuers().verify(token, self.clock.own())
+    }
+
+    /// Who may have made the key since, if that is all that is missing.
+    fn may_know<T>(&self, token: &str, found: &Result<T, TokenError>) -> Option<&Arc<Provider>> {
+        if !matches!(found, Err(TokenError::UnknownKey)) {
+            return None;
+        }
+        let issuers = self.issuers();
+        let verifier = issuers.select(token).ok()?;
+        self.provider(verifier.issuer())
+    }
+
+    /// What a client is told of what was found.
+    fn judge(&self, token: &str, found: Result<Identity, TokenError>) -> Result<Identity, Refusal> {
+        let identity = found.map_err(|error| match error {
             TokenError::Expired => Refusal::new(Code::TokenExpired, "the token has expired"),
+            TokenError::UnknownKey if self.knows_no_key_for(token) => {
+                let text = "the keys of the token's issuer are not known: it does not answer";
+                Refusal::new(Code::Unavailable, text).after(KEYS_RETRY_AFTER)
+            }
             error => Refusal::new(Code::Unauthenticated, error.to_string()),
         })?;
-        self.metrics.token_ahead.set(identity.not_before.since(now).as_secs_f64());
+        self.metrics.token_ahead.set(identity.not_before.since(self.clock.own()).as_secs_f64());
         Ok(identity)
+    }
+
+    fn knows_no_key_for(&self, token: &str) -> bool {
+        self.issuers().select(token).is_ok_and(|verifier| verifier.keys() == 0)
+    }
+
+    /// By what somebody is let in who has this token.
+    pub(crate) fn credential(&self, identity: &Identity, token: &str) -> Credential {
+        let Identity { issuer, user, session, .. } = identity;
+        let is_asked = self.provider(issuer).is_some_and(|provider| provider.introspects().is_some());
+        Credential {
+            issuer: Arc::clone(issuer),
+            key: Arc::clone(&identity.key),
+            issued: identity.issued,
+            sign_ins: self.ids.sign_ins(issuer, user, session.as_deref()),
+            bearer: is_asked.then(|| Bearer::new(token)),
+        }
     }
 
     /// Who somebody with this identity is, on this device.
@@ -166,9 +279,9 @@ impl Callers {
     }
 }
 
-fn show(metrics: &Metrics, verifier: &Verifier) {
-    metrics.token_keys.set(verifier.keys() as f64);
-    metrics.token_keys_left_out.set(verifier.left_out().len() as f64);
+fn show(metrics: &Metrics, issuers: &Issuers) {
+    metrics.token_keys.set(issuers.keys() as f64);
+    metrics.token_keys_left_out.set(issuers.left_out() as f64);
 }
 
 /// The broker itself, for commands that need no membership.

@@ -5,8 +5,13 @@
 //! bytes.
 
 use aws_lc_rs::hmac;
-use wardline_storage::id::{ConversationId, TenantId, UserId};
+use wardline_storage::id::{ConversationId, SignInId, TenantId, UserId};
 use wardline_storage::model::IdSecret;
+
+/// The kinds of sign-ins: what an issuer calls a session, what a user has without one, all of them.
+const SESSION: &[u8] = b"session";
+const NO_SESSION: &[u8] = b"no session";
+const EVERYTHING: &[u8] = b"everything";
 
 /// Derives ids. The same names give the same ids for the life of the store, and in no other store.
 pub(crate) struct Ids {
@@ -38,6 +43,36 @@ impl Ids {
     /// The group or broadcast that somebody made under an idempotency key.
     pub(crate) fn group(&self, creator: UserId, client_id: &[u8; 16]) -> ConversationId {
         ConversationId::new(self.derive(b"group", &[creator.as_bytes(), client_id]))
+    }
+
+    /// What lets a token in, as its issuer can end it: the session that it is of, or the user where
+    /// it names none; and everything of the user.
+    pub(crate) fn sign_ins(&self, issuer: &str, user: &str, session: Option<&str>) -> [SignInId; 2] {
+        let narrow = match session {
+            Some(session) => self.sign_in(issuer, SESSION, session),
+            None => self.sign_in(issuer, NO_SESSION, user),
+        };
+        [narrow, self.sign_in(issuer, EVERYTHING, user)]
+    }
+
+    /// What has ended once an issuer says that of a session, of a user, or of a session of a user:
+    /// then a token of the user that names no session may be of that one.
+    pub(crate) fn signed_out(
+        &self,
+        issuer: &str,
+        user: Option<&str>,
+        session: Option<&str>,
+    ) -> Vec<SignInId> {
+        let of_session = session.map(|session| self.sign_in(issuer, SESSION, session));
+        let of_user = user.map(|user| match session {
+            Some(_) => self.sign_in(issuer, NO_SESSION, user),
+            None => self.sign_in(issuer, EVERYTHING, user),
+        });
+        of_session.into_iter().chain(of_user).collect()
+    }
+
+    fn sign_in(&self, issuer: &str, kind: &[u8], name: &str) -> SignInId {
+        SignInId::new(self.derive(b"sign-in", &[issuer.as_bytes(), kind, name.as_bytes()]))
     }
 
     fn derive(&self, domain: &[u8], parts: &[&[u8]]) -> [u8; 16] {
@@ -74,6 +109,35 @@ mod tests {
         assert_eq!(ids.direct(x, y), ids.direct(y, x));
         assert_ne!(ids.direct(x, y), ids.direct(x, z));
         assert_ne!(ids.group(x, &[7; 16]), ids.group(y, &[7; 16]));
+    }
+
+    #[test]
+    fn what_is_signed_out_is_what_the_issuer_named() {
+        let ids = Ids::new(&IdSecret::new([1; 32]));
+        let ends = |user, session, token: (&str, &str, Option<&str>)| {
+            let ended = ids.signed_out("https://id", user, session);
+            ids.sign_ins(token.0, token.1, token.2).iter().any(|own| ended.contains(own))
+        };
+        let (here, there, bare) = (
+            ("https://id", "ann", Some("s1")),
+            ("https://id", "ann", Some("s2")),
+            ("https://id", "ann", None),
+        );
+        let (other, foreign) = (("https://id", "bob", Some("s3")), ("https://di", "ann", Some("s1")));
+        // By user: all of theirs.
+        assert!([here, there, bare].iter().all(|token| ends(Some("ann"), None, *token)));
+        // By session: that one.
+        assert!(
+            ends(None, Some("s1"), here) && !ends(None, Some("s1"), there) && !ends(None, Some("s1"), bare)
+        );
+        // By both: that one, and what cannot be told from it.
+        assert!(ends(Some("ann"), Some("s1"), here) && ends(Some("ann"), Some("s1"), bare));
+        assert!(!ends(Some("ann"), Some("s1"), there));
+        for named in [(Some("ann"), None), (None, Some("s1")), (Some("ann"), Some("s1"))] {
+            assert!(!ends(named.0, named.1, other) && !ends(named.0, named.1, foreign), "{named:?}");
+        }
+        // A user who is called like a session is not that session.
+        assert!(!ends(Some("s1"), None, here) && !ends(None, Some("ann"), bare));
     }
 
     #[test]

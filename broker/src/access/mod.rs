@@ -3,4 +3,5 @@
 pub mod auth;
 pub(crate) mod caller;
 pub(crate) mod ids;
+pub mod provider;
 pub(crate) mod revocations;

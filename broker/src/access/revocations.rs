@@ -9,64 +9,112 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 use wardline_storage::command::Actor;
-use wardline_storage::id::Timestamp;
+use wardline_storage::id::{SignInId, Timestamp};
 use wardline_storage::model::{Revocation, Subject};
 
-use super::auth::{Identity, KeyName};
+use super::auth::KeyName;
 use crate::refusal::{Code, Refusal};
+
+/// A token that its issuer is to be asked about again. `Debug` does not show it.
+pub(crate) struct Bearer(Box<str>);
+
+impl Bearer {
+    pub(crate) fn new(token: &str) -> Arc<Self> {
+        Arc::new(Self(token.into()))
+    }
+
+    pub(crate) fn token(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it is one and the same.
+    pub(crate) fn same(one: &Arc<Self>, other: &Arc<Self>) -> bool {
+        Arc::ptr_eq(one, other)
+    }
+}
+
+impl std::fmt::Debug for Bearer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Bearer")
+    }
+}
 
 /// By what somebody was let in.
 #[derive(Clone, Debug)]
 pub(crate) struct Credential {
+    /// Whose token it is.
+    pub(crate) issuer: Arc<str>,
     /// The key that their token is signed with.
     pub(crate) key: Arc<KeyName>,
     /// When the token was issued, if it says so.
     pub(crate) issued: Option<Timestamp>,
+    /// As what its issuer can end it.
+    pub(crate) sign_ins: [SignInId; 2],
+    /// The token, if its issuer is to be asked about it again.
+    pub(crate) bearer: Option<Arc<Bearer>>,
 }
 
-impl Credential {
-    /// By the token of an identity.
-    pub(crate) fn of(identity: &Identity) -> Self {
-        Self { key: Arc::clone(&identity.key), issued: identity.issued }
-    }
-}
-
-/// The revocations in force.
+/// The revocations in force: those of the operator, and the sign-ins that issuers have ended.
 #[derive(Debug, Default)]
-pub(crate) struct Revocations(RwLock<HashMap<Subject, Revocation>>);
+pub(crate) struct Revocations(RwLock<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    all: HashMap<Subject, Revocation>,
+    /// How many of them are sign-ins.
+    sign_outs: usize,
+}
 
 impl Revocations {
     /// Those on record.
     pub(crate) fn new(on_record: Vec<(Subject, Revocation)>) -> Self {
-        Self(RwLock::new(on_record.into_iter().collect()))
+        let sign_outs = on_record.iter().filter(|(subject, _)| is_sign_in(subject)).count();
+        Self(RwLock::new(Kept { all: on_record.into_iter().collect(), sign_outs }))
     }
 
     /// Puts one in force; one that reaches further stays.
     pub(crate) fn put(&self, subject: Subject, revocation: Revocation) {
-        let mut all = self.0.write();
-        if all.get(&subject).is_none_or(|before| before.through <= revocation.through) {
-            all.insert(subject, revocation);
+        let mut kept = self.0.write();
+        if kept.all.get(&subject).is_none_or(|before| before.through <= revocation.through) {
+            let is_new = kept.all.insert(subject, revocation).is_none();
+            kept.sign_outs += usize::from(is_new && is_sign_in(&subject));
         }
     }
 
     /// Lifts one; gives whether it was in force.
     pub(crate) fn lift(&self, subject: &Subject) -> bool {
-        self.0.write().remove(subject).is_some()
+        let mut kept = self.0.write();
+        let was_there = kept.all.remove(subject).is_some();
+        kept.sign_outs -= usize::from(was_there && is_sign_in(subject));
+        was_there
     }
 
-    /// How many are in force.
+    /// How many of the operator's are in force.
     pub(crate) fn count(&self) -> usize {
-        self.0.read().len()
+        let kept = self.0.read();
+        kept.all.len() - kept.sign_outs
     }
 
-    /// All of them.
+    /// How many sign-ins that issuers have ended are in force.
+    pub(crate) fn sign_outs(&self) -> usize {
+        self.0.read().sign_outs
+    }
+
+    /// Whether one is in force.
+    pub(crate) fn has(&self, subject: &Subject) -> bool {
+        self.0.read().all.contains_key(subject)
+    }
+
+    /// All of the operator's.
     pub(crate) fn all(&self) -> Vec<(Subject, Revocation)> {
-        self.0.read().iter().map(|(subject, revocation)| (*subject, revocation.clone())).collect()
+        let kept = self.0.read();
+        let of_operator = kept.all.iter().filter(|(subject, _)| !is_sign_in(subject));
+        of_operator.map(|(subject, revocation)| (*subject, revocation.clone())).collect()
     }
 
     /// Those that keep nobody out any more: every token of their time has ended. At most `max`.
     pub(crate) fn moot(&self, ended_before: Timestamp, max: usize) -> Vec<Subject> {
-        let all = self.0.read();
+        let all = &self.0.read().all;
         let moot = all.iter().filter(|(_, revocation)| revocation.through < ended_before);
         moot.map(|(subject, _)| *subject).take(max).collect()
     }
@@ -76,7 +124,7 @@ impl Revocations {
     /// # Errors
     /// The refusal, if their access was taken back.
     pub(crate) fn check(&self, actor: &Actor, by: &Credential) -> Result<(), Refusal> {
-        let all = self.0.read();
+        let all = &self.0.read().all;
         if all.is_empty() {
             return Ok(());
         }
@@ -86,6 +134,8 @@ impl Revocations {
             Subject::Tenant(actor.tenant),
             Subject::User(actor.user),
             Subject::Device(actor.device),
+            Subject::SignIn(by.sign_ins[0]),
+            Subject::SignIn(by.sign_ins[1]),
         ];
         let forbids =
             |subject: &Subject| all.get(subject).is_some_and(|revocation| issued <= revocation.through);
@@ -96,6 +146,10 @@ impl Revocations {
     }
 }
 
+fn is_sign_in(subject: &Subject) -> bool {
+    matches!(subject, Subject::SignIn(_))
+}
+
 /// What those are told whose access was taken back.
 pub(crate) fn refusal(subject: &Subject) -> Refusal {
     let text = match subject {
@@ -103,6 +157,7 @@ pub(crate) fn refusal(subject: &Subject) -> Refusal {
         Subject::User(_) => "the operator took back the access of this user",
         Subject::Device(_) => "the operator took back the access of this device",
         Subject::Key(_) => "the key that the token is signed with is not good any more",
+        Subject::SignIn(_) => "the issuer has ended this sign-in: sign in again",
     };
     Refusal::new(Code::Revoked, text)
 }
@@ -127,7 +182,9 @@ mod tests {
 
     fn by(issued: Option<u64>) -> Credential {
         let key = Arc::new(KeyName { kid: None, id: KeyId::new([4; 32]) });
-        Credential { key, issued: issued.map(Timestamp) }
+        let sign_ins = [SignInId::new([5; 16]), SignInId::new([6; 16])];
+        let issuer = "https://id.example".into();
+        Credential { issuer, key, issued: issued.map(Timestamp), sign_ins, bearer: None }
     }
 
     fn through(time: Timestamp) -> Revocation {
@@ -142,9 +199,13 @@ mod tests {
             (Subject::User(actor.user), Subject::User(UserId::new([9; 16]))),
             (Subject::Device(actor.device), Subject::Device(DeviceId::new([9; 16]))),
             (Subject::Key(KeyId::new([4; 32])), Subject::Key(KeyId::new([9; 32]))),
+            (Subject::SignIn(SignInId::new([5; 16])), Subject::SignIn(SignInId::new([9; 16]))),
+            (Subject::SignIn(SignInId::new([6; 16])), Subject::SignIn(SignInId::new([9; 16]))),
         ];
         for (own, other) in subjects {
             let revocations = Revocations::new(vec![(other, through(Timestamp::NEVER))]);
+            assert_eq!(revocations.count() + revocations.sign_outs(), 1);
+            assert_eq!(revocations.all().len(), revocations.count(), "sign-ins are not the operator's");
             assert_eq!(revocations.check(&actor, &by(Some(5_000))), Ok(()), "{other:?}");
             revocations.put(own, through(Timestamp::NEVER));
             let refused = revocations.check(&actor, &by(Some(5_000))).unwrap_err();

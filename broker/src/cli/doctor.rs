@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use clap::Args;
 use rustix::process::geteuid;
+use wardline_broker::access::provider::{Fetched, ProviderError};
 use wardline_broker::config::Config;
 use wardline_broker::edge::tls::{self, Validity};
 use wardline_broker::operator::admin;
@@ -23,6 +24,7 @@ use wardline_storage::format;
 
 use super::engines::{Chosen, Engines};
 use super::failure;
+use super::issuers;
 use super::open_files::{self, OPEN_FILES_MIN};
 use super::report::report;
 use super::serve::{self, Configuration};
@@ -77,6 +79,7 @@ pub(super) fn run(arguments: &Arguments, engines: Engines) -> anyhow::Result<()>
     if !arguments.configuration.dev() {
         checks.push(("keys", keys(&config)));
         checks.push(("key file", key_file(&config.tls_key)));
+        checks.extend(issuers(&config)?.into_iter().map(|finding| ("issuer", finding)));
     }
     if chosen.keeps_files() {
         let data = &config.storage_path;
@@ -171,13 +174,25 @@ fn keys(config: &Config) -> Finding {
         }
         (Validity::NotYet, _) => (Bad, "the certificate is not valid yet: check it, and this clock".into()),
         (_, Validity::Valid) => {
-            (Fine, format!("certificate good for 14 days and more, {} token keys", verifier.keys()))
+            let keys = verifier.map_or("no token keys in a file".into(), |verifier| {
+                format!("{} token keys", verifier.keys())
+            });
+            (Fine, format!("certificate good for 14 days and more, {keys}"))
         }
         _ => (
             Warn,
             "the certificate ends within 14 days: renew it; a running broker takes it by itself".into(),
         ),
     }
+}
+
+fn issuers(config: &Config) -> anyhow::Result<Vec<Finding>> {
+    let tried = issuers::try_all(config)?;
+    let finding = |(name, tried): (String, Result<Fetched, ProviderError>)| match tried {
+        Ok(fetched) => (Fine, format!("{name} answers, {} token keys", fetched.verifier.keys())),
+        Err(error) => (Bad, format!("{name}: {error}")),
+    };
+    Ok(tried.into_iter().map(finding).collect())
 }
 
 fn key_file(path: &Path) -> Finding {

@@ -17,12 +17,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use wardline_broker::access::auth::{LeftOut, Verifier};
+use wardline_broker::access::provider;
 use wardline_broker::broker::{Broker, Ended};
 use wardline_broker::config::{Config, Setting};
 use wardline_broker::dev::{self, Dev};
 use wardline_broker::edge::tls::{self, Validity};
 use wardline_broker::operator::admin::{self, Admin};
 use wardline_broker::operator::http::{Http, HttpError};
+use wardline_broker::operator::logout::Door;
 use wardline_broker::operator::private::{self, Content};
 use wardline_broker::operator::reload::{self, Fresh, Loaded, Reloader};
 use wardline_broker::operator::text_log::{self, Format, Levels};
@@ -35,6 +37,7 @@ use wardline_storage::log::Starter;
 
 use super::engines::{Chosen, Engines};
 use super::failure::{self, Failure};
+use super::issuers;
 use super::open_files;
 use super::report::{announce, report};
 
@@ -149,13 +152,18 @@ pub(super) fn check_config(arguments: &CheckConfig, engines: Engines) -> anyhow:
         return Ok(());
     }
     let (tls, verifier) = credentials(&config)?;
-    let count = verifier.keys();
+    let tried = issuers::try_all(&config)?;
+    let fetched = tried.iter().filter_map(|(_, tried)| tried.as_ref().ok()).map(|fetched| &fetched.verifier);
+    let count: usize = verifier.iter().chain(fetched).map(Verifier::keys).sum();
     writeln!(out, "the configuration is good ({count} token key{})", if count == 1 { "" } else { "s" })?;
-    for name in verifier.names() {
-        writeln!(out, "token key: {name}")?;
+    if let Some(verifier) = &verifier {
+        tell_keys(&mut out, verifier, "auth.jwks")?;
     }
-    for left_out in verifier.left_out() {
-        writeln!(out, "but an entry of auth.jwks is left out: {left_out}")?;
+    for (name, tried) in &tried {
+        match tried {
+            Ok(fetched) => tell_keys(&mut out, &fetched.verifier, &format!("the key set of issuer {name}"))?,
+            Err(error) => writeln!(out, "but issuer {name} cannot be used now: {error}")?,
+        }
     }
     match tls::validity(&tls.chain, since_epoch() + CERTIFICATE_WARNING) {
         Validity::Valid => Ok(()),
@@ -167,6 +175,16 @@ pub(super) fn check_config(arguments: &CheckConfig, engines: Engines) -> anyhow:
             )?)
         }
     }
+}
+
+fn tell_keys(out: &mut impl std::io::Write, verifier: &Verifier, of: &str) -> anyhow::Result<()> {
+    for name in verifier.names() {
+        writeln!(out, "token key: {name}")?;
+    }
+    for left_out in verifier.left_out() {
+        writeln!(out, "but an entry of {of} is left out: {left_out}")?;
+    }
+    Ok(())
 }
 
 /// Runs the broker until it is told to stop, or its store fails.
@@ -193,11 +211,13 @@ pub(super) fn serve(arguments: Arguments, engines: Engines, log: &'static dyn St
         (opened, loaded.again(&files(&config)))
     };
     warn_about(&loaded.tls);
-    reload::tell_left_out(&[], loaded.verifier.left_out());
+    reload::tell_left_out(&[], loaded.verifier.as_ref().map_or(&[], Verifier::left_out));
+    let providers = issuers::of(&config)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().on_thread_start(give_way()).build()?;
     let store = Arc::clone(&opened.engine);
-    let ended = runtime.block_on(run(arguments.configuration, config, loaded, (opened, log), levels));
+    let ended =
+        runtime.block_on(run(arguments.configuration, config, (loaded, providers), (opened, log), levels));
     // What is left by now has had its time.
     runtime.shutdown_timeout(Duration::from_millis(500));
     close(store);
@@ -253,7 +273,7 @@ fn give_way() -> impl Fn() + Send + Sync + 'static {
 async fn run(
     configuration: Configuration,
     config: Config,
-    loaded: Loaded,
+    (loaded, providers): (Loaded, Vec<provider::Config>),
     (Opened { engine, ballast }, log): (Opened, &'static dyn Starter),
     levels: Levels,
 ) -> anyhow::Result<Ended> {
@@ -263,15 +283,19 @@ async fn run(
     let seen = loaded.seen();
     let Loaded { tls, verifier, .. } = loaded;
     let (certificate, shown) = watch::channel(tls.clone());
-    let pages = bind_pages(&config, configuration.dev, shown, &levels).await?;
+    let pages = bind_pages(&config, configuration.dev, shown.clone(), &levels).await?;
+    let logout = match config.logout_listen {
+        Some(address) => Some(Door::bind(address, shown).await?),
+        None => None,
+    };
     tokio::spawn(follow_filter(configuration, levels));
     let (name, data) = (engine.name(), engine.folder().map(Path::to_owned));
     let hangup = signal(SignalKind::hangup())?;
     let (files, notice) = (files(&config), config.stop_notice);
     let (door, closing) = (data.as_deref().and_then(open_door), CancellationToken::new());
     let lent = Arc::clone(&engine);
-    let left_out = verifier.left_out().to_vec();
-    let settings = config.into_settings(tls, Arc::new(verifier), data.as_deref(), ballast);
+    let left_out = verifier.as_ref().map_or(&[][..], Verifier::left_out).to_vec();
+    let settings = config.into_settings(tls, verifier.map(Arc::new), providers, data.as_deref(), ballast);
     let broker = Broker::start(settings, engine, log).await.context(
         "the broker cannot start; if the address is in use, stop the other process or choose another with --listen",
     )?;
@@ -283,6 +307,9 @@ async fn run(
     let readiness = broker.readiness(data);
     // Served to the end, so that whoever asks hears that the broker is stopping.
     let shown = pages.as_ref().map(|pages| format!("http on {}\n", pages.address())).unwrap_or_default();
+    let logout_on = logout.as_ref().map(|door| format!("logout tokens on {}\n", door.address()));
+    let shown = shown + &logout_on.unwrap_or_default();
+    let _door = logout.map(|door| door.open(broker.sign_outs()));
     let _serving = pages.map(|pages| pages.serve(readiness));
     tracing::info!(code = "ready", %address, engine = name, version = env!("CARGO_PKG_VERSION"), "ready");
     announce(format!("{shown}listening on {address}\n"));
@@ -359,7 +386,7 @@ fn open(config: &Config, chosen: Chosen) -> anyhow::Result<Opened> {
     Ok(opened)
 }
 
-pub(super) fn credentials(config: &Config) -> anyhow::Result<(Tls, Verifier)> {
+pub(super) fn credentials(config: &Config) -> anyhow::Result<(Tls, Option<Verifier>)> {
     let Loaded { tls, verifier, .. } = files(config).load()?;
     Ok((tls, verifier))
 }
@@ -368,7 +395,7 @@ fn files(config: &Config) -> reload::Files {
     reload::Files {
         certificate: config.tls_certificate.clone(),
         key: config.tls_key.clone(),
-        jwks: config.auth_jwks.clone(),
+        jwks: config.jwks(),
         expected: config.expected(),
     }
 }

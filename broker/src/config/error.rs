@@ -93,6 +93,14 @@ pub enum ConfigError {
         /// Where.
         address: SocketAddr,
     },
+    /// Issuers that cannot be beside each other, or lack something.
+    #[error("[issuers.{name:?}]: {what}")]
+    Issuer {
+        /// Which.
+        name: String,
+        /// What is wrong, and what to do.
+        what: String,
+    },
     /// A key that has no default was not set.
     #[error(
         "{key} is not set: {what}; set it in the configuration (see wardline.toml), or try `serve --dev` first"

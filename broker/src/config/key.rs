@@ -59,6 +59,13 @@ pub(super) const KEYS: &[Key] = &[
     Key { name: "auth.lifetime", takes: Time(MINUTE..=3_660 * DAY, |c, v| c.auth_lifetime = v) },
     Key { name: "auth.tenant_claim", takes: Claim(|c, v| c.auth_tenant_claim = v.into()) },
     Key { name: "auth.roles_claim", takes: Claim(|c, v| c.auth_roles_claim = v.into()) },
+    Key { name: "auth.fetch_timeout", takes: Time(100..=MINUTE, |c, v| c.auth_pace.timeout = v) },
+    Key { name: "auth.fetch_min", takes: Time(SECOND..=DAY, |c, v| c.auth_pace.fetch_min = v) },
+    Key { name: "auth.fetch_max", takes: Time(SECOND..=DAY, |c, v| c.auth_pace.fetch_max = v) },
+    Key { name: "auth.keys_kept", takes: Time(MINUTE..=30 * DAY, |c, v| c.auth_pace.keys_kept = v) },
+    Key { name: "auth.introspect_every", takes: Time(SECOND..=DAY, |c, v| c.auth_pace.introspect_every = v) },
+    Key { name: "auth.introspect_grace", takes: Time(0..=DAY, |c, v| c.auth_pace.introspect_grace = v) },
+    Key { name: "logout.listen", takes: AddressOrOff(|c, v| c.logout_listen = v) },
     Key { name: "storage.path", takes: Text(|c, v| c.storage_path = v.into()) },
     Key { name: "storage.engine", takes: Engine(|c, v| c.storage_engine = v.into()) },
     Key { name: "storage.memory", takes: Bytes(32 * MIB..=256 * GIB, |c, v| c.storage_memory_bytes = v as usize) },
@@ -222,7 +229,7 @@ fn is_name(text: &str) -> bool {
     text.len() <= 32 && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
-fn is_claim(text: &str) -> bool {
+pub(super) fn is_claim(text: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 

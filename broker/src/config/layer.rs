@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::ConfigError;
 use super::foreign;
+use super::issuer::{self, IssuerKey};
 use super::key::{KEYS, Key};
 use super::tenant::{self, TenantKey};
 use super::typed::Config;
@@ -62,16 +63,31 @@ pub(super) struct Assignment {
 }
 
 impl Assignment {
-    /// Whether it is about one tenant.
-    pub(super) fn is_of_tenant(&self) -> bool {
-        tenant::split(&self.key).is_some()
+    /// Whether it is about one tenant, or one issuer.
+    pub(super) fn is_of_one(&self) -> bool {
+        tenant::split(&self.key).is_some() || issuer::split(&self.key).is_some()
     }
 
     pub(super) fn apply(self, config: &mut Config) -> Result<(), ConfigError> {
-        match tenant::split(&self.key).map(|(name, key)| (name.to_owned(), TenantKey::find(key))) {
-            Some((name, Some(known))) => self.apply_to_tenant(&name, known, config),
-            _ => self.apply_to_all(config),
+        if let Some((name, key)) = tenant::split(&self.key)
+            && let Some(known) = TenantKey::find(key)
+        {
+            let name = name.to_owned();
+            return self.apply_to_tenant(&name, known, config);
         }
+        if let Some((name, key)) = issuer::split(&self.key)
+            && let Some(known) = IssuerKey::find(key)
+        {
+            let name = name.to_owned();
+            return self.apply_to_issuer(&name, known, config);
+        }
+        self.apply_to_all(config)
+    }
+
+    fn apply_to_issuer(self, name: &str, known: &IssuerKey, config: &mut Config) -> Result<(), ConfigError> {
+        let Self { origin, key, given } = self;
+        let done = issuer::of(config, name).and_then(|issuer| known.set(issuer, &given));
+        done.map_err(|allowed| ConfigError::Value { origin, key, value: given.to_string(), allowed })
     }
 
     fn apply_to_tenant(self, name: &str, known: &TenantKey, config: &mut Config) -> Result<(), ConfigError> {
@@ -126,7 +142,9 @@ fn collect(prefix: &str, table: &DeTable<'_>, out: &mut Vec<(usize, String, Give
 }
 
 fn is_section(name: &str) -> bool {
-    tenant::is_section(name) || KEYS.iter().any(|key| key.name.split('.').next() == Some(name))
+    tenant::is_section(name)
+        || issuer::is_section(name)
+        || KEYS.iter().any(|key| key.name.split('.').next() == Some(name))
 }
 
 fn given(value: &DeValue<'_>) -> Given {
@@ -135,6 +153,13 @@ fn given(value: &DeValue<'_>) -> Given {
         // Another radix than ten is no number to `Given`, and so refused.
         DeValue::Integer(number) if number.radix() == 10 => Given::Integer(number.as_str().into()),
         DeValue::Boolean(on) => Given::Switch(*on),
+        DeValue::Array(items) => {
+            let texts = items.iter().map(|item| match item.get_ref() {
+                DeValue::String(text) => Some(text.to_string()),
+                _ => None,
+            });
+            texts.collect::<Option<_>>().map_or(Given::Other("array"), Given::List)
+        }
         other => Given::Other(other.type_str()),
     }
 }

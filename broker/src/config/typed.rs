@@ -3,13 +3,14 @@
 //! Checks nothing: what a key takes is its own business, and what must hold between keys that of
 //! whoever is bounded by them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use wardline_storage::model::Policy;
 
+use crate::access::provider::Pace;
 use crate::limits::Limits;
 use crate::retention::{Kept, Retention, Terms};
 
@@ -17,6 +18,31 @@ use crate::retention::{Kept, Retention, Terms};
 pub const PORT: u16 = 4433;
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
+
+/// What the operator says of an issuer that is asked over HTTPS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Issuer {
+    /// `issuer`.
+    pub issuer: String,
+    /// `ca`. Empty: whom the host trusts.
+    pub ca: PathBuf,
+    /// `audience`. Empty, here and below: as in `auth`.
+    pub audience: String,
+    /// `tenant`. Empty: `tenants`.
+    pub tenant: String,
+    /// `tenants`.
+    pub tenants: BTreeSet<String>,
+    /// `tenant_claim`.
+    pub tenant_claim: String,
+    /// `roles_claim`.
+    pub roles_claim: String,
+    /// `client`. Empty: the audience.
+    pub client: String,
+    /// `client_secret`. Empty: not set.
+    pub client_secret: PathBuf,
+    /// `introspect`.
+    pub introspect: bool,
+}
 
 /// Everything that can be configured, typed and within its range.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +67,12 @@ pub struct Config {
     pub auth_tenant_claim: String,
     /// `auth.roles_claim`.
     pub auth_roles_claim: String,
+    /// `auth.fetch_*`, `auth.keys_kept` and `auth.introspect_*`.
+    pub auth_pace: Pace,
+    /// `issuers.*`, by the name that the operator gave.
+    pub issuers: BTreeMap<String, Issuer>,
+    /// `logout.listen` (TCP); `None`: off.
+    pub logout_listen: Option<SocketAddr>,
     /// `storage.path`.
     pub storage_path: PathBuf,
     /// `storage.engine`: a name, whether or not there is such an engine. Empty: the program's
@@ -85,6 +117,9 @@ impl Default for Config {
             auth_lifetime: 7 * 24 * HOUR,
             auth_tenant_claim: "tenant".into(),
             auth_roles_claim: "roles".into(),
+            auth_pace: Pace::default(),
+            issuers: BTreeMap::new(),
+            logout_listen: None,
             storage_path: "data".into(),
             storage_engine: String::new(),
             storage_memory_bytes: 256 * 1024 * 1024,

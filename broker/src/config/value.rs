@@ -27,6 +27,8 @@ pub(super) enum Given {
     Integer(String),
     /// By a file.
     Switch(bool),
+    /// By a file; a list of texts.
+    List(Vec<String>),
     /// By a file; of a type that no key takes.
     Other(&'static str),
 }
@@ -37,6 +39,7 @@ impl fmt::Display for Given {
             Self::Bare(text) | Self::Integer(text) => f.write_str(text),
             Self::Text(text) => write!(f, "{text:?}"),
             Self::Switch(on) => write!(f, "{on}"),
+            Self::List(texts) => write!(f, "{texts:?}"),
             Self::Other(kind) => write!(f, "(a value of type {kind})"),
         }
     }
@@ -46,7 +49,15 @@ impl Given {
     pub(super) fn text(&self) -> Option<&str> {
         match self {
             Self::Bare(text) | Self::Text(text) => Some(text),
-            Self::Integer(_) | Self::Switch(_) | Self::Other(_) => None,
+            Self::Integer(_) | Self::Switch(_) | Self::List(_) | Self::Other(_) => None,
+        }
+    }
+
+    /// Several texts: a list, or one text with commas between.
+    pub(super) fn texts(&self) -> Option<Vec<String>> {
+        match self {
+            Self::List(texts) => Some(texts.clone()),
+            _ => self.text().map(|text| text.split(',').map(|one| one.trim().to_owned()).collect()),
         }
     }
 
@@ -54,7 +65,7 @@ impl Given {
         match self {
             Self::Switch(on) => Some(*on),
             Self::Bare(text) => text.parse().ok(),
-            Self::Text(_) | Self::Integer(_) | Self::Other(_) => None,
+            Self::Text(_) | Self::Integer(_) | Self::List(_) | Self::Other(_) => None,
         }
     }
 
@@ -69,7 +80,7 @@ impl Given {
     pub(super) fn count(&self) -> Option<u64> {
         match self {
             Self::Bare(text) | Self::Integer(text) => text.replace('_', "").parse().ok(),
-            Self::Text(_) | Self::Switch(_) | Self::Other(_) => None,
+            Self::Text(_) | Self::Switch(_) | Self::List(_) | Self::Other(_) => None,
         }
     }
 

@@ -49,6 +49,12 @@ impl Metrics {
         }
     }
 
+    /// Counts what came of asking an issuer for its keys.
+    pub(crate) fn fetched(&self, result: &str) {
+        let results = table::FETCH_RESULTS.iter().zip(&self.fetches);
+        results.filter(|(known, _)| **known == result).for_each(|(_, counter)| counter.increment(1));
+    }
+
     /// Notes a span that is told apart by priority.
     pub(crate) fn delivered(&self, seconds: f64, is_urgent: bool) {
         let histogram = if is_urgent { &self.urgent_to_delivered } else { &self.routine_to_delivered };

@@ -15,6 +15,7 @@ macro_rules! table {
         labelled { $($family:ident $family_name:literal by $label:literal, $family_meaning:literal {
             $($field:ident = $value:literal),* $(,)?
         })* }
+        by_result { $($by:ident = $by_name:literal of $results:ident, $by_meaning:literal;)* }
         by_code { $($each:ident = $each_name:literal by $each_label:literal, $each_meaning:literal;)* }
     ) => {
         /// The broker's metric handles.
@@ -25,6 +26,7 @@ macro_rules! table {
                 #[doc = concat!("Here: `", $value, "`.")]
                 pub(crate) $field: $family,
             )*)*
+            $(#[doc = $by_meaning] pub(super) $by: Vec<Counter>,)*
             $(#[doc = $each_meaning] pub(super) $each: Vec<Counter>,)*
         }
 
@@ -33,15 +35,37 @@ macro_rules! table {
             pub(crate) fn new() -> Self {
                 $($kind::describe($name, $meaning);)*
                 $($family::describe($family_name, $family_meaning);)*
+                $(Counter::describe($by_name, $by_meaning);)*
                 $(Counter::describe($each_name, $each_meaning);)*
                 Self {
                     $($plain: $kind::resolve($name, &[]),)*
                     $($($field: $family::resolve($family_name, &[($label, $value)]),)*)*
+                    $($by: by_result($by_name, &$results),)*
                     $($each: by_code($each_name, $each_label),)*
                 }
             }
         }
     };
+}
+
+/// What comes of asking an issuer for its keys.
+pub(super) const FETCH_RESULTS: [&str; 12] = [
+    "ok",
+    "unreachable",
+    "tls",
+    "late",
+    "redirected",
+    "status",
+    "too_long",
+    "broken",
+    "not_json",
+    "other_issuer",
+    "no_address",
+    "no_key",
+];
+
+fn by_result(name: &'static str, results: &[&'static str]) -> Vec<Counter> {
+    results.iter().map(|result| Counter::resolve(name, &[("result", *result)])).collect()
 }
 
 fn by_code(name: &'static str, label: &'static str) -> Vec<Counter> {
@@ -73,6 +97,16 @@ table! {
         token_keys: Gauge = "wardline_token_keys", "Keys that tokens may be signed with.";
         token_keys_left_out: Gauge = "wardline_token_keys_left_out", "Entries of auth.jwks that are no such keys; wardline check-config says why.";
         revocations: Gauge = "wardline_revocations", "Revocations in force (wardline revoke --list).";
+        sign_outs: Gauge = "wardline_sign_outs", "Sign-ins that issuers have ended by logout tokens, and of which a token may be good still.";
+        sign_out_seconds: Histogram = "wardline_sign_out_seconds", "Time from a logout token's arrival until the sessions that it ends are sent nothing more.";
+        issuers: Gauge = "wardline_issuers", "Issuers that are asked over HTTPS.";
+        issuers_without_keys: Gauge = "wardline_issuers_without_keys", "Those of them whose keys are not known: nobody comes in by their tokens.";
+        issuer_keys_age: Gauge = "wardline_issuer_keys_age_seconds", "How long ago an issuer's keys were last read, of the issuer where it is longest; one that was never read counts from the start.";
+        issuer_keys_kept: Gauge = "wardline_issuer_keys_kept_seconds", "How old an issuer's keys may become while it is silent (auth.keys_kept).";
+        early_fetches: Counter = "wardline_issuer_early_fetches_total", "Times that an issuer's keys were read before they were due, since a token named a key that is not known.";
+        early_fetches_held: Counter = "wardline_issuer_early_fetches_held_total", "Tokens with a key that is not known for which nothing was read, since that was done just before.";
+        introspection_silent: Gauge = "wardline_introspection_silent_seconds", "For how long an issuer has not answered about tokens, of the issuer where it is longest.";
+        introspection_grace: Gauge = "wardline_introspection_grace_seconds", "How long an issuer's silence about tokens is taken for a yes (auth.introspect_grace); 0: no issuer is asked.";
         packets_sent: Counter = "wardline_quic_packets_sent_total", "QUIC packets sent. Added for each connection every 30 s and at its end.";
         packets_lost: Counter = "wardline_quic_packets_lost_total", "QUIC packets sent that were taken for lost. Added as above.";
         congestion_events: Counter = "wardline_quic_congestion_events_total", "Times that a connection had to slow down for the network. Added as above.";
@@ -133,6 +167,21 @@ table! {
         Counter "wardline_sessions_ended_total" by "reason", "Sessions ended, by why: the broker's code; left: the client went, or its connection was lost." {
             sessions_left = "left",
         }
+        Counter "wardline_introspections_total" by "result", "Questions to issuers whether a token is active, by the answer; graced: none, which is taken for a yes for a while; silent: none for too long, so nobody was let in or stays by that token." {
+            introspections_active = "active",
+            introspections_inactive = "inactive",
+            introspections_graced = "graced",
+            introspections_silent = "silent",
+        }
+        Counter "wardline_logouts_total" by "result", "Logout tokens that came, by what came of them; nobody: there was no session to end; replayed: it was used before; not_on_record: sessions were ended, but a restart would forget it." {
+            logouts_done = "ended",
+            logouts_of_nobody = "nobody",
+            logouts_malformed = "malformed",
+            logouts_refused = "refused",
+            logouts_replayed = "replayed",
+            logouts_crowded = "crowded",
+            logouts_not_on_record = "not_on_record",
+        }
         Counter "wardline_published_total" by "priority", "Messages committed." {
             published_routine = "routine",
             published_urgent = "urgent",
@@ -165,6 +214,9 @@ table! {
             reads_catch_up = "catch_up",
             reads_urgent = "urgent",
         }
+    }
+    by_result {
+        fetches = "wardline_issuer_fetches_total" of FETCH_RESULTS, "Times that an issuer was asked for its keys, by what came of it.";
     }
     by_code {
         refusals = "wardline_refusals_total" by "code", "Requests and sessions refused, by code.";

@@ -2,48 +2,29 @@
 //!
 //! Reads nothing but the request line and headers, and answers with what is there already; only the
 //! metrics are put together when asked, one page at a time, on a blocking thread, so that a scrape
-//! holds up no session. On the loopback interface in the clear, elsewhere with TLS 1.3 and the
-//! broker's certificate. Connections, their time and their bytes are bounded.
+//! holds up no session.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::header::{ALLOW, HeaderValue};
+use hyper::{Method, Request, StatusCode};
 use metrics::Gauge;
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
-use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{interval, timeout};
-use tokio_rustls::TlsAcceptor;
+use tokio::task::JoinHandle;
+use tokio::time::interval;
 
 use crate::metrics::buckets;
 use crate::operator::readiness::Readiness;
+use crate::operator::serving::{self, Answers, Page, page_of, text};
 use crate::settings::Tls;
 
-/// Most connections; further ones are closed.
-const CONNECTIONS_MAX: usize = 64;
-/// Longest life of a connection: whoever scrapes connects again.
-const LIFETIME: Duration = Duration::from_secs(600);
-/// Longest time for a TLS handshake, and for a request's headers; also for the next request.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How long nobody is let in after that failed: shorter than anybody waits for a page, and not a
-/// flood of log lines.
-const ACCEPT_PAUSE: Duration = Duration::from_secs(2);
-/// Most bytes of a request's headers.
-const HEADERS_BYTES_MAX: usize = 16 * 1024;
 /// What a page of metrics costs.
 const SCRAPE_SECONDS: &str = "wardline_scrape_duration_seconds";
 /// How often what histograms were told is added up, whether somebody scrapes or not.
@@ -56,6 +37,16 @@ pub enum HttpError {
     /// The address is taken, or not ours.
     #[error("cannot serve http on {address} (TCP): {source}; choose another http.listen, or \"\" for none")]
     Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The address for logout tokens is taken, or not ours.
+    #[error(
+        "cannot take logout tokens on {address} (TCP): {source}; choose another logout.listen, or \"\" for none"
+    )]
+    Logout {
         /// Where.
         address: SocketAddr,
         /// Why.
@@ -98,7 +89,7 @@ impl Http {
     /// Metrics may stay recorded.
     pub async fn bind(address: SocketAddr, tls: Option<watch::Receiver<Tls>>) -> Result<Self, HttpError> {
         if let Some(tls) = &tls {
-            acceptor(&tls.borrow())?;
+            serving::acceptor(&tls.borrow())?;
         }
         let listen = |source| HttpError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(listen)?;
@@ -125,7 +116,7 @@ impl Http {
             one_scrape: Semaphore::new(1),
         });
         Serving(tokio::spawn(async move {
-            tokio::join!(keep_up(self.recorded.clone()), accept(self.listener, self.tls, pages));
+            tokio::join!(keep_up(self.recorded.clone()), serving::accept(self.listener, self.tls, pages));
         }))
     }
 }
@@ -140,68 +131,6 @@ async fn keep_up(recorded: PrometheusHandle) {
     }
 }
 
-async fn accept(listener: TcpListener, tls: Option<watch::Receiver<Tls>>, pages: Arc<Pages>) {
-    let mut connections = JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            Some(_) = connections.join_next() => continue,
-        };
-        let stream = match accepted {
-            Ok((stream, _)) if connections.len() < CONNECTIONS_MAX => stream,
-            Ok(_) => continue,
-            Err(error) => {
-                tracing::warn!(code = "http-accept", %error, "an http connection could not be taken");
-                // Such as too many open files: it does not pass at once.
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        let (pages, tls) = (Arc::clone(&pages), tls.clone());
-        connections.spawn(timeout(LIFETIME, async move {
-            match tls {
-                None => talk(stream, pages).await,
-                Some(tls) => {
-                    let acceptor = acceptor(&tls.borrow());
-                    let Ok(acceptor) = acceptor else { return };
-                    // A client that does not get through its handshake is none of ours.
-                    if let Ok(Ok(stream)) = timeout(PATIENCE, acceptor.accept(stream)).await {
-                        talk(stream, pages).await;
-                    }
-                }
-            }
-        }));
-    }
-}
-
-fn acceptor(tls: &Tls) -> Result<TlsAcceptor, rustls::Error> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])?
-        .with_no_client_auth()
-        .with_single_cert(tls.chain.clone(), tls.key.clone_key())?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
-}
-
-async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, pages: Arc<Pages>) {
-    let service = service_fn(move |request: Request<Incoming>| {
-        let pages = Arc::clone(&pages);
-        async move { Ok::<_, Infallible>(pages.answer(request.method(), request.uri().path()).await) }
-    });
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(PATIENCE)
-        .max_buf_size(HEADERS_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
-    if let Err(error) = served {
-        tracing::debug!(code = "http-broken", %error, "an http connection broke");
-    }
-}
-
-type Page = Response<Full<Bytes>>;
-
 /// What can be asked for.
 struct Pages {
     recorded: PrometheusHandle,
@@ -211,14 +140,15 @@ struct Pages {
     one_scrape: Semaphore,
 }
 
-impl Pages {
-    async fn answer(&self, method: &Method, path: &str) -> Page {
-        if !matches!(*method, Method::GET | Method::HEAD) {
+impl Answers for Pages {
+    async fn answer(&self, request: Request<Incoming>) -> Page {
+        let (head, _) = request.into_parts();
+        if !matches!(head.method, Method::GET | Method::HEAD) {
             let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n".into());
             refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return refused;
         }
-        match path {
+        match head.uri.path() {
             "/metrics" => self.metrics().await,
             // Who can answer this is alive; a store that failed ends the process.
             "/livez" => text(StatusCode::OK, "alive\n".into()),
@@ -227,7 +157,9 @@ impl Pages {
             _ => text(StatusCode::NOT_FOUND, "there are /metrics, /livez, /readyz and /version\n".into()),
         }
     }
+}
 
+impl Pages {
     async fn metrics(&self) -> Page {
         let Ok(_one) = self.one_scrape.acquire().await else { return unavailable() };
         let (recorded, began) = (self.recorded.clone(), Instant::now());
@@ -265,16 +197,4 @@ fn version() -> Page {
 
 fn unavailable() -> Page {
     text(StatusCode::SERVICE_UNAVAILABLE, "the broker is ending\n".into())
-}
-
-fn text(status: StatusCode, body: String) -> Page {
-    page_of(status, "text/plain; charset=utf-8", body)
-}
-
-fn page_of(status: StatusCode, kind: &'static str, body: String) -> Page {
-    let mut page = Response::new(Full::new(Bytes::from(body)));
-    *page.status_mut() = status;
-    page.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    page.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    page
 }

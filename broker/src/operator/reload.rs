@@ -83,9 +83,16 @@ impl Reloader {
     /// among them.
     pub fn replace_keys(&self, verifier: Verifier) {
         let Inner { callers, registry, .. } = &*self.0;
+        let issuer = Arc::clone(verifier.issuer());
         for gone in callers.replace(verifier) {
-            let subject = Subject::Key(gone.id);
-            let ended = registry.revoke(&subject, &revocations::refusal(&subject));
+            // Another issuer may have the same key, and be right.
+            let theirs = registry.find(|present| {
+                let credential = present.credential.lock();
+                credential.key.id == gone.id && credential.issuer == issuer
+            });
+            let why = revocations::refusal(&Subject::Key(gone.id));
+            theirs.iter().for_each(|present| present.ending.cut(why.clone()));
+            let ended = theirs.len();
             tracing::warn!(code = "token-key-gone", key = %gone, ended, "a token key is not good any more: its sessions are ended");
         }
     }
@@ -98,8 +105,8 @@ pub struct Files {
     pub certificate: PathBuf,
     /// Its private key.
     pub key: PathBuf,
-    /// The token keys.
-    pub jwks: PathBuf,
+    /// The token keys; `None`: they are not in a file.
+    pub jwks: Option<PathBuf>,
     /// What tokens must say.
     pub expected: Expected,
 }
@@ -127,8 +134,8 @@ type Print = Option<[u8; 32]>;
 pub struct Loaded {
     /// Certificate and key.
     pub tls: Tls,
-    /// The token keys.
-    pub verifier: Verifier,
+    /// The token keys, if they are in a file.
+    pub verifier: Option<Verifier>,
     seen: Seen,
 }
 
@@ -159,18 +166,21 @@ impl Files {
         Ok(Loaded { tls, verifier: self.load_keys()?, seen })
     }
 
-    fn load_keys(&self) -> Result<Verifier, JwksError> {
-        Verifier::from_file(&self.jwks, self.expected.clone())
+    fn load_keys(&self) -> Result<Option<Verifier>, JwksError> {
+        let load = |path: &PathBuf| Verifier::from_file(path, self.expected.clone());
+        self.jwks.as_ref().map(load).transpose()
     }
 
     fn look(&self) -> Seen {
-        Seen { tls: print(&[&self.certificate, &self.key]), jwks: print(&[&self.jwks]) }
+        let jwks: Vec<&Path> = self.jwks.iter().map(PathBuf::as_path).collect();
+        Seen { tls: print(&[&self.certificate, &self.key]), jwks: print(&jwks) }
     }
 
-    fn load_part(&self, part: Part) -> Result<Fresh, ReloadError> {
+    /// Reads a part; `None`: there are no token keys in a file.
+    fn load_part(&self, part: Part) -> Result<Option<Fresh>, ReloadError> {
         Ok(match part {
-            Part::Certificate => Fresh::Certificate(tls::load(&self.certificate, &self.key)?),
-            Part::Keys => Fresh::Keys(self.load_keys()?),
+            Part::Certificate => Some(Fresh::Certificate(tls::load(&self.certificate, &self.key)?)),
+            Part::Keys => self.load_keys()?.map(Fresh::Keys),
         })
     }
 }
@@ -191,8 +201,11 @@ impl Loaded {
                 continue;
             }
             match files.load_part(part) {
-                Ok(Fresh::Certificate(tls)) => (self.tls, self.seen.tls) = (tls, now.tls),
-                Ok(Fresh::Keys(verifier)) => (self.verifier, self.seen.jwks) = (verifier, now.jwks),
+                Ok(Some(Fresh::Certificate(tls))) => (self.tls, self.seen.tls) = (tls, now.tls),
+                Ok(Some(Fresh::Keys(verifier))) => {
+                    (self.verifier, self.seen.jwks) = (Some(verifier), now.jwks);
+                }
+                Ok(None) => {}
                 Err(error) => refused(part, &error),
             }
         }
@@ -317,7 +330,8 @@ pub async fn watch(
             if followed.is_due(print, told) {
                 is_any_due = true;
                 let read = files.load_part(part);
-                followed.note(print, told, read.and_then(|fresh| put(fresh).map_err(ReloadError::from)));
+                let put = |fresh: Option<Fresh>| fresh.map_or(Ok(()), &mut put).map_err(ReloadError::from);
+                followed.note(print, told, read.and_then(put));
             }
         }
         if told && !is_any_due {

@@ -168,9 +168,9 @@ impl Revoker {
     }
 
     /// Lifts what keeps nobody out any more.
-    async fn lift_moot(&self) {
+    pub(crate) async fn lift_moot(&self) {
         let Inner { callers, intake, .. } = &*self.0;
-        let longest = u64::try_from(callers.verifier().longest().as_millis()).unwrap_or(u64::MAX);
+        let longest = u64::try_from(callers.issuers().longest().as_millis()).unwrap_or(u64::MAX);
         let ended_before = Timestamp(callers.clock().own().0.saturating_sub(longest));
         for subject in callers.revocations().moot(ended_before, MOOT_MAX) {
             if intake.control(Command::Lift { subject }).await.is_ok() {
@@ -204,9 +204,10 @@ impl Inner {
         if let Some(thumbprint) = hex::decode(name).ok().and_then(|bytes| bytes.try_into().ok()) {
             return Ok(KeyId::new(thumbprint));
         }
-        let verifier = self.callers.verifier();
-        let mut fitting = verifier.names().filter(|key| key.kid.as_deref() == Some(name));
-        match (fitting.next(), fitting.next()) {
+        let issuers = self.callers.issuers();
+        let mut fitting: Vec<_> = issuers.names().filter(|key| key.kid.as_deref() == Some(name)).collect();
+        fitting.dedup_by_key(|key| key.id);
+        match (fitting.first(), fitting.get(1)) {
             (Some(key), None) => Ok(key.id),
             (None, _) => Err("no token key in force has this kid: `wardline check-config` shows those of auth.jwks; one that is gone from it is named by its thumbprint".into()),
             (Some(_), Some(_)) => Err("several token keys have this kid: name the one that is meant by its thumbprint, which `wardline check-config` shows".into()),
@@ -244,6 +245,7 @@ fn kind(subject: &Subject) -> &'static str {
         Subject::User(_) => "user",
         Subject::Device(_) => "device",
         Subject::Key(_) => "key",
+        Subject::SignIn(_) => "sign-in",
     }
 }
 
@@ -254,5 +256,6 @@ fn shown(subject: &Subject) -> String {
         Subject::User(user) => user.to_string(),
         Subject::Device(device) => device.to_string(),
         Subject::Key(key) => key.to_string(),
+        Subject::SignIn(sign_in) => sign_in.to_string(),
     }
 }

@@ -49,6 +49,7 @@ impl Present {
             Subject::User(user) => self.actor.user == *user,
             Subject::Device(device) => self.actor.device == *device,
             Subject::Key(key) => self.credential.lock().key.id == *key,
+            Subject::SignIn(sign_in) => self.credential.lock().sign_ins.contains(sign_in),
         }
     }
 }
@@ -94,6 +95,12 @@ impl Registry {
             present.ending.cut(why.clone());
         }
         found.len()
+    }
+
+    /// Those of which something is so.
+    pub(crate) fn find(&self, is_wanted: impl Fn(&Present) -> bool) -> Vec<Present> {
+        let users = self.users.lock();
+        users.values().flatten().filter(|present| is_wanted(present)).cloned().collect()
     }
 
     fn of(&self, subject: &Subject) -> Vec<Present> {

@@ -18,7 +18,6 @@ use super::reader::{self, FrameReader, Read};
 use super::request_lane::RequestLane;
 use super::sessions::{Lasts, Session, Sessions};
 use crate::access::caller::Caller;
-use crate::access::revocations::Credential;
 use crate::limits::Limits;
 use crate::presence::bell::Bell;
 use crate::presence::ending::Ending;
@@ -121,9 +120,9 @@ async fn admit(
     hello: Hello,
     connection: &quinn::Connection,
 ) -> Result<Admitted, Option<Refusal>> {
-    let identity = sessions.callers.authenticate(&hello.token.0).map_err(Some)?;
+    let identity = sessions.callers.let_in(&hello.token.0).await.map_err(Some)?;
     let caller = sessions.callers.caller(&identity, hello.device);
-    let credential = Credential::of(&identity);
+    let credential = sessions.callers.credential(&identity, &hello.token.0);
     sessions.callers.check(&caller.actor, &credential).map_err(Some)?;
     let device = register(sessions, &caller).await.map_err(Some)?;
     let is_registered = device.is_some();

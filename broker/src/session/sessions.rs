@@ -13,7 +13,6 @@ use wardline_storage::model::Policy;
 
 use crate::access::auth::Identity;
 use crate::access::caller::{Caller, Callers};
-use crate::access::revocations::Credential;
 use crate::clock::Clock;
 use crate::delivery::deliveries::Deliveries;
 use crate::limits::Limits;
@@ -95,7 +94,7 @@ impl Session {
     pub(super) fn renew(&self, token: &Token) -> Result<Welcome, Refusal> {
         let callers = &self.all.callers;
         let identity = callers.authenticate(&token.0)?;
-        let credential = Credential::of(&identity);
+        let credential = callers.credential(&identity, &token.0);
         callers.check(&self.caller.actor, &credential)?;
         self.caller.renew(&identity)?;
         *self.present.credential.lock() = credential;

@@ -160,3 +160,36 @@ fn a_token_that_is_good_for_too_long_is_refused_plainly() {
     }
     assert_eq!(broker.stop(), Some(0));
 }
+
+/// The broker starts without its issuers, and says of each what is wrong.
+#[test]
+fn an_issuer_that_does_not_answer_is_named_and_keeps_no_broker_from_starting() {
+    let folder = with_keys();
+    let folder = folder.path();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let issuer = format!("issuers.north.issuer=https://{nobody}");
+    let with = ["--set", &issuer, "--set", "issuers.north.tenant=north", "--set"];
+    let ca = "issuers.north.ca=keys/dev/ca.pem";
+    let checked = said(folder, &[&["check-config", "--config", "wardline.toml"][..], &with, &[ca]].concat());
+    let wrong = "but issuer north cannot be used now: the discovery document: it cannot be reached";
+    assert!(checked.contains("is good (1 token key)") && checked.contains(wrong), "{checked}");
+
+    let doctor = run(folder, &[&["doctor", "--config", "wardline.toml"][..], &with, &[ca]].concat());
+    let told = String::from_utf8(doctor.stdout).unwrap();
+    assert_eq!(doctor.status.code(), Some(1), "{told}");
+    assert!(told.contains("BAD   issuer: north: the discovery document: it cannot be reached"), "{told}");
+
+    for (ca, why) in
+        [("issuers.north.ca=none.pem", "none.pem"), ("issuers.north.ca=wardline.toml", "no certificate")]
+    {
+        let command = [&["check-config", "--config", "wardline.toml"][..], &with, &[ca]].concat();
+        fails(folder, &command, 1, &["[issuers.\"north\"]", "(ca)", why]);
+    }
+    let serve =
+        [&SERVE[..], &with, &[ca, "--set", "storage.engine=memory", "--set", "logout.listen=127.0.0.1:0"]]
+            .concat();
+    let broker = Serving::serve(folder, &serve);
+    talk(folder, &broker);
+    broker.until_logged(folder, "issuer-refused", 1);
+    assert_eq!(broker.stop(), Some(0));
+}

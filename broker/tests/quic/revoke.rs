@@ -186,7 +186,7 @@ async fn a_token_within_its_leeway_does_not_make_a_loop() {
     let leeway = Duration::from_secs(3);
     let mut issuer = TokenIssuer::new();
     let verifier = TokenIssuer::verifier_of(&[&issuer], leeway);
-    let mut site = Site::memory_with(|settings| settings.verifier = Arc::new(verifier)).await;
+    let mut site = Site::memory_with(|settings| settings.verifier = Some(Arc::new(verifier))).await;
     std::mem::swap(&mut site.issuer, &mut issuer);
     let mut over = claims(TENANT, "bob", json!([]));
     let ended = now_ms() - 1_000;

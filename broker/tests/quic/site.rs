@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use wardline_broker::access::auth::{Expected, Verifier};
@@ -32,7 +32,7 @@ use wardline_storage::open::{Opener, Options as StoreOptions};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) const TENANT: &str = "st-mary";
 const AUDIENCE: &str = "wardline";
-const ISSUER: &str = "https://id.example";
+pub(crate) const ISSUER: &str = "https://id.example";
 /// The engines that keep files.
 const ON_DISK: [&dyn Opener; 2] = [&wardline_rocksdb::Rocks, &wardline_redb::Redb];
 
@@ -97,7 +97,8 @@ impl Site {
         let mut settings = Settings {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             tls: authority.certify(),
-            verifier: Arc::new(issuer.verifier()),
+            verifier: Some(Arc::new(issuer.verifier())),
+            providers: Vec::new(),
             limits: Limits::default(),
             policy: Policy {
                 retention_max: Duration::from_secs(30 * 24 * 3600),
@@ -380,15 +381,23 @@ impl TokenIssuer {
         Self::verifier_of(&[self], Duration::ZERO)
     }
 
+    /// Its key set.
+    pub(crate) fn set(&self) -> Vec<u8> {
+        Self::set_of(&[self])
+    }
+
     /// Takes the tokens of several issuers, with a leeway.
     pub(crate) fn verifier_of(issuers: &[&Self], leeway: Duration) -> Verifier {
+        let expected = Expected { leeway, ..Expected::new(ISSUER, AUDIENCE) };
+        Verifier::from_bytes(&Self::set_of(issuers), "test", expected).unwrap()
+    }
+
+    fn set_of(issuers: &[&Self]) -> Vec<u8> {
         let jwk = |issuer: &&Self| {
             let x = URL_SAFE_NO_PAD.encode(issuer.key.public_key().as_ref());
             json!({"kty": "OKP", "crv": "Ed25519", "kid": "k", "x": x})
         };
-        let jwks = json!({"keys": issuers.iter().map(jwk).collect::<Vec<_>>()});
-        let expected = Expected { leeway, ..Expected::new(ISSUER, AUDIENCE) };
-        Verifier::from_json(&jwks.to_string(), "test", expected).unwrap()
+        json!({"keys": issuers.iter().map(jwk).collect::<Vec<_>>()}).to_string().into_bytes()
     }
 
     /// A token of somebody without roles, good for an hour.
@@ -436,11 +445,24 @@ impl Authority {
         Self { pem, issuer: Issuer::new(ca, key) }
     }
 
+    /// A new certificate and key in PEM, for others.
+    #[cfg(feature = "peers")]
+    pub(crate) fn certify_pem(&self) -> (String, String) {
+        let (leaf, key) = self.leaf();
+        (leaf.pem(), key.serialize_pem())
+    }
+
+    fn leaf(&self) -> (Certificate, KeyPair) {
+        let key = KeyPair::generate().unwrap();
+        let mut leaf = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        // Not that of who certifies it, or OpenSSL takes it for self-signed.
+        leaf.distinguished_name.push(DnType::CommonName, "localhost");
+        (leaf.signed_by(&key, &self.issuer).unwrap(), key)
+    }
+
     /// A new certificate and key for the broker.
     pub(crate) fn certify(&self) -> Tls {
-        let key = KeyPair::generate().unwrap();
-        let leaf = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        let leaf = leaf.signed_by(&key, &self.issuer).unwrap();
+        let (leaf, key) = self.leaf();
         let key = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der());
         Tls { chain: vec![leaf.der().clone()], key: Arc::new(key.into()) }
     }

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use super::codec::{Damage, Reader, Writer};
 use super::{Record, kind, kind_byte, priority, priority_byte, role, role_byte};
 use crate::command::{Acknowledge, Actor, Command, Create, Group, Publish, Rights, Submission};
-use crate::id::{ClientMessageId, ConversationId, DeviceId, KeyId, Seq, TenantId, UserId};
+use crate::id::{ClientMessageId, ConversationId, DeviceId, KeyId, Seq, SignInId, TenantId, UserId};
 use crate::key;
 use crate::model::{IdSecret, Person, Policy, Subject};
 use crate::retention::Retentions;
@@ -220,6 +220,7 @@ fn read_subject(from: &mut Reader<'_>) -> Result<Subject, Damage> {
         key::USER => Subject::User(UserId::new(from.array()?)),
         key::DEVICE => Subject::Device(DeviceId::new(from.array()?)),
         key::KEY => Subject::Key(KeyId::new(from.array()?)),
+        key::SIGN_IN => Subject::SignIn(SignInId::new(from.array()?)),
         _ => return Err(Damage("the kind of subject is unknown")),
     })
 }

@@ -1,7 +1,7 @@
 //! Clients and QUIC: who connects, who is refused, how the network is.
 
 use super::panel::Unit::{Bytes, Count, PerSecond, Seconds, Share};
-use super::panel::{Dashboard, lines};
+use super::panel::{Dashboard, Panel, lines};
 
 pub(super) fn dashboard() -> Dashboard {
     Dashboard {
@@ -48,6 +48,7 @@ pub(super) fn dashboard() -> Dashboard {
                 lines("Stalled sessions", Count, "The client has taken nothing for a second, and something waits.")
                     .query("sum(wardline_sessions_stalled{$i})", "stalled").limits(5.0, 10.0),
             ]),
+            ("Issuers", issuers()),
             ("Tokens, clocks, process", vec![
                 lines("Tokens from the future", Seconds, "How far the latest token's begin lay ahead: the issuer's clock is fast, or ours slow.")
                     .query("max(wardline_token_ahead_seconds{$i})", "ahead").limits(1.0, 10.0),
@@ -66,4 +67,28 @@ pub(super) fn dashboard() -> Dashboard {
             ]),
         ],
     }
+}
+
+/// Those that are asked over HTTPS, and what they say has ended.
+fn issuers() -> Vec<Panel> {
+    vec![
+        lines("Age of issuers' keys", Seconds, "Of the issuer whose keys were read longest ago, and how old they may become while it is silent.")
+            .query("max(wardline_issuer_keys_age_seconds{$i})", "age").query("max(wardline_issuer_keys_kept_seconds{$i})", "at most"),
+        lines("Issuers", Count, "That are asked over HTTPS, and of which no key is known.")
+            .query("max(wardline_issuers{$i})", "issuers").query("max(wardline_issuers_without_keys{$i})", "without keys").limits(1.0, 1.0),
+        lines("Readings of keys", PerSecond, "By what came of them.")
+            .query("sum by (result) (rate(wardline_issuer_fetches_total{$i}[5m]))", "{{result}}"),
+        lines("Tokens with an unknown key", PerSecond, "Early readings of keys for their sake, and those that were held back.")
+            .query("sum(rate(wardline_issuer_early_fetches_total{$i}[5m]))", "read").query("sum(rate(wardline_issuer_early_fetches_held_total{$i}[5m]))", "held back"),
+        lines("Questions about tokens", PerSecond, "To issuers that want to be asked, by the answer. graced: none, which is taken for a yes for a while.")
+            .query("sum by (result) (rate(wardline_introspections_total{$i}[5m]))", "{{result}}"),
+        lines("Silence about tokens", Seconds, "How long an issuer has not answered, and how long that is taken for a yes.")
+            .query("max(wardline_introspection_silent_seconds{$i})", "silent").query("max(wardline_introspection_grace_seconds{$i})", "grace"),
+        lines("Logout tokens", PerSecond, "By what came of them.")
+            .query("sum by (result) (rate(wardline_logouts_total{$i}[5m]))", "{{result}}"),
+        lines("Time spent on logout tokens", Seconds, "In each second, until their sessions are ended.")
+            .query("sum(rate(wardline_sign_out_seconds_sum{$i}[5m]))", "spent"),
+        lines("Ended sign-ins", Count, "That are on record, since a token of them may be good still.")
+            .query("max(wardline_sign_outs{$i})", "on record"),
+    ]
 }

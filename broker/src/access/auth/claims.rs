@@ -15,6 +15,18 @@ use wardline_storage::id::Timestamp;
 /// Claims whose text is a list with spaces between (RFC 8693, section 4.2; Entra ID).
 const SPACED: [&str; 2] = ["scope", "scp"];
 
+/// The member of `events` that makes a logout token (OpenID Connect Back-Channel Logout, section
+/// 2.4).
+const LOGOUT_EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
+/// Its media type, without `application/`.
+const LOGOUT_TYPE: &str = "logout+jwt";
+
+/// Whether a header's `typ` says that it is a logout token.
+pub(super) fn is_logout_type(typ: &str) -> bool {
+    let typ = typ.to_ascii_lowercase();
+    typ.strip_prefix("application/").unwrap_or(&typ) == LOGOUT_TYPE
+}
+
 /// The claims of a token whose signature is good.
 pub(super) struct Claims(Map<String, Value>);
 
@@ -66,12 +78,45 @@ impl Claims {
         }
     }
 
-    pub(super) fn tenant(&self, name: &str) -> Result<&str, &'static str> {
+    pub(super) fn tenant(&self, name: &str) -> Result<Option<&str>, &'static str> {
         match find(&self.0, name) {
-            None => Err("claim tenant (auth.tenant_claim) is missing"),
-            Some(Value::String(tenant)) => Ok(tenant),
+            None => Ok(None),
+            Some(Value::String(tenant)) => Ok(Some(tenant)),
             Some(_) => Err("claim tenant (auth.tenant_claim) has the wrong type: it must be text"),
         }
+    }
+
+    /// Claim `sid` (OpenID Connect Back-Channel Logout, section 2.1).
+    pub(super) fn session(&self) -> Result<Option<&str>, &'static str> {
+        self.optional_text("sid", "claim sid has the wrong type: it must be text")
+    }
+
+    /// A claim that may be missing, and is text.
+    pub(super) fn optional_text(
+        &self,
+        name: &str,
+        wrong: &'static str,
+    ) -> Result<Option<&str>, &'static str> {
+        match self.named(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(wrong),
+        }
+    }
+
+    /// What it says of a logout.
+    pub(super) fn logout_event(&self) -> Option<&Value> {
+        self.any("events")?.get(LOGOUT_EVENT)
+    }
+
+    /// A claim, whatever it is; also null.
+    pub(super) fn any(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
+    /// Whose token it says it is; to be believed once the signature was found good.
+    pub(super) fn issuer(&self) -> Option<&str> {
+        self.named("iss")?.as_str()
     }
 
     /// Whether a role stands in the claim of this name.
