@@ -21,6 +21,7 @@ pub mod observe;
 pub mod package;
 pub mod prerequisites;
 pub mod process;
+pub mod provider;
 pub mod table;
 pub mod tidy;
 pub mod torture;

@@ -8,7 +8,8 @@ use clap::{Parser, Subcommand};
 use xtask::cargo::Workspace;
 use xtask::process::Children;
 use xtask::{
-    checks, comeback, dashboards, defects, demo, drill, fuzz, idle, mutants, observe, package, tidy, torture,
+    checks, comeback, dashboards, defects, demo, drill, fuzz, idle, mutants, observe, package, provider,
+    tidy, torture,
 };
 
 /// The project's chores.
@@ -44,6 +45,8 @@ enum Chore {
     Observe(observe::Options),
     /// Makes the Debian package.
     Package,
+    /// Tries the broker with an OpenID provider that others wrote.
+    Provider,
     /// Checks everything: format, lints, tests, documentation, house rules.
     Test,
     /// Checks the house rules that no compiler keeps.
@@ -89,6 +92,7 @@ fn run(chore: Chore) -> anyhow::Result<bool> {
         Chore::Fuzz(options) => fuzz::run(&workspace, &options),
         Chore::Mutants(options) => mutants::run(&workspace, &options),
         Chore::Package => package::run(&workspace),
+        Chore::Provider => provider::run(&workspace),
         Chore::Defects => defects::run(&workspace),
         Chore::Test => checks::run(&workspace),
         Chore::Torture(options) => torture::run(&workspace, &options),

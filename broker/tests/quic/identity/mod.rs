@@ -6,3 +6,5 @@ mod keys;
 mod logout;
 mod odd;
 mod provider;
+#[cfg(feature = "peers")]
+mod real;
