@@ -8,8 +8,10 @@
 
 pub mod config;
 pub mod frames;
+pub mod hl7;
 pub mod machine;
 pub mod messages;
+pub mod mllp;
 pub mod records;
 pub mod tokens;
 
