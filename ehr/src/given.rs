@@ -58,10 +58,4 @@ impl<T> Given<T> {
     pub fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)
     }
-
-    /// This, or what is said elsewhere if nothing was said here.
-    #[must_use]
-    pub fn or(self, other: Self) -> Self {
-        if self.is_absent() { other } else { self }
-    }
 }

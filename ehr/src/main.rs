@@ -1,7 +1,7 @@
 //! The bridge's command line.
 //!
-//! Exit code 0: everything is right; 1: something was refused; 2: it could not be tried. The result
-//! goes to stdout, everything else to stderr.
+//! Exit code 0: everything is right; 1: something was refused, or could not be read; 2: it could
+//! not be tried. The result goes to stdout, everything else to stderr.
 
 use std::io::Write as _;
 use std::process::ExitCode;

@@ -7,6 +7,8 @@
 //! one message and what was put in is held; one that is too long is passed over, and told. Each
 //! byte is looked at a bounded number of times.
 
+use std::fmt;
+
 use bytes::{Buf, Bytes, BytesMut};
 use thiserror::Error;
 
@@ -38,7 +40,7 @@ impl Default for Bounds {
 }
 
 /// What stands in a stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Block {
     /// A message.
     Message(Bytes),
@@ -55,6 +57,18 @@ pub enum Block {
     Stray(usize),
 }
 
+/// What a message says is shown nowhere.
+impl fmt::Debug for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Message(bytes) => write!(f, "Message({} bytes)", bytes.len()),
+            Self::CutOff(bytes) => write!(f, "CutOff({} bytes)", bytes.len()),
+            Self::TooLong { bytes, .. } => write!(f, "TooLong({bytes} bytes)"),
+            Self::Stray(bytes) => write!(f, "Stray({bytes} bytes)"),
+        }
+    }
+}
+
 /// The stream cannot go on: what comes is not MLLP. The sender must act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Broken {
@@ -69,7 +83,6 @@ pub enum Broken {
 }
 
 /// Finds blocks.
-#[derive(Debug)]
 pub struct Decoder {
     bounds: Bounds,
     buffer: BytesMut,

@@ -5,6 +5,8 @@
 //! before the first is told, and so is a trailer that counts otherwise than we do: a batch that was
 //! cut off is not taken for a whole one.
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use super::flaw::{Flaw, Reason};
@@ -15,12 +17,22 @@ use super::place::{Name, Place};
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// What a piece consists of.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Part {
     /// A message, as it came.
     Message(Bytes),
     /// Something else, and why it is none.
     Flaw(Flaw),
+}
+
+/// What a message says is shown nowhere.
+impl fmt::Debug for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Message(bytes) => write!(f, "Message({} bytes)", bytes.len()),
+            Self::Flaw(flaw) => write!(f, "Flaw({flaw})"),
+        }
+    }
 }
 
 /// Takes a piece apart. One without any header is one part, so that its reader can say why.

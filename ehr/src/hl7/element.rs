@@ -97,12 +97,6 @@ impl<'m> Element<'m> {
         Element { place: Place { subcomponent: number, ..part.place }, depth: Depth::Subcomponent, ..part }
     }
 
-    /// All components of the first repetition.
-    pub fn components(&self) -> usize {
-        let separator = self.dialect.delimiters.component;
-        1 + self.first().raw.iter().filter(|byte| **byte == separator).count()
-    }
-
     /// The text of it, or of the first of its parts if it has parts.
     ///
     /// # Errors

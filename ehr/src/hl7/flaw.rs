@@ -8,7 +8,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::place::{Name, Place};
+use super::place::Place;
 
 /// Error codes of HL7 table 0357.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -328,10 +328,5 @@ impl Flaw {
     pub fn section(&self) -> String {
         let fixed = || self.reason.section().map(str::to_owned);
         self.about.clone().or_else(fixed).or_else(|| self.at.section()).unwrap_or_else(|| "2.6".to_owned())
-    }
-
-    /// Whether it is about this segment.
-    pub fn is_in(&self, segment: Name) -> bool {
-        self.at.segment == Some(segment)
     }
 }

@@ -102,11 +102,6 @@ impl Message {
         &self.dialect.delimiters
     }
 
-    /// What its bytes mean.
-    pub fn charset(&self) -> Charset {
-        self.dialect.charset
-    }
-
     /// Its segments in order, MSH first.
     pub fn segments(&self) -> impl DoubleEndedIterator<Item = Segment<'_>> + Clone {
         self.segments.iter().map(|span| Segment { message: self, span: *span })

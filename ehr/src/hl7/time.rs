@@ -5,13 +5,15 @@
 //! twice in autumn the first is meant; a time that the clock leaps over in spring is taken as if it
 //! had not leapt.
 
+use std::fmt;
+
 use jiff::civil::DateTime;
 use jiff::tz::{Offset, TimeZone};
 
 use crate::record::{Date, Moment, Precision};
 
 /// A time as it was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
     local: DateTime,
     precision: Precision,
@@ -25,6 +27,13 @@ pub struct Zones {
     message: Option<Offset>,
     /// That of the site.
     site: TimeZone,
+}
+
+/// It may be that of a birth.
+impl fmt::Debug for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Stamp(to the {:?})", self.precision)
+    }
 }
 
 impl Stamp {
@@ -71,11 +80,6 @@ impl Stamp {
     /// How precise it is.
     pub fn precision(&self) -> Precision {
         self.precision
-    }
-
-    /// The zone that was written with it.
-    pub fn offset(&self) -> Option<Offset> {
-        self.offset
     }
 
     /// The moment that it means; `None`: beyond all calendars.

@@ -196,7 +196,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send, S: Sink> Connection<T, S> {
                 for part in batch::split(&bytes) {
                     match part {
                         Part::Message(message) => self.message(message).await?,
-                        Part::Flaw(flaw) => self.refuse(&bytes, &flaw).await?,
+                        // It belongs to none of the messages, so the answer names none.
+                        Part::Flaw(flaw) => self.refuse(Envelope::unknown(), &flaw).await?,
                     }
                 }
             }
@@ -214,7 +215,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send, S: Sink> Connection<T, S> {
                 metrics.too_long.increment(1);
                 tracing::warn!(code = "mllp-too-long", peer = %self.peer, bytes, "a message was too long");
                 let max = shared.rules.bounds.message_bytes_max;
-                self.refuse(&head, &Flaw::new(Reason::TooLong { max }, Place::byte(max))).await?;
+                let envelope = Envelope::read(&head).unwrap_or_else(Envelope::unknown);
+                self.refuse(envelope, &Flaw::new(Reason::TooLong { max }, Place::byte(max))).await?;
             }
             Block::Stray(bytes) => {
                 metrics.stray.increment(1);
@@ -271,9 +273,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send, S: Sink> Connection<T, S> {
     }
 
     /// Refuses what is not even a message.
-    async fn refuse(&mut self, bytes: &Bytes, flaw: &Flaw) -> Result<(), End> {
+    async fn refuse(&mut self, envelope: Envelope, flaw: &Flaw) -> Result<(), End> {
         self.note("unreadable", flaw);
-        let envelope = Envelope::read(bytes).unwrap_or_else(Envelope::unknown);
         self.answer(&envelope, &Reply::Refused(Objection::from(flaw))).await
     }
 

@@ -138,6 +138,12 @@ fn a_pause_ends_a_message_that_only_lacks_its_cr() {
     assert_eq!(decoder.finish(), None);
 }
 
+#[test]
+fn debug_shows_no_content() {
+    let shown = format!("{:?} {:?}", message("ZEBRA"), cut_off("ZEBRA"));
+    assert_eq!(shown, "Message(5 bytes) CutOff(5 bytes)");
+}
+
 fn stream() -> impl Strategy<Value = Vec<u8>> {
     let bit = prop_oneof![
         4 => Just(b"\x0b".to_vec()),

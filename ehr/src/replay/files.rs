@@ -1,7 +1,8 @@
 //! Files and what is in them.
 //!
 //! Read in the order of their paths. Links are not followed, so a folder within itself ends. A file
-//! is read whole, and not at all if it is larger than 256 MiB.
+//! is read whole, and not at all if it is larger than 256 MiB. What cannot be read is told, and
+//! fails.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,38 +24,43 @@ const DEPTH_MAX: usize = 32;
 
 /// Reads all files of a folder.
 pub(super) fn read(folder: &Path, rules: &Rules, now_ms: i64) -> anyhow::Result<Report> {
-    let mut paths = Vec::new();
-    gather(folder, DEPTH_MAX, &mut paths)?;
-    paths.sort();
+    // What is named may be a link; what lies within is not followed if it is one.
+    let named = folder.canonicalize().with_context(|| format!("cannot read {}", folder.display()))?;
     let mut report = Report::default();
-    for path in paths {
-        let name = path.strip_prefix(folder).ok().filter(|name| *name != Path::new("")).unwrap_or(&path);
+    let mut paths = vec![(named.clone(), 0)];
+    while let Some((path, depth)) = paths.pop() {
+        let name = path.strip_prefix(&named).ok().filter(|name| *name != Path::new("")).unwrap_or(folder);
         let mut file =
             File { name: name.display().to_string(), number: 0, rules, now_ms, report: &mut report };
-        let size = fs::metadata(&path).with_context(|| format!("cannot read {}", path.display()))?.len();
-        if size > FILE_BYTES_MAX {
-            file.report.not_hl7(file.name, "larger than 256 MiB: cut it into files of whole messages");
-            continue;
+        match fs::symlink_metadata(&path) {
+            Ok(kind) if kind.is_dir() && depth < DEPTH_MAX => match within(&path, depth + 1) {
+                Ok(more) => paths.extend(more),
+                Err(_) => file.unread("cannot be read: check that you may read it"),
+            },
+            Ok(kind) if kind.is_dir() => file.unread("lies in too many folders within each other"),
+            Ok(kind) if kind.is_file() && kind.len() > FILE_BYTES_MAX => {
+                file.unread("is larger than 256 MiB: cut it into files of whole messages");
+            }
+            Ok(kind) if kind.is_file() => match fs::read(&path) {
+                Ok(content) => file.content(Bytes::from(content)),
+                Err(_) => file.unread("cannot be read: check that you may read it"),
+            },
+            Ok(_) => file.not_hl7("is a link or no file at all"),
+            Err(_) => file.unread("cannot be read: check that you may read it"),
         }
-        let content = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        file.content(Bytes::from(content));
     }
     Ok(report)
 }
 
-/// All files within, each once.
-fn gather(path: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    let context = || format!("cannot read {}", path.display());
-    let kind = if depth == DEPTH_MAX { fs::metadata(path) } else { fs::symlink_metadata(path) };
-    let kind = kind.with_context(context)?;
-    if kind.is_file() {
-        paths.push(path.to_owned());
-    } else if kind.is_dir() && depth > 0 {
-        for entry in fs::read_dir(path).with_context(context)? {
-            gather(&entry.with_context(context)?.path(), depth - 1, paths)?;
-        }
+/// What lies in a folder, last first, so that it is taken in order.
+fn within(folder: &Path, depth: usize) -> std::io::Result<Vec<(PathBuf, usize)>> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        paths.push((entry?.path(), depth));
     }
-    Ok(())
+    paths.sort();
+    paths.reverse();
+    Ok(paths)
 }
 
 /// A file while it is read.
@@ -68,10 +74,19 @@ struct File<'r> {
 }
 
 impl File<'_> {
+    /// There is no message in it.
+    fn not_hl7(&mut self, why: &'static str) {
+        self.report.not_hl7(&self.name, why, false);
+    }
+
+    /// There may be messages in it, and nobody knows.
+    fn unread(&mut self, why: &'static str) {
+        self.report.not_hl7(&self.name, why, true);
+    }
+
     fn content(&mut self, content: Bytes) {
         if !has_message(&content) {
-            let name = std::mem::take(&mut self.name);
-            return self.report.not_hl7(name, "no line in it begins with MSH");
+            return self.not_hl7("no line in it begins with MSH");
         }
         if content.contains(&mllp::VT) || content.contains(&mllp::FS) {
             self.in_blocks(&content);

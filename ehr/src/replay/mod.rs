@@ -7,7 +7,7 @@
 mod files;
 mod report;
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -58,9 +58,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let now_ms = now_ms(arguments, &rules.zone)?;
     let report = files::read(&arguments.folder, &rules, now_ms)?;
     let text = if arguments.json { report.json() } else { report.table() };
-    std::io::stdout().lock().write_all(text.as_bytes()).context("cannot write to stdout")?;
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+        written => written.context("cannot write to stdout")?,
+    }
     ensure!(report.messages() > 0, "there is no HL7 message in {}", arguments.folder.display());
-    Ok(!report.has_refused())
+    Ok(report.is_right())
 }
 
 fn rules(arguments: &Arguments) -> anyhow::Result<Rules> {

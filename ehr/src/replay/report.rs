@@ -23,6 +23,8 @@ pub(super) struct Report {
     others: Vec<NotHl7>,
     /// Reports of results, and how many of them were critical.
     reports: (u64, u64),
+    /// Whether something could not be read.
+    has_unread: bool,
 }
 
 /// Of one type of message.
@@ -103,8 +105,9 @@ impl Report {
     }
 
     /// Notes a file that has no message.
-    pub(super) fn not_hl7(&mut self, file: String, why: &'static str) {
-        self.others.push(NotHl7 { file: printable(&file), why });
+    pub(super) fn not_hl7(&mut self, file: &str, why: &'static str, is_unread: bool) {
+        self.others.push(NotHl7 { file: printable(file), why });
+        self.has_unread |= is_unread;
     }
 
     /// How many messages there were.
@@ -112,9 +115,9 @@ impl Report {
         self.kinds.values().map(|counts| counts.accepted + counts.ignored + counts.refused).sum()
     }
 
-    /// Whether any was refused.
-    pub(super) fn has_refused(&self) -> bool {
-        !self.refusals.is_empty()
+    /// Whether nothing was refused, and everything could be read.
+    pub(super) fn is_right(&self) -> bool {
+        self.refusals.is_empty() && !self.has_unread
     }
 
     fn counts(&mut self, kind: Option<Kind>) -> &mut Counts {
@@ -172,7 +175,7 @@ impl Report {
         }
         self.table_of_refusals(&mut table);
         if !self.others.is_empty() {
-            table.push_str("\nnot HL7:\n");
+            table.push_str("\nnot HL7, or not read:\n");
         }
         for other in self.others.iter().take(LISTED_MAX) {
             let _ = writeln!(table, "  {}: {}", other.file, other.why);

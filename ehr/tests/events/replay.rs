@@ -102,6 +102,29 @@ fn exit_codes_tell_apart_what_happened() {
 }
 
 #[test]
+fn links_are_told_and_not_followed() {
+    let folder = folder(&[("one.hl7", Adt::of("A01").text().as_bytes())]);
+    std::os::unix::fs::symlink(folder.path(), folder.path().join("itself")).expect("there is room");
+    let (told, code) = json(folder.path());
+    assert_eq!((&told["accepted"], code), (&serde_json::json!(1), Some(0)));
+    assert_eq!(told["not_hl7"][0]["file"], "itself");
+    // But what is named may be one.
+    let (told, _) = json(&folder.path().join("itself"));
+    assert_eq!(told["accepted"], 1);
+}
+
+#[test]
+fn what_cannot_be_read_is_told_and_fails() {
+    let folder = folder(&[("one.hl7", Adt::of("A01").text().as_bytes())]);
+    let large = fs::File::create(folder.path().join("two.hl7")).expect("there is room");
+    // Only its size is taken up, not the room.
+    large.set_len((1 << 28) + 1).expect("there is room");
+    let (told, code) = json(folder.path());
+    assert_eq!((&told["accepted"], code), (&serde_json::json!(1), Some(1)));
+    assert_eq!(told["not_hl7"][0]["file"], "two.hl7");
+}
+
+#[test]
 fn a_character_set_can_be_stated_for_those_that_state_none() {
     let latin =
         [b"MSH|^~\\&|A|B|C|D|20261130||ADT^A31|1|P|2.5\rEVN||20261130\rPID|||1||M\xfcller\r".as_slice()]

@@ -102,6 +102,11 @@ async fn a_batch_is_answered_message_by_message() {
     sender.send(block(&batch)).await;
     assert_eq!(sender.hear_code().await.as_deref(), Some("AA 1"));
     assert_eq!(sender.hear_code().await.as_deref(), Some("AA 2"));
+    // One that was cut off is told, and by no message's name: each has its answer.
+    sender.send(block(&batch.replace("BTS|2", "BTS|3"))).await;
+    for answer in ["AA 1", "AA 2", "AR "] {
+        assert_eq!(sender.hear_code().await.as_deref(), Some(answer));
+    }
 }
 
 #[tokio::test]
