@@ -46,6 +46,7 @@ use crate::requests::intake::Intake;
 use crate::requests::reads::Reads;
 use crate::session::Sessions;
 use crate::settings::Settings;
+use crate::shares::{self, Shares};
 use crate::tasks::Tasks;
 use crate::upkeep::{self, Upkeep};
 
@@ -140,8 +141,7 @@ impl Broker {
         let clock = Arc::new(Clock::new(state::applied(engine.as_ref())?.time));
         let metrics = Arc::new(Metrics::new());
         let (registry, farewell) = (Arc::new(Registry::default()), Arc::new(Farewell::default()));
-        let reads = Reads::new(Arc::clone(&engine), Arc::clone(&clock), limits.catch_up_reads_max);
-        let reads = Arc::new(reads);
+        let reads = Arc::new(Reads::new(Arc::clone(&engine), Arc::clone(&clock), &limits));
         let (deliveries, fanout, told) =
             delivery.start(Arc::clone(&reads), Arc::clone(&registry), Arc::clone(&metrics));
         let topics = Arc::clone(&deliveries.topics);
@@ -151,16 +151,12 @@ impl Broker {
         let edge = edge.secure(Secrets::new(&secret, &salt))?;
 
         let ids = Arc::new(Ids::new(&secret));
-        let retentions = retention.under(&ids, policy.retention_max);
-        founding::govern(log.as_ref(), engine.as_ref(), retentions).await?;
-        let requests = requests.start(
-            Arc::clone(&log),
-            Arc::clone(&engine),
-            Arc::clone(&reads),
-            Arc::clone(&ids),
-            Arc::clone(&metrics),
-            &mut tasks,
-        );
+        founding::govern(log.as_ref(), engine.as_ref(), retention.under(&ids, policy.retention_max)).await?;
+        let shares = Shares::start(&limits, &ids, Arc::clone(&metrics), &mut tasks);
+        let store =
+            requests::Store { log: Arc::clone(&log), reads: Arc::clone(&reads), engine: Arc::clone(&engine) };
+        let requests =
+            requests.start(store, Arc::clone(&shares), Arc::clone(&ids), Arc::clone(&metrics), &mut tasks);
         let intake = Arc::clone(&requests.intake);
         let sessions = Sessions {
             callers: callers(trusted, engine.as_ref(), ids, &clock, &metrics)?,
@@ -171,6 +167,7 @@ impl Broker {
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
             limits: Arc::clone(&limits),
+            shares,
             policy,
         };
         let access = Access::of(&sessions);
@@ -397,6 +394,8 @@ fn bounds(limits: &Limits, stop_deadline: Duration) -> Bounds {
         waiting_bytes_max: limits.waiting_bytes_max,
         group_commands_max: limits.group_commands_max,
         group_bytes_max: limits.group_bytes_max,
+        group_records_max: limits.group_records_max,
+        share: shares::of_log(limits),
         receipts_wait: limits.receipt_delay,
         close_timeout: stop_deadline.mul_f64(CLOSE_SHARE),
     }

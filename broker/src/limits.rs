@@ -4,6 +4,7 @@
 //! configuration's business; what must hold between them is proved by [`Limits::check`] before
 //! anything starts.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -52,6 +53,20 @@ pub const CLIENT_VERSION_BYTES_MAX: usize = 32;
 pub const SINGLE_RECEIPTS_MAX: usize = 16;
 /// Entries on a page when the client does not say.
 pub const PAGE_ENTRIES_DEFAULT: usize = 50;
+/// Longest answer that the SDK takes, in bytes.
+pub const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// What an entry takes on a page beside what is counted of it, at most: names, a media type, ids,
+/// times.
+pub const ENTRY_BYTES_MAX: usize = 512;
+/// Most records of a listing of conversations that are looked at for one page; it ends there, and
+/// says where it goes on.
+pub const LISTING_RECORDS_MAX: u64 = 16_384;
+/// And at a time: then others who wait for the store have their turn.
+pub const LISTING_STEP_RECORDS: u64 = 1_024;
+/// Bytes of answers from which on a lane takes no further request until they are written.
+pub const ANSWERS_BYTES_MAX: usize = 32 * 1024;
+/// Least that a client takes of what waits for it in [`Limits::write_timeout`], unless it is less.
+pub const PACE_BYTES: usize = 16 * 1024;
 /// Shortest retention of a conversation.
 pub const RETENTION_MIN: Duration = Duration::from_secs(1);
 
@@ -94,8 +109,10 @@ pub struct Limits {
     pub frame_bytes_max: usize,
     /// Most entries on a page.
     pub page_entries_max: usize,
-    /// Most payload bytes on a page, after its first entry.
+    /// Most bytes on a page of what people wrote and whom they mention, after its first entry.
     pub page_bytes_max: usize,
+    /// Most bytes of answers in memory, for all clients together.
+    pub pages_bytes_max: usize,
     /// Most unanswered requests on one lane.
     pub lane_requests_max: usize,
     /// Most reads (history, lists) of one lane that are under way.
@@ -145,6 +162,31 @@ pub struct Limits {
     pub urgent: Urgent,
     /// How many somebody with the role broadcaster may send.
     pub urgent_broadcaster: Urgent,
+    /// Most records that a commit group touches beyond those that every command does.
+    pub group_records_max: usize,
+    /// Most reads for requests that are asked for and not answered.
+    pub reads_waiting_max: usize,
+    /// What part of the bounds on sessions, reads and pages one tenant may hold, in percent.
+    pub tenant_percent: u32,
+    /// The same for single tenants, by name.
+    pub tenant_percents: BTreeMap<String, u32>,
+    /// Most sessions of one principal.
+    pub principal_sessions_max: usize,
+    /// Most reads of one principal that are asked for and not answered.
+    pub principal_reads_max: usize,
+    /// What one principal's reads may cost in a second: records, and KiB of them.
+    pub principal_read_cost: u64,
+    /// Most bytes of answers in memory for one principal.
+    pub principal_pages_bytes_max: usize,
+    /// Most submissions of one principal that wait for the committer.
+    pub principal_commands_max: usize,
+    /// Most bytes of them.
+    pub principal_bytes_max: usize,
+    /// Most people that a principal brings into conversations at once; a new conversation counts
+    /// as one.
+    pub principal_people_max: u64,
+    /// How many more each hour.
+    pub principal_people_per_hour: u64,
     /// From the handshake's end to a complete Hello.
     pub hello_timeout: Duration,
     /// From a frame's first byte to its last.
@@ -169,6 +211,7 @@ impl Default for Limits {
             frame_bytes_max: 64 * 1024 + ENVELOPE_BYTES,
             page_entries_max: 200,
             page_bytes_max: 512 * 1024,
+            pages_bytes_max: 128 * 1024 * 1024,
             lane_requests_max: 1024,
             lane_reads_max: 4,
             lanes_max: 8,
@@ -192,6 +235,18 @@ impl Default for Limits {
             group_bytes_max: 8 * 1024 * 1024,
             urgent: Urgent { burst: 200, per_minute: 600 },
             urgent_broadcaster: Urgent { burst: 2_000, per_minute: 6_000 },
+            group_records_max: 1_024,
+            reads_waiting_max: 65_536,
+            tenant_percent: 90,
+            tenant_percents: BTreeMap::new(),
+            principal_sessions_max: 64,
+            principal_reads_max: 2_048,
+            principal_read_cost: 300_000,
+            principal_pages_bytes_max: 8 * 1024 * 1024,
+            principal_commands_max: 2_048,
+            principal_bytes_max: 8 * 1024 * 1024,
+            principal_people_max: 20_000,
+            principal_people_per_hour: 20_000,
             hello_timeout: Duration::from_secs(10),
             frame_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(60),
@@ -208,6 +263,39 @@ impl Limits {
     /// connects, and what it decodes to takes a multiple of its length.
     pub fn hello_bytes_max(&self) -> usize {
         HELLO_BYTES + self.resume_positions_max * 40
+    }
+
+    /// Connections without a session, from the end of their handshake to Hello's answer, at most: a
+    /// part of all, so that they cannot take the place of sessions.
+    pub fn strangers_max(&self) -> usize {
+        (self.connections_max / 4).max(1)
+    }
+
+    /// A page of history, with all that it takes in memory.
+    pub fn history_bytes_max(&self) -> usize {
+        self.page_bytes_max + self.page_entries_max * ENTRY_BYTES_MAX
+    }
+
+    /// The relations between what one principal may have and what all may.
+    fn shares(&self) -> [(bool, &'static str); 4] {
+        [
+            (
+                self.history_bytes_max() <= ANSWER_BYTES_MAX,
+                "page_bytes and 512 B for each of page_entries must be at most 8 MiB: the SDK takes no longer page",
+            ),
+            (
+                self.history_bytes_max() <= self.principal_pages_bytes_max,
+                "shares.pages must be at least page_bytes and 512 B for each of page_entries: it holds a page",
+            ),
+            (
+                self.principal_pages_bytes_max <= self.pages_bytes_max,
+                "pages must be at least shares.pages: all answers in memory are those of one user and more",
+            ),
+            (
+                self.principal_reads_max <= self.reads_waiting_max,
+                "reads_waiting must be at least shares.reads: all reads are those of one user and more",
+            ),
+        ]
     }
 
     /// Proves the relations between the bounds.
@@ -273,7 +361,7 @@ impl Limits {
                 "a receipt's delay must be shorter than the least time to wait",
             ),
         ];
-        match relations.into_iter().find(|(holds, _)| !holds) {
+        match relations.into_iter().chain(self.shares()).find(|(holds, _)| !holds) {
             Some((_, rule)) => Err(Contradiction(rule)),
             None => Ok(()),
         }

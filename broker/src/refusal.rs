@@ -58,6 +58,7 @@ codes! {
     ShuttingDown = 42, "shutting_down", "Connect again after the delay.";
     Unavailable = 43, "unavailable", "Connect again after the delay; what was not acknowledged, send again.";
     Superseded = 44, "superseded", "Use the newer connection of this device.";
+    ResourceExhausted = 45, "resource_exhausted", "Wait for the delay, and for answers that are owed, then send it again.";
     Internal = 50, "internal", "Try again; if it stays, report it with the session's id.";
 }
 

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use wardline_storage::command::{Command, Outcome};
 use wardline_storage::engine::{Engine, Reclaimed};
 use wardline_storage::id::ConversationId;
+use wardline_storage::view::View;
 
 use crate::access::caller::nobody;
 use crate::delivery::topics::Topics;
@@ -23,10 +24,13 @@ use crate::metrics::Metrics;
 use crate::refusal::Code;
 use crate::requests::intake::Intake;
 use crate::requests::reads::Reads;
+use crate::shares::principal::Principal;
 use crate::tasks::Tasks;
 
 /// How long to wait when the log has no room for a rewriting.
 const BUSY_PAUSE: Duration = Duration::from_millis(200);
+/// How often what has expired is forgotten in memory.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// Conversations looked up at a time when unfinished rewritings are resumed.
 const PAGE: usize = 256;
 
@@ -49,8 +53,21 @@ impl Config {
     /// Starts it. `told`: conversations whose expiry is to be rewritten.
     pub(crate) fn start(self, work: Upkeep, told: mpsc::Receiver<ConversationId>, tasks: &mut Tasks) {
         let work = Arc::new(work);
+        tasks.spawn(|stop| sweep(Arc::clone(&work), stop));
         tasks.spawn(|stop| reclaim(Arc::clone(&work), self.reclaim_every, stop));
         tasks.spawn(|stop| reexpire(work, told, stop));
+    }
+}
+
+/// Forgets in memory what has expired, until stopped.
+async fn sweep(work: Arc<Upkeep>, stop: CancellationToken) {
+    let mut ticks = interval(SWEEP_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        let sweeping = Arc::clone(&work);
+        // Topics are many: not on a thread that sessions wait for. If it panicked, the panic was
+        // told, and it is tried again.
+        let _ = tokio::task::spawn_blocking(move || sweeping.topics.sweep(sweeping.reads.now())).await;
     }
 }
 
@@ -61,7 +78,6 @@ async fn reclaim(work: Arc<Upkeep>, every: Duration, stop: CancellationToken) {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        work.topics.sweep(work.reads.now());
         let reached = work.intake.tick().await;
         let (engine, began) = (Arc::clone(&work.engine), Instant::now());
         let reclaimed = tokio::task::spawn_blocking(move || engine.reclaim(reached)).await;
@@ -106,8 +122,7 @@ async fn reexpire(work: Arc<Upkeep>, mut told: mpsc::Receiver<ConversationId>, s
 
 impl Upkeep {
     async fn unfinished(&self) -> VecDeque<ConversationId> {
-        let read = |reads: &Reads| {
-            let view = reads.view();
+        let read = |view: View<'_>| {
             let (mut all, mut after) = (VecDeque::new(), None);
             loop {
                 let page = view.reexpiring(after, PAGE)?;
@@ -119,14 +134,16 @@ impl Upkeep {
             }
         };
         // The read logs its failure; what is unfinished stays in the store.
-        self.reads.to_catch_up(read).await.unwrap_or_default()
+        self.reads.to_catch_up(Principal::from(&*nobody()), read).await.unwrap_or_default()
     }
 
     async fn rewrite(&self, conversation: ConversationId) {
         loop {
             match self.intake.ask(&nobody(), Command::Reexpire { conversation }).await {
                 Ok(Outcome::Reexpired { more: true }) => {}
-                Err(refusal) if matches!(refusal.code, Code::Retry | Code::StorageFull) => {
+                Err(refusal)
+                    if matches!(refusal.code, Code::Retry | Code::ResourceExhausted | Code::StorageFull) =>
+                {
                     sleep(BUSY_PAUSE).await;
                 }
                 _ => return,

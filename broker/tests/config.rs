@@ -118,7 +118,8 @@ fn every_key_of_the_reference_file_takes_effect() {
                 toml::Value::Boolean(on) => vec![(!on).to_string()],
                 value => {
                     let text = value.as_str().unwrap();
-                    let more = ["debug", "2m", "50ms", "128KiB", "9s", "8GiB", "1MiB", "60d", "127.0.0.2:1"]
+                    let more =
+                        ["debug", "2m", "50ms", "128KiB", "9s", "8GiB", "1MiB", "60d", "127.0.0.2:1", "a=1"]
                         .map(str::to_owned);
                     [vec![different(text)], more.to_vec()].concat()
                 }
@@ -278,6 +279,10 @@ fn wrong_types_and_ranges_are_refused_naming_value_range_and_source() {
         ("[limits]\npayload = true\n", ":2: limits.payload = true is not allowed; it must be a size"),
         ("[limits]\npayload = \"2KiB\"\n", "a size like \"64KiB\", from 4 KiB to 4 MiB"),
         ("[limits]\npayload = \"64kb\"\n", "limits.payload = \"64kb\""),
+        // A page that the SDK takes: 8 MiB with all that is around the entries.
+        ("[limits]\npage_bytes = \"8MiB\"\n", "from 64 KiB to 7 MiB"),
+        ("[shares]\ntenants = \"st-mary=101\"\n", "names with percents from 1 to 100"),
+        ("[shares]\ntenants = \"st-mary=10, st-mary=20\"\n", "names with percents from 1 to 100"),
         ("[limits]\nconnections = \"5\"\n", "a whole number from 1 to 1000000"),
         ("[limits]\nconnections = -1\n", "connections = -1"),
         ("[limits]\nconnections = 0x10\n", "a whole number"),
@@ -329,13 +334,16 @@ fn contradictions_between_limits_are_refused() {
         (["limits.tail=2MiB", "limits.tails=1MiB"], "tails"),
         (["limits.group_commands=4096", "limits.waiting_commands=100"], "waiting_commands"),
         (["limits.handshakes=10", "limits.handshakes_before_retry=11"], "handshakes"),
+        (["limits.page_bytes=2MiB", "shares.pages=2MiB"], "shares.pages"),
+        (["limits.pages=1MiB", "shares.pages=2MiB"], "pages"),
+        (["limits.reads_waiting=10", "shares.reads=11"], "reads_waiting"),
     ];
     for (set, named) in pairs {
         let error = error("", &[], &set);
         assert!(error.starts_with("limits contradict each other") && error.contains(named), "{error}");
     }
     // Extremes that each key allows alone fit together.
-    for set in [["limits.payload=4KiB", "limits.lanes=3"], ["limits.payload=4MiB", "limits.page_bytes=16MiB"]]
+    for set in [["limits.payload=4KiB", "limits.lanes=3"], ["limits.payload=4MiB", "limits.page_bytes=7MiB"]]
     {
         load("", &[], &set).unwrap();
     }

@@ -59,7 +59,8 @@ pub(crate) async fn ask(
             Ok(Response::Error(error)) => {
                 let refusal = wire::refusal(error);
                 let pause = if refusal.retry_after.is_zero() { PAUSE } else { refusal.retry_after };
-                let passes = matches!(refusal.code, Code::Retry | Code::ShuttingDown);
+                let passes =
+                    matches!(refusal.code, Code::Retry | Code::ResourceExhausted | Code::ShuttingDown);
                 if !passes || Instant::now() + pause >= deadline {
                     return Err(refusal.into());
                 }

@@ -223,6 +223,18 @@ impl Command {
         }
     }
 
+    /// How many records it may touch beyond the few that every command does: one for each person
+    /// and each single receipt that it names.
+    pub fn records(&self) -> usize {
+        match self {
+            Self::Acknowledge(acknowledge) => acknowledge.delivered_only.len() + acknowledge.read_only.len(),
+            Self::Create(create) => create.others.len(),
+            Self::AddMembers { people, .. } => people.len(),
+            Self::DeleteMessage { .. } => 1,
+            _ => 0,
+        }
+    }
+
     /// Whether it tells of messages that somebody received or read, and nothing else waits for it.
     pub fn is_receipt(&self) -> bool {
         matches!(self, Self::Acknowledge(_))

@@ -9,7 +9,9 @@
 //! answered [`Lost`](crate::log::Lost), nothing more is taken in, and no commit is tried again,
 //! because after a failed sync nobody knows what is on the disk.
 
+mod lane;
 mod queue;
+mod waiting;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,7 +23,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tracing::error;
 
-use self::queue::{Group, Queue};
+use self::queue::Queue;
+use self::waiting::Group;
 use crate::applier::Applier;
 use crate::command::Submission;
 use crate::engine::{Engine, EngineError};

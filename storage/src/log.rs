@@ -71,6 +71,9 @@ pub enum Refused {
     /// As much waits as may wait; try again later.
     #[error("too much is waiting to be committed")]
     Full,
+    /// As much of this principal's waits as may; try again later.
+    #[error("too much of the caller's is waiting to be committed")]
+    Share,
     /// The log is closing, or has failed.
     #[error("the log takes nothing in any more")]
     Stopped,
@@ -90,7 +93,7 @@ pub struct Depth {
 }
 
 /// Bounds of a log. An eighth of what may wait is kept for urgent submissions: routine ones are
-/// refused when they have filled the rest.
+/// refused when they have filled the rest. As much again, on top, is for control commands.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// Most submissions that may wait. At least 8, or urgent ones have no room of their own.
@@ -101,11 +104,44 @@ pub struct Bounds {
     pub group_commands_max: usize,
     /// Most bytes in one group; a heavier submission makes a group of its own.
     pub group_bytes_max: usize,
+    /// Most records that a group touches beyond those that every command does
+    /// ([`Command::records`](crate::command::Command::records)); one that touches more makes a
+    /// group of its own.
+    pub group_records_max: usize,
+    /// What one principal may have of all this.
+    pub share: Share,
     /// How long receipts wait for more of them, or for anything else, before they make a group by
     /// themselves.
     pub receipts_wait: Duration,
     /// Longest time [`Log::close`] waits for what is left.
     pub close_timeout: Duration,
+}
+
+/// What one principal, a user of a tenant over all their devices, may have of a log. One
+/// submission, whatever it is, they may in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Most submissions waiting; of urgent ones a quarter of it.
+    pub commands_max: usize,
+    /// Most bytes of them.
+    pub bytes_max: usize,
+    /// Most commands in one group.
+    pub group_commands_max: usize,
+    /// Most bytes in one group.
+    pub group_bytes_max: usize,
+    /// Most of a group's [`records`](crate::command::Command::records).
+    pub group_records_max: usize,
+}
+
+impl Share {
+    /// All that a log has.
+    pub const ALL: Self = Self {
+        commands_max: usize::MAX,
+        bytes_max: usize::MAX,
+        group_commands_max: usize::MAX,
+        group_bytes_max: usize::MAX,
+        group_records_max: usize::MAX,
+    };
 }
 
 /// A log could not be started. The operator must act.

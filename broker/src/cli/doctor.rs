@@ -19,6 +19,7 @@ use rustix::process::geteuid;
 use wardline_broker::access::provider::{Fetched, ProviderError};
 use wardline_broker::config::Config;
 use wardline_broker::edge::tls::{self, Validity};
+use wardline_broker::limits::Limits;
 use wardline_broker::operator::admin;
 use wardline_storage::format;
 
@@ -75,6 +76,8 @@ pub(super) fn run(arguments: &Arguments, engines: Engines) -> anyhow::Result<()>
         ("udp receive buffer", socket_buffer("rmem_max")),
         ("udp send buffer", socket_buffer("wmem_max")),
         ("clock", clock()),
+        ("limits", (Fine, limits(&config.limits))),
+        ("shares", (Fine, shares(&config.limits))),
     ];
     if !arguments.configuration.dev() {
         checks.push(("keys", keys(&config)));
@@ -112,6 +115,42 @@ pub(super) fn run(arguments: &Arguments, engines: Engines) -> anyhow::Result<()>
 /// What cannot be read cannot be called good.
 fn cannot_be_read(path: &Path, error: &io::Error) -> Finding {
     (Bad, format!("{} cannot be read: {error}; run this as the broker's user", path.display()))
+}
+
+/// What holds for all together, as far as it takes memory or time.
+fn limits(limits: &Limits) -> String {
+    let mib = |bytes: usize| bytes >> 20;
+    format!(
+        "{} connections; in memory {} MiB of answers, {} MiB of recent messages, {} MiB of commands ({}); \
+         {} reads at a time for each purpose",
+        limits.connections_max,
+        mib(limits.pages_bytes_max),
+        mib(limits.tails_bytes_max),
+        mib(limits.waiting_bytes_max),
+        limits.waiting_commands_max,
+        limits.catch_up_reads_max,
+    )
+}
+
+/// What one user, and one tenant, may have of it.
+fn shares(limits: &Limits) -> String {
+    let own: Vec<String> =
+        limits.tenant_percents.iter().map(|(name, percent)| format!("{name} {percent}%")).collect();
+    format!(
+        "a user: {} sessions, {} reads in hand that cost {} a second, {} KiB of answers, {} commands waiting \
+         ({} KiB), {} people brought in and {} an hour; a tenant: {}% of all{}{}",
+        limits.principal_sessions_max,
+        limits.principal_reads_max,
+        limits.principal_read_cost,
+        limits.principal_pages_bytes_max >> 10,
+        limits.principal_commands_max,
+        limits.principal_bytes_max >> 10,
+        limits.principal_people_max,
+        limits.principal_people_per_hour,
+        limits.tenant_percent,
+        if own.is_empty() { "" } else { ", but " },
+        own.join(", "),
+    )
 }
 
 fn open_files() -> Finding {

@@ -3,6 +3,7 @@
 //! A key that is not here does not exist. Ranges keep out what cannot work by itself; what cannot
 //! work together is [`Limits::check`](crate::limits::Limits::check)'s business.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ enum Takes {
     Bytes(RangeInclusive<u64>, fn(&mut Config, u64)),
     BytesOrAuto(RangeInclusive<u64>, fn(&mut Config, Option<u64>)),
     Count(RangeInclusive<u64>, fn(&mut Config, u64)),
+    /// Of names.
+    Percents(fn(&mut Config, BTreeMap<String, u32>)),
 }
 
 const KIB: u64 = 1 << 10;
@@ -43,7 +46,8 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 use Takes::{
-    Address, AddressOrOff, Bytes, BytesOrAuto, Claim, Count, Engine, Filter, Switch, Terms, Text, Time,
+    Address, AddressOrOff, Bytes, BytesOrAuto, Claim, Count, Engine, Filter, Percents, Switch, Terms, Text,
+    Time,
 };
 
 /// All keys, in the order of the reference file.
@@ -89,7 +93,8 @@ pub(super) const KEYS: &[Key] = &[
     Key { name: "limits.devices", takes: Count(1..=64, |c, v| c.policy.devices_max = v as u32) },
     Key { name: "limits.conversations", takes: Count(1..=1_000_000, |c, v| c.limits.conversations_max = v as usize) },
     Key { name: "limits.page_entries", takes: Count(1..=1_000, |c, v| c.limits.page_entries_max = v as usize) },
-    Key { name: "limits.page_bytes", takes: Bytes(64 * KIB..=16 * MIB, |c, v| c.limits.page_bytes_max = v as usize) },
+    Key { name: "limits.page_bytes", takes: Bytes(64 * KIB..=7 * MIB, |c, v| c.limits.page_bytes_max = v as usize) },
+    Key { name: "limits.pages", takes: Bytes(MIB..=256 * GIB, |c, v| c.limits.pages_bytes_max = v as usize) },
     Key { name: "limits.connections", takes: Count(1..=1_000_000, |c, v| c.limits.connections_max = v as usize) },
     Key { name: "limits.handshakes", takes: Count(1..=1_000_000, |c, v| c.limits.handshakes_max = v as usize) },
     Key { name: "limits.handshakes_before_retry", takes: Count(0..=1_000_000, |c, v| c.limits.handshakes_before_retry = v as usize) },
@@ -99,6 +104,7 @@ pub(super) const KEYS: &[Key] = &[
     Key { name: "limits.tail", takes: Bytes(0..=64 * MIB, |c, v| c.limits.tail_bytes_max = v as usize) },
     Key { name: "limits.tails", takes: Bytes(0..=256 * GIB, |c, v| c.limits.tails_bytes_max = v as usize) },
     Key { name: "limits.catch_up_reads", takes: Count(1..=1_024, |c, v| c.limits.catch_up_reads_max = v as usize) },
+    Key { name: "limits.reads_waiting", takes: Count(1..=1_048_576, |c, v| c.limits.reads_waiting_max = v as usize) },
     Key { name: "limits.waiting_commands", takes: Count(1..=1_048_576, |c, v| c.limits.waiting_commands_max = v as usize) },
     Key { name: "limits.waiting_bytes", takes: Bytes(MIB..=16 * GIB, |c, v| c.limits.waiting_bytes_max = v as usize) },
     Key { name: "limits.group_commands", takes: Count(1..=65_536, |c, v| c.limits.group_commands_max = v as usize) },
@@ -107,6 +113,7 @@ pub(super) const KEYS: &[Key] = &[
     Key { name: "limits.urgent_per_minute", takes: Count(1..=1_000_000, |c, v| c.limits.urgent.per_minute = v as u32) },
     Key { name: "limits.urgent_broadcaster", takes: Count(1..=1_000_000, |c, v| c.limits.urgent_broadcaster.burst = v as u32) },
     Key { name: "limits.urgent_broadcaster_per_minute", takes: Count(1..=1_000_000, |c, v| c.limits.urgent_broadcaster.per_minute = v as u32) },
+    Key { name: "limits.group_records", takes: Count(1..=1_048_576, |c, v| c.limits.group_records_max = v as usize) },
     Key { name: "limits.hello_timeout", takes: Time(SECOND..=MINUTE, |c, v| c.limits.hello_timeout = v) },
     Key { name: "limits.frame_timeout", takes: Time(SECOND..=5 * MINUTE, |c, v| c.limits.frame_timeout = v) },
     Key { name: "limits.write_timeout", takes: Time(SECOND..=HOUR, |c, v| c.limits.write_timeout = v) },
@@ -114,6 +121,16 @@ pub(super) const KEYS: &[Key] = &[
     Key { name: "limits.keep_alive", takes: Time(100..=HOUR, |c, v| c.limits.keep_alive = v) },
     Key { name: "limits.retry_after", takes: Time(10..=MINUTE, |c, v| c.limits.retry_after = v) },
     Key { name: "limits.receipt_delay", takes: Time(0..=10 * SECOND, |c, v| c.limits.receipt_delay = v) },
+    Key { name: "shares.sessions", takes: Count(1..=1_000_000, |c, v| c.limits.principal_sessions_max = v as usize) },
+    Key { name: "shares.reads", takes: Count(1..=1_048_576, |c, v| c.limits.principal_reads_max = v as usize) },
+    Key { name: "shares.read_cost", takes: Count(1_000..=1_000_000_000, |c, v| c.limits.principal_read_cost = v) },
+    Key { name: "shares.pages", takes: Bytes(64 * KIB..=256 * GIB, |c, v| c.limits.principal_pages_bytes_max = v as usize) },
+    Key { name: "shares.commands", takes: Count(1..=1_048_576, |c, v| c.limits.principal_commands_max = v as usize) },
+    Key { name: "shares.command_bytes", takes: Bytes(64 * KIB..=16 * GIB, |c, v| c.limits.principal_bytes_max = v as usize) },
+    Key { name: "shares.people", takes: Count(1..=1_000_000_000, |c, v| c.limits.principal_people_max = v) },
+    Key { name: "shares.people_per_hour", takes: Count(1..=1_000_000_000, |c, v| c.limits.principal_people_per_hour = v) },
+    Key { name: "shares.tenant", takes: Count(1..=100, |c, v| c.limits.tenant_percent = v as u32) },
+    Key { name: "shares.tenants", takes: Percents(|c, v| c.limits.tenant_percents = v) },
     Key { name: "stop.notice", takes: Time(0..=MINUTE, |c, v| c.stop_notice = v) },
     Key { name: "stop.deadline", takes: Time(SECOND..=10 * MINUTE, |c, v| c.stop_deadline = v) },
     Key { name: "http.listen", takes: AddressOrOff(|c, v| c.http_listen = v) },
@@ -172,6 +189,7 @@ impl Key {
             }
             .map(|bytes| put(config, bytes)),
             Count(range, put) => given.count().filter(|n| range.contains(n)).map(|n| put(config, n)),
+            Percents(put) => given.percents().map(|percents| put(config, percents)),
         };
         done.ok_or_else(|| self.allowed())
     }
@@ -220,6 +238,10 @@ impl Key {
                 )
             }
             Count(range, _) => format!("a whole number from {} to {}", range.start(), range.end()),
+            Percents(_) => {
+                "names with percents from 1 to 100, in quotes, like \"st-mary=60, st-paul=30\", or \"\""
+                    .into()
+            }
         }
     }
 }

@@ -3,9 +3,12 @@
 //! A file gives typed values and the type must be right; the environment and flags give text, which
 //! is read as whatever the key takes.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
+
+use crate::limits::NAME_BYTES_MAX;
 
 /// Milliseconds of a second.
 pub(super) const SECOND: u64 = 1000;
@@ -82,6 +85,20 @@ impl Given {
             Self::Bare(text) | Self::Integer(text) => text.replace('_', "").parse().ok(),
             Self::Text(_) | Self::Switch(_) | Self::List(_) | Self::Other(_) => None,
         }
+    }
+
+    /// Names with a percentage each; no name twice.
+    pub(super) fn percents(&self) -> Option<BTreeMap<String, u32>> {
+        let mut percents = BTreeMap::new();
+        for part in self.text()?.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            let (name, percent) = part.rsplit_once('=')?;
+            let (name, percent) = (name.trim(), percent.trim().parse().ok()?);
+            let is_allowed = !name.is_empty() && name.len() <= NAME_BYTES_MAX && (1..=100).contains(&percent);
+            if !is_allowed || percents.insert(name.to_owned(), percent).is_some() {
+                return None;
+            }
+        }
+        Some(percents)
     }
 
     /// A count of bytes, or text with a unit.

@@ -18,7 +18,6 @@ use super::subscription::Subscription;
 use super::topic::ChunkCopy;
 use super::topics::{Follow, Topics};
 use crate::presence::bell::{Bell, Slot};
-use crate::requests::reads::Reads;
 use crate::wire;
 
 /// Most conversations that one read looks at.
@@ -64,14 +63,14 @@ struct Room {
 /// # Errors
 /// [`EngineError`] if the storage could not be read.
 pub(super) fn read(
-    reads: &Reads,
+    view: View<'_>,
     topics: &Arc<Topics>,
     follower: &Follower,
     calls: Calls,
     bytes_max: usize,
 ) -> Result<Called, EngineError> {
     let mut reading = Reading {
-        view: reads.view(),
+        view,
         topics,
         follower,
         // Of what else happens there the session hears by its own bell.

@@ -10,24 +10,25 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use wardline_storage::engine::{Direction, EngineError};
-use wardline_storage::id::{ConversationId, DeviceId, Seq, Timestamp, UserId};
-use wardline_storage::view::Summary;
+use wardline_storage::id::{ConversationId, DeviceId, Seq, TenantId, Timestamp, UserId};
+use wardline_storage::view::{Summary, View};
 
 use super::chunk::{Chunk, Gap};
 use super::subscription::Subscription;
 use super::topics::{Follow, Topics};
 use crate::presence::bell::{Bell, Slot};
-use crate::requests::reads::Reads;
+use crate::shares::principal::Principal;
 use crate::wire;
 
 /// Most entries in a chunk.
 const CHUNK_ENTRIES_MAX: usize = 256;
 /// Conversations looked up at a time when a session begins.
-pub(super) const PAGE_CONVERSATIONS: usize = 256;
+pub(super) const PAGE_CONVERSATIONS: usize = 64;
 
 /// Whose delivery it is.
 #[derive(Clone)]
 pub(super) struct Follower {
+    pub(super) tenant: TenantId,
     pub(super) user: UserId,
     pub(super) device: DeviceId,
     pub(super) bell: Arc<Bell>,
@@ -51,6 +52,13 @@ pub(super) struct Found {
     pub(super) active: Timestamp,
 }
 
+impl Follower {
+    /// Whose reads these are.
+    pub(super) fn whose(&self) -> Principal {
+        Principal { tenant: self.tenant, user: self.user }
+    }
+}
+
 /// One page of the conversations of a user.
 pub(super) struct Beginning {
     pub(super) found: Vec<Found>,
@@ -63,20 +71,19 @@ pub(super) struct Beginning {
 /// # Errors
 /// [`EngineError`] if the storage could not be read.
 pub(super) fn follow_page(
-    reads: &Reads,
+    view: View<'_>,
     topics: &Arc<Topics>,
     follower: &Follower,
     after: Option<ConversationId>,
     first: Slot,
     resume: &HashMap<ConversationId, Seq>,
 ) -> Result<Beginning, EngineError> {
-    let view = reads.view();
     let page = view.memberships(follower.user, after, PAGE_CONVERSATIONS)?;
     let mut found = Vec::with_capacity(page.items.len());
     for (index, conversation) in page.items.into_iter().enumerate() {
         let slot = Slot(first.0 + index as u64);
         let resume = resume.get(&conversation).copied();
-        found.extend(follow(reads, topics, follower, conversation, slot, resume)?);
+        found.extend(follow(view, topics, follower, conversation, slot, resume)?);
     }
     Ok(Beginning { found, next: page.next })
 }
@@ -87,7 +94,7 @@ pub(super) fn follow_page(
 /// # Errors
 /// [`EngineError`] if the storage could not be read.
 pub(super) fn follow(
-    reads: &Reads,
+    view: View<'_>,
     topics: &Arc<Topics>,
     follower: &Follower,
     conversation: ConversationId,
@@ -96,7 +103,6 @@ pub(super) fn follow(
 ) -> Result<Option<Found>, EngineError> {
     let subscription = Arc::new(Subscription::new(follower.user, slot, Arc::clone(&follower.bell)));
     let mut follow = topics.follow(conversation, subscription);
-    let view = reads.view();
     let Some(access) = view.access(follower.user, conversation)? else { return Ok(None) };
     let standing = view.standing(&access, follower.device, resume)?;
     // Still a member after the head was read: so what is up to that head was theirs to see.
@@ -117,11 +123,10 @@ pub(super) fn follow(
 /// # Errors
 /// [`EngineError`] if the storage could not be read.
 pub(super) fn summary(
-    reads: &Reads,
+    view: View<'_>,
     user: UserId,
     conversation: ConversationId,
 ) -> Result<Option<Summary>, EngineError> {
-    let view = reads.view();
     let Some(access) = view.access(user, conversation)? else { return Ok(None) };
     view.summary(access, &view.rules()?).map(Some)
 }
@@ -131,13 +136,12 @@ pub(super) fn summary(
 /// # Errors
 /// [`EngineError`] if the storage could not be read.
 pub(super) fn read_chunk(
-    reads: &Reads,
+    view: View<'_>,
     user: UserId,
     gap: Gap,
     bytes_max: usize,
 ) -> Result<Chunk, EngineError> {
     let Gap { conversation, slot, after, up_to, withdrawals } = gap;
-    let view = reads.view();
     let mut chunk = Chunk {
         slot,
         bytes: BytesMut::new(),

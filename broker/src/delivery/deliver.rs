@@ -112,7 +112,7 @@ impl Delivery {
         let unfollowed = Arc::clone(&all.topics.unfollowed);
         Self {
             following: Following::new(all.limits.conversations_max, unfollowed, Arc::clone(&bell)),
-            follower: Follower { user: actor.user, device: actor.device, bell },
+            follower: Follower { tenant: actor.tenant, user: actor.user, device: actor.device, bell },
             progress: Progress::new(all.limits.write_bytes),
             all,
             session: id,
@@ -151,10 +151,7 @@ impl Delivery {
             // written.
             self.start_job();
             self.note_state();
-            let waiting_since = self.waiting_since();
-            let patience =
-                if self.stalled.is_none() { STALLED_AFTER.min(write_timeout) } else { write_timeout };
-            let patience = waiting_since.map(|since| since + patience);
+            let patience = self.patience(write_timeout);
             let receipts_due = self.receipts_due.filter(|_| !self.ordered.is_pending());
             let (ordered, urgent) = (&mut self.ordered, &mut self.urgent);
             tokio::select! {
@@ -184,17 +181,29 @@ impl Delivery {
                 () = until(receipts_due), if receipts_due.is_some() => {}
                 () = until(patience), if patience.is_some() => {
                     // Something may have been taken since patience began.
-                    let owed = self.waiting_since().map_or(Duration::ZERO, |since| since.elapsed());
-                    if owed >= write_timeout {
-                        let text = "a delivery lane was left unread for too long";
+                    if elapsed(self.owing_since()) >= write_timeout {
+                        let text = "a delivery lane was left unread for too long, or was read too slowly";
                         return Some(Refusal::new(Code::SlowReader, text));
                     }
-                    if owed >= STALLED_AFTER && self.stalled.is_none() {
+                    if elapsed(self.waiting_since()) >= STALLED_AFTER && self.stalled.is_none() {
                         self.stalled = Some(Held::new(&self.all.metrics.sessions_stalled));
                     }
                 }
             }
         }
+    }
+
+    /// Until when nothing need be said of how the client takes what waits for it.
+    fn patience(&mut self, write_timeout: Duration) -> Option<Instant> {
+        let stalls = self.waiting_since().map(|since| since + STALLED_AFTER);
+        let stalls = stalls.filter(|_| self.stalled.is_none());
+        let owes = self.owing_since().map(|since| since + write_timeout);
+        stalls.into_iter().chain(owes).min()
+    }
+
+    /// Since when the client has been owing its least pace.
+    fn owing_since(&self) -> Option<Instant> {
+        [&self.urgent, &self.ordered].into_iter().filter_map(DeliveryLane::owing_since).min()
     }
 
     /// Since when the client has been taking nothing of what waits for it. One that takes something
@@ -326,6 +335,10 @@ impl Delivery {
         }
         place
     }
+}
+
+fn elapsed(since: Option<Instant>) -> Duration {
+    since.map_or(Duration::ZERO, |since| since.elapsed())
 }
 
 async fn until(instant: Option<Instant>) {

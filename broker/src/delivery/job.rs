@@ -8,8 +8,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use wardline_storage::id::{ConversationId, Seq, UserId};
-use wardline_storage::view::Summary;
+use wardline_storage::id::{ConversationId, Seq};
+use wardline_storage::view::{Summary, View};
 
 use super::calling::{self, Called};
 use super::calls::Calls;
@@ -18,7 +18,7 @@ use super::chunk::{Chunk, Gap};
 use super::deliveries::Deliveries;
 use crate::presence::bell::Slot;
 use crate::refusal::Refusal;
-use crate::requests::reads::Reads;
+use crate::shares::principal::Principal;
 
 /// A read of the store that is under way.
 pub(super) type Job = Pin<Box<dyn Future<Output = Result<Done, Refusal>> + Send>>;
@@ -41,15 +41,16 @@ pub(super) fn join(
 ) -> Job {
     Box::pin(async move {
         let topics = Arc::clone(&all.topics);
-        let read = move |reads: &Reads| {
+        let whose = follower.whose();
+        let read = move |view: View<'_>| {
             let follow = match slot {
-                Some(slot) => catch_up::follow(reads, &topics, &follower, conversation, slot, resume)?,
+                Some(slot) => catch_up::follow(view, &topics, &follower, conversation, slot, resume)?,
                 None => None,
             };
-            let summary = catch_up::summary(reads, follower.user, conversation)?;
+            let summary = catch_up::summary(view, follower.user, conversation)?;
             Ok(Done::Joined(conversation, follow, summary.map(Box::new)))
         };
-        all.reads.to_catch_up(read).await
+        all.reads.to_catch_up(whose, read).await
     })
 }
 
@@ -63,11 +64,12 @@ pub(super) fn page(
 ) -> Job {
     Box::pin(async move {
         let topics = Arc::clone(&all.topics);
-        let read = move |reads: &Reads| {
-            catch_up::follow_page(reads, &topics, &follower, after, first, &resume).map(Done::Page)
+        let whose = follower.whose();
+        let read = move |view: View<'_>| {
+            catch_up::follow_page(view, &topics, &follower, after, first, &resume).map(Done::Page)
         };
         // Nothing urgent is found before.
-        all.reads.for_urgent(read).await
+        all.reads.for_urgent(whose, read).await
     })
 }
 
@@ -76,18 +78,20 @@ pub(super) fn call(all: Arc<Deliveries>, follower: Follower, calls: Calls) -> Jo
     let bytes_max = all.limits.write_bytes;
     Box::pin(async move {
         let topics = Arc::clone(&all.topics);
+        let whose = follower.whose();
         let read =
-            move |reads: &Reads| calling::read(reads, &topics, &follower, calls, bytes_max).map(Done::Called);
-        all.reads.for_urgent(read).await
+            move |view: View<'_>| calling::read(view, &topics, &follower, calls, bytes_max).map(Done::Called);
+        all.reads.for_urgent(whose, read).await
     })
 }
 
 /// Reads what lies in a gap, as far as one chunk holds.
-pub(super) fn chunk(all: Arc<Deliveries>, user: UserId, gap: Gap) -> Job {
+pub(super) fn chunk(all: Arc<Deliveries>, whose: Principal, gap: Gap) -> Job {
     let bytes_max = all.limits.write_bytes;
     Box::pin(async move {
-        let read = move |reads: &Reads| catch_up::read_chunk(reads, user, gap, bytes_max).map(Done::Chunk);
-        all.reads.to_catch_up(read).await
+        let read =
+            move |view: View<'_>| catch_up::read_chunk(view, whose.user, gap, bytes_max).map(Done::Chunk);
+        all.reads.to_catch_up(whose, read).await
     })
 }
 

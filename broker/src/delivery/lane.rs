@@ -2,11 +2,14 @@
 //! time.
 //!
 //! Frames are gathered into one flat buffer and written at once. Remembers when the client last
-//! took something, so that one who stops reading is noticed.
+//! took something, so that one who stops reading is noticed, and since when it owes its least
+//! pace, so that one is, too, who takes a byte now and then.
 
 use bytes::{Buf, BytesMut};
 use tokio::time::Instant;
 use wardline_storage::fail_point::{self, Point};
+
+use crate::limits::PACE_BYTES;
 
 /// A delivery lane.
 pub(super) struct DeliveryLane {
@@ -16,8 +19,34 @@ pub(super) struct DeliveryLane {
     /// What is left to write of the lane's first frame.
     head: BytesMut,
     buffer: BytesMut,
-    /// Since when the client has been owing progress.
+    /// Since when the client has been taking nothing.
     waiting_since: Option<Instant>,
+    pace: Pace,
+}
+
+/// How fast a client takes what waits for it: at least [`PACE_BYTES`] in a time that others set, or
+/// all of it.
+#[derive(Debug, Default)]
+struct Pace {
+    /// Since when that has been owed.
+    since: Option<Instant>,
+    /// What was taken of it.
+    taken: usize,
+}
+
+impl Pace {
+    /// Something waits.
+    fn begin(&mut self, now: Instant) {
+        self.since.get_or_insert(now);
+    }
+
+    /// Something was taken.
+    fn take(&mut self, bytes: usize, now: Instant) {
+        self.taken += bytes;
+        if self.taken >= PACE_BYTES {
+            *self = Self { since: Some(now), taken: 0 };
+        }
+    }
 }
 
 /// The lane is gone, and with it the session.
@@ -33,6 +62,7 @@ impl DeliveryLane {
             head: BytesMut::new(),
             buffer: BytesMut::new(),
             waiting_since: None,
+            pace: Pace::default(),
         }
     }
 
@@ -54,7 +84,9 @@ impl DeliveryLane {
     /// # Cancellation
     /// Loses nothing: what was not written waits still.
     pub(super) async fn flush(&mut self, connection: &quinn::Connection) -> Result<(), Gone> {
-        self.waiting_since.get_or_insert_with(Instant::now);
+        let now = Instant::now();
+        self.waiting_since.get_or_insert(now);
+        self.pace.begin(now);
         if self.stream.is_none() {
             let stream = connection.open_uni().await.map_err(|_| Gone)?;
             stream.set_priority(self.priority).map_err(|_| Gone)?;
@@ -70,16 +102,23 @@ impl DeliveryLane {
             let written = stream.write(&self.buffer).await.map_err(|_| Gone)?;
             self.buffer.advance(written);
             fail_point::pass(Point::Delivered);
-            self.waiting_since = Some(Instant::now());
+            let now = Instant::now();
+            self.waiting_since = Some(now);
+            self.pace.take(written, now);
         }
         self.buffer.clear();
-        self.waiting_since = None;
+        (self.waiting_since, self.pace) = (None, Pace::default());
         Ok(())
     }
 
-    /// Since when the client has been owing progress, if it does.
+    /// Since when the client has been taking nothing of what waits for it.
     pub(super) fn waiting_since(&self) -> Option<Instant> {
         self.waiting_since.filter(|_| self.is_pending())
+    }
+
+    /// Since when the client has been owing its least pace.
+    pub(super) fn owing_since(&self) -> Option<Instant> {
+        self.pace.since.filter(|_| self.is_pending())
     }
 
     /// Gives the buffer's memory back, if it is empty.
@@ -87,5 +126,26 @@ impl DeliveryLane {
         if self.buffer.is_empty() && self.buffer.capacity() > 0 {
             self.buffer = BytesMut::new();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_byte_now_and_then_is_no_pace() {
+        let (mut pace, begun) = (Pace::default(), Instant::now());
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        pace.begin(begun);
+        for turn in 1..=100 {
+            pace.take(1, at(59 * turn));
+            pace.begin(at(59 * turn));
+        }
+        assert_eq!(pace.since, Some(begun), "it is owed since then");
+        pace.take(PACE_BYTES - 100, at(6_000));
+        assert_eq!(pace.since, Some(at(6_000)), "now it was kept");
     }
 }

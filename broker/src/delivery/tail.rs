@@ -3,8 +3,8 @@
 //!
 //! A contiguous run of frames up to the head, bounded in bytes on its own; what all tails hold
 //! together is counted here, and bounded by [`eviction`](super::eviction). What falls out is read
-//! from the engine instead. Expired frames are never copied out; a deleted message is forgotten
-//! together with all before it.
+//! from the engine instead. Expired frames are never copied out, and their bytes are given back
+//! wherever they stand; a deleted message is forgotten together with all before it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -76,13 +76,16 @@ pub(crate) struct Tail {
     frames: VecDeque<Frame>,
     bytes: usize,
     bytes_max: usize,
+    /// Nothing that is here expires before.
+    next_expiry: Timestamp,
     budget: Arc<Budget>,
 }
 
 impl Tail {
     /// Empty. Covers nothing until the first push.
     pub(crate) fn new(bytes_max: usize, budget: Arc<Budget>) -> Self {
-        Self { first: Seq::ZERO.next(), frames: VecDeque::new(), bytes: 0, bytes_max, budget }
+        let (first, next_expiry) = (Seq::ZERO.next(), Timestamp::NEVER);
+        Self { first, frames: VecDeque::new(), bytes: 0, bytes_max, next_expiry, budget }
     }
 
     /// Appends the entry at `seq`, and forgets the oldest ones that do not fit any more.
@@ -92,6 +95,7 @@ impl Tail {
         }
         self.bytes += frame.bytes.len();
         self.budget.used.fetch_add(frame.bytes.len(), Ordering::Relaxed);
+        self.next_expiry = self.next_expiry.min(frame.expires);
         self.frames.push_back(frame);
         while self.bytes > self.bytes_max {
             self.drop_oldest();
@@ -120,8 +124,22 @@ impl Tail {
         }
     }
 
-    /// Forgets the oldest frames that expired.
+    /// Gives back the bytes of all frames that expired, and forgets those that are the oldest.
     pub(crate) fn sweep(&mut self, now: Timestamp) {
+        if now < self.next_expiry {
+            return;
+        }
+        let mut freed = 0;
+        self.next_expiry = Timestamp::NEVER;
+        for frame in &mut self.frames {
+            if frame.expires <= now {
+                freed += std::mem::take(&mut frame.bytes).len();
+            } else {
+                self.next_expiry = self.next_expiry.min(frame.expires);
+            }
+        }
+        self.bytes -= freed;
+        self.budget.used.fetch_sub(freed, Ordering::Relaxed);
         while self.frames.front().is_some_and(|frame| frame.expires <= now) {
             self.drop_oldest();
         }
@@ -234,6 +252,27 @@ mod tests {
         tail.forget_through(Seq(9));
         assert!(!tail.covers(Seq(8)));
         assert_eq!(tail.budget.used(), 0);
+    }
+
+    #[test]
+    fn what_expired_gives_its_bytes_back_behind_what_has_not() {
+        let budget = Arc::new(Budget::new(1000));
+        let mut tail = Tail::new(100, Arc::clone(&budget));
+        for (seq, expires) in [(1, 99), (2, 5), (3, 7), (4, 99)] {
+            tail.push(Seq(seq), frame(seq as u8, 10, expires, false));
+        }
+        tail.sweep(Timestamp(4));
+        assert_eq!(budget.used(), 40);
+        tail.sweep(Timestamp(5));
+        assert_eq!((budget.used(), tail.bytes), (30, 30));
+        tail.sweep(Timestamp(7));
+        assert_eq!(budget.used(), 20);
+        let mut out = BytesMut::new();
+        let copied = tail.copy(Seq(0), Timestamp(7), 100, &mut out);
+        assert_eq!((copied, out.len()), (Copied { through: Seq(4), frames: 2 }, 20));
+        tail.sweep(Timestamp(99));
+        assert_eq!((budget.used(), tail.frames.len()), (0, 0));
+        assert!(tail.covers(Seq(4)));
     }
 
     proptest! {

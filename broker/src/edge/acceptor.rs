@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::ids::Ids;
 use super::roll::{Noted, Roll};
+use crate::counted::Counted;
 use crate::limits::Limits;
 use crate::metrics::{Held, Metrics};
 use crate::session::{self, Sessions};
@@ -40,8 +41,10 @@ pub(super) struct Notes {
 /// How much is in hand.
 #[derive(Default)]
 pub(super) struct Counts {
-    handshakes: AtomicUsize,
-    connections: AtomicUsize,
+    handshakes: Arc<AtomicUsize>,
+    /// Without a session, those in their handshake included.
+    strangers: Arc<AtomicUsize>,
+    connections: Arc<AtomicUsize>,
 }
 
 /// Least crowd of handshakes, and its share of those that are taken without a Retry.
@@ -50,9 +53,9 @@ const CROWD_SHARE: usize = 4;
 
 impl Counts {
     /// Whether so many handshakes are in hand that it is better to wait with what brings more.
-    pub(super) fn crowd(self: &Arc<Self>, before_retry: usize) -> Box<dyn Fn() -> bool + Send + Sync> {
-        let (counts, crowd) = (Arc::clone(self), CROWD_MIN.max(before_retry / CROWD_SHARE));
-        Box::new(move || counts.handshakes.load(Ordering::Relaxed) >= crowd)
+    pub(super) fn crowd(&self, before_retry: usize) -> Box<dyn Fn() -> bool + Send + Sync> {
+        let (handshakes, crowd) = (Arc::clone(&self.handshakes), CROWD_MIN.max(before_retry / CROWD_SHARE));
+        Box::new(move || handshakes.load(Ordering::Relaxed) >= crowd)
     }
 }
 
@@ -72,22 +75,6 @@ struct Accepted {
     connecting: quinn::Connecting,
     driver: Arc<Task>,
     noted: Option<Noted>,
-}
-
-/// Counts one as long as it lives.
-struct Counted<F: Fn(&Counts) -> &AtomicUsize>(Arc<Counts>, F);
-
-impl<F: Fn(&Counts) -> &AtomicUsize> Counted<F> {
-    fn new(counts: &Arc<Counts>, which: F) -> Self {
-        which(counts).fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(counts), which)
-    }
-}
-
-impl<F: Fn(&Counts) -> &AtomicUsize> Drop for Counted<F> {
-    fn drop(&mut self) {
-        (self.1)(&self.0).fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl Acceptor {
@@ -113,25 +100,29 @@ impl Acceptor {
 
     fn take(&self, incoming: quinn::Incoming) {
         let (limits, metrics) = (&self.sessions.limits, &self.sessions.metrics);
-        let handshakes = self.counts.handshakes.load(Ordering::Relaxed);
-        let connections = self.counts.connections.load(Ordering::Relaxed);
-        if handshakes >= limits.handshakes_max {
+        let Counts { handshakes, strangers, connections } = &*self.counts;
+        let [handshaking, strange, open] =
+            [handshakes, strangers, connections].map(|count| count.load(Ordering::Relaxed));
+        if handshaking >= limits.handshakes_max {
             metrics.handshakes_crowded.increment(1);
             return incoming.refuse();
         }
-        if connections >= limits.connections_max {
+        if open >= limits.connections_max {
             metrics.handshakes_full.increment(1);
             return incoming.refuse();
         }
-        if handshakes >= limits.handshakes_before_retry && incoming.may_retry() {
+        if strange >= limits.strangers_max() {
+            metrics.handshakes_strangers.increment(1);
+            return incoming.refuse();
+        }
+        if handshaking >= limits.handshakes_before_retry && incoming.may_retry() {
             metrics.handshakes_retried.increment(1);
             if let Err(error) = incoming.retry() {
                 error.into_incoming().refuse();
             }
             return;
         }
-        let handshake = Counted::new(&self.counts, |counts| &counts.handshakes);
-        let connection = Counted::new(&self.counts, |counts| &counts.connections);
+        let [handshake, stranger, counted] = [handshakes, strangers, connections].map(Counted::new);
         let (sessions, turns) = (Arc::clone(&self.sessions), Arc::clone(&self.turns));
         let (notes, stop) = (Arc::clone(&self.notes), self.stop.clone());
         self.connections.spawn(async move {
@@ -142,9 +133,9 @@ impl Acceptor {
                 shake_hands(connecting, &driver, &sessions.limits, &sessions.metrics, &stop).await;
             if let Some(connection) = connected {
                 drop(handshake);
-                session::serve(Arc::clone(&sessions), connection, driver, noted, stop).await;
+                session::serve(Arc::clone(&sessions), connection, driver, noted, stranger, stop).await;
             }
-            drop(connection);
+            drop(counted);
         });
     }
 }

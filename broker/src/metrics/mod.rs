@@ -15,6 +15,7 @@ use metrics_exporter_prometheus::Matcher;
 pub(crate) use table::Metrics;
 
 use crate::refusal::Code;
+use crate::shares::kind::Kind;
 
 /// Buckets of the histograms. A whole name goes before an ending.
 pub(crate) fn buckets() -> [(Matcher, Vec<f64>); 5] {
@@ -39,6 +40,18 @@ impl Metrics {
     /// Counts a refusal.
     pub(crate) fn refused(&self, code: Code) {
         self.refusals[code.index()].increment(1);
+    }
+
+    /// Counts that somebody's share is used up.
+    pub(crate) fn used_up(&self, kind: Kind) {
+        let counter = match kind {
+            Kind::Sessions => &self.shares_sessions,
+            Kind::Reads => &self.shares_reads,
+            Kind::Pages => &self.shares_pages,
+            Kind::Commands => &self.shares_commands,
+            Kind::People => &self.shares_people,
+        };
+        counter.increment(1);
     }
 
     /// Counts the end of a session; `None`: the client left, or its connection was lost.

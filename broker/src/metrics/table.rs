@@ -130,6 +130,8 @@ table! {
         // Delivering.
         receipts_pushed: Counter = "wardline_receipts_pushed_total", "Receipts pushed to those who published.";
         lag_entries: Histogram = "wardline_lag_entries", "How far behind a conversation's head a device was when its next entries were read from the store: one observation for each such read.";
+        pages_bytes: Gauge = "wardline_pages_bytes", "Bytes of answers in memory: made, and not written yet.";
+        pages_bytes_max: Gauge = "wardline_pages_bytes_max", "Most bytes of answers in memory (limits.pages).";
         topics: Gauge = "wardline_topics", "Conversations that a connected session follows.";
         tail_bytes: Gauge = "wardline_tail_bytes", "Bytes of recent messages kept in memory.";
         tail_bytes_max: Gauge = "wardline_tail_bytes_max", "Most bytes of recent messages in memory (limits.tails).";
@@ -163,6 +165,14 @@ table! {
             handshakes_retried = "retried",
             handshakes_crowded = "too_many_handshakes",
             handshakes_full = "too_many_connections",
+            handshakes_strangers = "too_many_strangers",
+        }
+        Counter "wardline_shares_used_up_total" by "kind", "Times that a user was told that their share of something is used up (RESOURCE_EXHAUSTED): sessions, reads, pages (answers left unread), commands (waiting to be committed), people (brought into conversations)." {
+            shares_sessions = "sessions",
+            shares_reads = "reads",
+            shares_pages = "pages",
+            shares_commands = "commands",
+            shares_people = "people",
         }
         Counter "wardline_sessions_ended_total" by "reason", "Sessions ended, by why: the broker's code; left: the client went, or its connection was lost." {
             sessions_left = "left",

@@ -75,6 +75,7 @@ impl Look {
             .set(1.0);
         metrics.connections_max.set(limits.connections_max as f64);
         metrics.tail_bytes_max.set(limits.tails_bytes_max as f64);
+        metrics.pages_bytes_max.set(limits.pages_bytes_max as f64);
         metrics.reads_max.set(limits.catch_up_reads_max as f64);
         let process = Collector::default();
         process.describe();

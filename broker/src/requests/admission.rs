@@ -18,6 +18,9 @@ use wardline_storage::model::{Applied, Priority};
 use super::disk::{Admits, Disk, Standing};
 use crate::metrics::Metrics;
 use crate::refusal::{Code, Refusal};
+use crate::shares::Shares;
+use crate::shares::kind::Kind;
+use crate::shares::principal::Principal;
 
 /// How often the room on the disk, and the figures of the queue, are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -25,6 +28,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// The way into the log.
 pub(crate) struct Admission {
     log: Arc<dyn Log>,
+    shares: Arc<Shares>,
     /// What the disk has room for, as a number.
     admits: AtomicU8,
     retry_after: Duration,
@@ -32,8 +36,8 @@ pub(crate) struct Admission {
 
 impl Admission {
     /// In front of a log. Refused clients wait at least about `retry_after`.
-    pub(crate) fn new(log: Arc<dyn Log>, retry_after: Duration) -> Self {
-        Self { log, admits: AtomicU8::new(Admits::All as u8), retry_after }
+    pub(crate) fn new(log: Arc<dyn Log>, shares: Arc<Shares>, retry_after: Duration) -> Self {
+        Self { log, shares, admits: AtomicU8::new(Admits::All as u8), retry_after }
     }
 
     /// Takes a submission in, or says why not; then the reply's seat is free again.
@@ -42,8 +46,10 @@ impl Admission {
         if !admits.takes(&submission.command) {
             return Err(self.no_room(admits));
         }
+        let whose = Principal::from(&*submission.actor);
         self.log.submit(submission, reply).map_err(|(refused, _)| match refused {
             Refused::Full => self.retry(),
+            Refused::Share => self.shares.used_up(whose, Kind::Commands, self.delay(2.0)),
             _ => {
                 Refusal::new(Code::Unavailable, "the broker takes no writes any more").after(self.delay(10.0))
             }
@@ -74,6 +80,7 @@ impl Admission {
     fn again(&self, code: Code) -> Refusal {
         match code {
             Code::StorageFull => self.no_room(self.admits()),
+            Code::ResourceExhausted => Kind::Commands.refusal(self.delay(2.0)),
             _ => self.retry(),
         }
     }
@@ -195,7 +202,7 @@ impl EpochGate {
 
     /// Notes how a publish was refused.
     pub(crate) fn note(&mut self, epoch: Epoch, refusal: &Refusal) {
-        let counts = matches!(refusal.code, Code::Retry | Code::StorageFull);
+        let counts = matches!(refusal.code, Code::Retry | Code::ResourceExhausted | Code::StorageFull);
         let refused = match epoch.priority {
             Priority::Routine => &mut self.routine,
             Priority::Urgent => &mut self.urgent,
@@ -249,6 +256,8 @@ mod tests {
         assert_eq!(gate.refused_as(routine(3)), Some(Code::StorageFull));
         gate.note(routine(1), &refusal(Code::Retry));
         assert_eq!(gate.refused_as(routine(3)), Some(Code::StorageFull), "a lower epoch lowers nothing");
+        gate.note(routine(4), &refusal(Code::ResourceExhausted));
+        assert_eq!(gate.refused_as(routine(4)), Some(Code::ResourceExhausted));
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub(crate) mod admission;
 pub(crate) mod answer;
 mod disk;
 pub(crate) mod intake;
+mod listing;
 pub(crate) mod plan;
 pub(crate) mod query;
 pub(crate) mod reads;
@@ -14,6 +15,7 @@ pub(crate) mod urgency;
 
 use std::sync::Arc;
 
+use wardline_storage::command::{Actor, Command};
 use wardline_storage::engine::Engine;
 use wardline_storage::log::Log;
 use wardline_storage::model::Policy;
@@ -21,7 +23,9 @@ use wardline_storage::model::Policy;
 use crate::access::ids::Ids;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::refusal::Refusal;
 use crate::settings::DiskWatch;
+use crate::shares::Shares;
 use crate::tasks::Tasks;
 use admission::Admission;
 use disk::Disk;
@@ -45,29 +49,53 @@ pub(crate) struct Requests {
     pub(crate) planner: Planner,
     pub(crate) queries: Queries,
     pub(crate) urgency: Urgency,
+    shares: Arc<Shares>,
+}
+
+impl Requests {
+    /// Whether somebody may bring in the people whom a command names, or make the conversation that
+    /// it asks for.
+    ///
+    /// # Errors
+    /// A refusal, with when to come back.
+    pub(crate) fn bring_in(&self, actor: &Actor, command: &Command) -> Result<(), Refusal> {
+        let people = match command {
+            Command::Create(create) => 1 + create.others.len(),
+            Command::AddMembers { people, .. } => people.len(),
+            _ => return Ok(()),
+        };
+        self.shares.bring_in(actor.into(), people)
+    }
+}
+
+/// The store, as requests come to it.
+pub(crate) struct Store {
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) reads: Arc<Reads>,
+    /// Whose disk is watched.
+    pub(crate) engine: Arc<dyn Engine>,
 }
 
 impl Config {
-    /// In front of a log and of what reads the store. Watches the queue and the engine's disk until
-    /// `tasks` stop.
+    /// In front of a store. Watches its queue and its disk until `tasks` stop.
     pub(crate) fn start(
         self,
-        log: Arc<dyn Log>,
-        engine: Arc<dyn Engine>,
-        reads: Arc<Reads>,
+        store: Store,
+        shares: Arc<Shares>,
         ids: Arc<Ids>,
         metrics: Arc<Metrics>,
         tasks: &mut Tasks,
     ) -> Requests {
-        let Self { limits, policy, disk } = self;
-        let admission = Arc::new(Admission::new(Arc::clone(&log), limits.retry_after));
+        let (Self { limits, policy, disk }, Store { log, reads, engine }) = (self, store);
+        let admission = Arc::new(Admission::new(Arc::clone(&log), Arc::clone(&shares), limits.retry_after));
         let disk = disk.map(|watch| Disk::new(watch, engine));
         tasks.spawn(|stop| Arc::clone(&admission).watch(disk, metrics, stop));
         Requests {
             intake: Arc::new(Intake::new(admission)),
             planner: Planner::new(ids, policy.members_max),
-            queries: Queries::new(log, reads, &limits),
+            queries: Queries::new(log, reads, Arc::clone(&shares), &limits),
             urgency: Urgency::new(limits.urgent, limits.urgent_broadcaster),
+            shares,
         }
     }
 }

@@ -2,20 +2,28 @@
 //!
 //! A client may say how far a read must see: then it waits, within a bound, until the store has
 //! come so far, and each answer says how far it had come before it was read. Every one begins with
-//! the caller's access, so that what may not be seen and what does not exist are one answer.
+//! the caller's access, so that what may not be seen and what does not exist are one answer. What
+//! is answered has its room in memory before it is read, and keeps it until it is written; a
+//! listing is read in steps, between which others have their turn.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 use wardline_storage::engine::{Direction, EngineError};
 use wardline_storage::id::{ConversationId, Seq, UserId};
 use wardline_storage::log::Log;
-use wardline_storage::view::{Access, Page, View};
+use wardline_storage::view::{Access, View};
 
+use super::listing::Listing;
 use super::reads::Reads;
-use crate::limits::Limits;
+use crate::limits::{ENTRY_BYTES_MAX, Limits};
 use crate::refusal::{Code, Refusal};
+use crate::shares::Shares;
+use crate::shares::kind::Kind;
+use crate::shares::line::Turn;
+use crate::shares::principal::Principal;
+use crate::shares::share::Portion;
 use crate::wire::{PageRequest, Response};
 
 /// Longest wait of a read for what it must see.
@@ -23,6 +31,9 @@ const REACH_MAX: Duration = Duration::from_secs(1);
 /// How often it is looked meanwhile. Rare enough to cost nothing: on one node, who was acknowledged
 /// need not wait at all.
 const REACH_LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// Longest wait of a read for room in memory: for its own principal to read earlier answers.
+const ROOM_MAX: Duration = Duration::from_secs(10);
 
 /// A question to the store.
 pub(crate) enum Query {
@@ -38,6 +49,15 @@ pub(crate) enum Query {
     Receipts { conversation: ConversationId, seq: Seq, page: PageRequest },
 }
 
+/// An answer to a query.
+pub(crate) struct Answered {
+    /// What the store had come to before it was read; 0: it rests on nothing.
+    pub(crate) position: u64,
+    pub(crate) response: Response,
+    /// Its room in memory, to be held until it is written.
+    pub(crate) room: Option<Portion>,
+}
+
 /// What answers to queries are bounded by.
 #[derive(Clone, Copy)]
 pub(crate) struct Bounds {
@@ -48,28 +68,81 @@ pub(crate) struct Bounds {
 pub(crate) struct Queries {
     log: Arc<dyn Log>,
     reads: Arc<Reads>,
+    shares: Arc<Shares>,
     bounds: Bounds,
 }
 
 impl Queries {
     /// From what this reads of a store that this log writes.
-    pub(crate) fn new(log: Arc<dyn Log>, reads: Arc<Reads>, limits: &Limits) -> Self {
-        Self { log, reads, bounds: Bounds { page_bytes_max: limits.page_bytes_max } }
+    pub(crate) fn new(log: Arc<dyn Log>, reads: Arc<Reads>, shares: Arc<Shares>, limits: &Limits) -> Self {
+        Self { log, reads, shares, bounds: Bounds { page_bytes_max: limits.page_bytes_max } }
     }
 
-    /// Answers a query as of now, once the store has come to a position; gives the one that it had
-    /// come to before it was read.
+    /// Answers a query as of now, once the store has come to a position, it is the principal's
+    /// turn, and there is room for the answer.
     ///
     /// # Cancellation
     /// A read that has begun runs to its end, and its result is dropped.
-    pub(crate) async fn answer(&self, user: UserId, at_least: u64, query: Query) -> (u64, Response) {
+    pub(crate) async fn answer(&self, whose: Principal, at_least: u64, query: Query) -> Answered {
         let position = match self.reach(at_least).await {
             Ok(position) => position,
-            Err(refusal) => return (0, Response::Refused(refusal)),
+            Err(refusal) => return Answered::refused(refusal),
         };
+        let Ok(_in_hand) = self.shares.reads.take(whose, 1) else {
+            return Answered::refused(self.shares.held(whose, Kind::Reads));
+        };
+        match self.read(whose, query).await {
+            Ok((response, mut room)) => {
+                room.shrink(response.bytes());
+                Answered { position, response, room: Some(room) }
+            }
+            Err(refusal) => Answered::refused(refusal),
+        }
+    }
+
+    async fn read(&self, whose: Principal, query: Query) -> Result<(Response, Portion), Refusal> {
+        let (turn, room) = self.turn(whose, query.bytes_max(self.bounds.page_bytes_max)).await?;
         let bounds = self.bounds;
-        let read = self.reads.for_request(move |reads| bounds.answer(reads.view(), user, &query)).await;
-        (position, read.unwrap_or_else(Response::Refused))
+        let response = match query {
+            Query::Conversations(page) => self.list(whose, turn, page).await?,
+            query => {
+                let read = move |view: View<'_>| bounds.answer(view, whose.user, &query);
+                self.reads.within(turn, read).await?.0
+            }
+        };
+        Ok((response, room))
+    }
+
+    /// Waits for a turn, with room for what is read in it. Nobody has a turn who waits for room.
+    async fn turn(&self, whose: Principal, bytes: usize) -> Result<(Turn, Portion), Refusal> {
+        let until = Instant::now() + ROOM_MAX;
+        loop {
+            if timeout_at(until, self.shares.pages.room(whose, bytes)).await.is_err() {
+                return Err(self.shares.held(whose, Kind::Pages));
+            }
+            let turn = self.reads.turn(whose).await?;
+            if let Ok(room) = self.shares.pages.take(whose, bytes) {
+                return Ok((turn, room));
+            }
+        }
+    }
+
+    /// Lists conversations in steps.
+    async fn list(&self, whose: Principal, first: Turn, page: PageRequest) -> Result<Response, Refusal> {
+        let mut listing = Listing::new(whose.user, page);
+        let mut turn = first;
+        loop {
+            let step = move |view: View<'_>| {
+                listing.step(view)?;
+                Ok(listing)
+            };
+            let (stepped, cost) = self.reads.within(turn, step).await?;
+            listing = stepped;
+            if listing.is_done(cost) {
+                return Ok(Response::Conversations(listing.into_page()));
+            }
+            turn = self.reads.turn(whose).await?;
+        }
     }
 
     async fn reach(&self, at_least: u64) -> Result<u64, Refusal> {
@@ -88,16 +161,35 @@ impl Queries {
     }
 }
 
+impl Answered {
+    fn refused(refusal: Refusal) -> Self {
+        Self { position: 0, response: Response::Refused(refusal), room: None }
+    }
+}
+
+impl Query {
+    /// Bytes that its answer takes in memory, at most.
+    fn bytes_max(&self, page_bytes_max: usize) -> usize {
+        match self {
+            Self::Conversation(_) => 2 * ENTRY_BYTES_MAX,
+            // With a title and the name of a peer.
+            Self::Conversations(page) => page.entries * 2 * ENTRY_BYTES_MAX,
+            Self::Members { page, .. } | Self::Receipts { page, .. } => page.entries * ENTRY_BYTES_MAX,
+            Self::History { entries, .. } => page_bytes_max + entries * ENTRY_BYTES_MAX,
+        }
+    }
+}
+
 impl Bounds {
     fn answer(&self, view: View<'_>, user: UserId, query: &Query) -> Result<Response, EngineError> {
-        let conversation = match query {
-            Query::Conversations(page) => return self.conversations(view, user, page),
-            Query::Conversation(conversation)
-            | Query::Members { conversation, .. }
-            | Query::History { conversation, .. }
-            | Query::Receipts { conversation, .. } => *conversation,
+        let (Query::Conversation(conversation)
+        | Query::Members { conversation, .. }
+        | Query::History { conversation, .. }
+        | Query::Receipts { conversation, .. }) = query
+        else {
+            return Ok(Response::Refused(Refusal::internal()));
         };
-        match view.access(user, conversation)? {
+        match view.access(user, *conversation)? {
             Some(access) => self.within(view, access, query),
             None => Ok(Response::Refused(Refusal::not_found())),
         }
@@ -123,23 +215,5 @@ impl Bounds {
                 }
             }
         })
-    }
-
-    fn conversations(
-        &self,
-        view: View<'_>,
-        user: UserId,
-        page: &PageRequest,
-    ) -> Result<Response, EngineError> {
-        let ids = view.memberships(user, page.after.map(ConversationId::new), page.entries)?;
-        let mut items = Vec::with_capacity(ids.items.len());
-        let rules = view.rules()?;
-        for id in ids.items {
-            // Left between the two reads: not in the list any more.
-            if let Some(access) = view.access(user, id)? {
-                items.push(view.summary(access, &rules)?);
-            }
-        }
-        Ok(Response::Conversations(Page { items, next: ids.next }))
     }
 }

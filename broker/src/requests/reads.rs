@@ -1,35 +1,51 @@
 //! The one way to read the store: as of now, off the async threads, so many reads at once.
 //!
-//! Requests, devices that catch up and urgent messages have a bound each, so that none waits for
-//! another.
+//! Requests, devices that catch up and urgent messages have a line each, so that none waits for
+//! another. In a line principals have turns by what their reads cost: records that were looked at,
+//! and KiB of them ([`line`](crate::shares::line)). A read is a bounded step; what needs more takes
+//! several.
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
 use wardline_storage::engine::{Engine, EngineError};
 use wardline_storage::id::Timestamp;
-use wardline_storage::view::View;
+use wardline_storage::view::{Spent, View};
 
 use crate::clock::Clock;
+use crate::limits::Limits;
 use crate::refusal::Refusal;
+use crate::shares::line::{Bounds, Line, Turn};
+use crate::shares::principal::Principal;
+
+/// What a read costs beside what it looks at: a thread has to take it up.
+const READ_COST: u64 = 4;
 
 /// Reads the store.
 pub(crate) struct Reads {
     engine: Arc<dyn Engine>,
     clock: Arc<Clock>,
-    requests: Semaphore,
-    catch_up: Semaphore,
-    urgent: Semaphore,
-    reads_max: usize,
+    requests: Arc<Line>,
+    catch_up: Arc<Line>,
+    urgent: Arc<Line>,
 }
 
 impl Reads {
-    /// Of this store, by this clock; `reads_max` for requests, as many for catching up, and for
-    /// urgent messages.
-    pub(crate) fn new(engine: Arc<dyn Engine>, clock: Arc<Clock>, reads_max: usize) -> Self {
-        let bound = || Semaphore::new(reads_max);
-        let (requests, catch_up, urgent) = (bound(), bound(), bound());
-        Self { engine, clock, requests, catch_up, urgent, reads_max }
+    /// Of this store, by this clock; `Limits::catch_up_reads_max` for requests, and as many for
+    /// catching up.
+    pub(crate) fn new(engine: Arc<dyn Engine>, clock: Arc<Clock>, limits: &Limits) -> Self {
+        let turns_max = limits.catch_up_reads_max;
+        let bounds = Bounds {
+            turns_max,
+            principal_turns_max: (turns_max / 4).max(1),
+            cost_per_second: limits.principal_read_cost,
+        };
+        Self {
+            engine,
+            clock,
+            requests: Line::new(bounds),
+            catch_up: Line::new(bounds),
+            urgent: Line::new(bounds),
+        }
     }
 
     /// The time by which it is read.
@@ -37,68 +53,77 @@ impl Reads {
         self.clock.now()
     }
 
-    /// The store as of now. What is read through it blocks.
-    pub(crate) fn view(&self) -> View<'_> {
-        View::new(self.engine.as_ref(), self.clock.now())
+    /// Waits for a principal's turn to read for a request.
+    ///
+    /// # Errors
+    /// A refusal if the broker stops.
+    ///
+    /// # Cancellation
+    /// Whoever waits behind moves up.
+    pub(crate) async fn turn(&self, whose: Principal) -> Result<Turn, Refusal> {
+        self.requests.turn(whose).await.ok_or_else(Refusal::internal)
     }
 
-    /// Reads for a request.
+    /// Reads for a device that catches up, or for what is made good in the background.
     ///
     /// # Errors
     /// A refusal if the store could not be read; what happened is logged.
     ///
     /// # Cancellation
     /// A read that has begun runs to its end, and its result is dropped.
-    pub(crate) async fn for_request<T: Send + 'static>(
-        self: &Arc<Self>,
-        read: impl FnOnce(&Self) -> Result<T, EngineError> + Send + 'static,
-    ) -> Result<T, Refusal> {
-        self.within(&self.requests, read).await
-    }
-
-    /// Reads for a device that catches up, or for what is made good in the background.
-    ///
-    /// # Errors
-    /// As [`Reads::for_request`].
-    ///
-    /// # Cancellation
-    /// As [`Reads::for_request`].
     pub(crate) async fn to_catch_up<T: Send + 'static>(
         self: &Arc<Self>,
-        read: impl FnOnce(&Self) -> Result<T, EngineError> + Send + 'static,
+        whose: Principal,
+        read: impl FnOnce(View<'_>) -> Result<T, EngineError> + Send + 'static,
     ) -> Result<T, Refusal> {
-        self.within(&self.catch_up, read).await
+        let turn = self.catch_up.turn(whose).await.ok_or_else(Refusal::internal)?;
+        self.within(turn, read).await.map(|(value, _)| value)
     }
 
     /// Reads urgent messages that a device has not received, or what is needed to find them.
     ///
     /// # Errors
-    /// As [`Reads::for_request`].
+    /// As [`Reads::to_catch_up`].
     ///
     /// # Cancellation
-    /// As [`Reads::for_request`].
+    /// As [`Reads::to_catch_up`].
     pub(crate) async fn for_urgent<T: Send + 'static>(
         self: &Arc<Self>,
-        read: impl FnOnce(&Self) -> Result<T, EngineError> + Send + 'static,
+        whose: Principal,
+        read: impl FnOnce(View<'_>) -> Result<T, EngineError> + Send + 'static,
     ) -> Result<T, Refusal> {
-        self.within(&self.urgent, read).await
+        let turn = self.urgent.turn(whose).await.ok_or_else(Refusal::internal)?;
+        self.within(turn, read).await.map(|(value, _)| value)
     }
 
     /// How many are under way: for requests, to catch up, and for urgent messages.
     pub(crate) fn under_way(&self) -> [usize; 3] {
-        [&self.requests, &self.catch_up, &self.urgent]
-            .map(|bound| self.reads_max.saturating_sub(bound.available_permits()))
+        [&self.requests, &self.catch_up, &self.urgent].map(|line| line.given())
     }
 
-    async fn within<T: Send + 'static>(
+    /// Reads in a turn; tells what it cost.
+    ///
+    /// # Errors
+    /// As [`Reads::to_catch_up`].
+    ///
+    /// # Cancellation
+    /// As [`Reads::to_catch_up`]; the turn ends with the read.
+    pub(crate) async fn within<T: Send + 'static>(
         self: &Arc<Self>,
-        bound: &Semaphore,
-        read: impl FnOnce(&Self) -> Result<T, EngineError> + Send + 'static,
-    ) -> Result<T, Refusal> {
-        let _permit = bound.acquire().await.map_err(|_| Refusal::internal())?;
+        mut turn: Turn,
+        read: impl FnOnce(View<'_>) -> Result<T, EngineError> + Send + 'static,
+    ) -> Result<(T, u64), Refusal> {
         let reads = Arc::clone(self);
-        match tokio::task::spawn_blocking(move || read(&reads)).await {
-            Ok(Ok(value)) => Ok(value),
+        let reading = tokio::task::spawn_blocking(move || {
+            let spent = Spent::default();
+            let value = read(View::metered(reads.engine.as_ref(), reads.clock.now(), &spent));
+            let cost = READ_COST + spent.records() + spent.bytes() / 1024;
+            turn.cost(cost);
+            drop(turn);
+            value.map(|value| (value, cost))
+        });
+        match reading.await {
+            Ok(Ok(read)) => Ok(read),
             Ok(Err(error)) => {
                 tracing::error!(code = "store-unreadable", %error, "the store could not be read");
                 Err(Refusal::internal())

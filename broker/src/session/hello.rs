@@ -23,6 +23,8 @@ use crate::presence::bell::Bell;
 use crate::presence::ending::Ending;
 use crate::presence::registry::{Present, SessionId};
 use crate::refusal::{Code, Refusal};
+use crate::shares::kind::Kind;
+use crate::shares::principal::Principal;
 use crate::wire::{self, Decoded, Hello, Registered, Request, Response};
 
 /// So many changes of membership a bell remembers in any case.
@@ -124,6 +126,11 @@ async fn admit(
     let caller = sessions.callers.caller(&identity, hello.device);
     let credential = sessions.callers.credential(&identity, &hello.token.0);
     sessions.callers.check(&caller.actor, &credential).map_err(Some)?;
+    let whose = Principal::from(&*caller.actor);
+    // One more than there may be, for a device whose old session has not ended yet, would have to
+    // be looked up first; it comes back in a moment.
+    let seat = sessions.shares.sessions.take(whose, 1);
+    let seat = seat.map_err(|_| Some(sessions.shares.held(whose, Kind::Sessions)))?;
     let device = register(sessions, &caller).await.map_err(Some)?;
     let is_registered = device.is_some();
     let present = Present {
@@ -149,6 +156,7 @@ async fn admit(
         opened: sessions.clock.now(),
         lasts: watch::channel(Lasts::of(&identity)).0,
         all: Arc::clone(sessions),
+        _seat: seat,
     };
     let resume = (!hello.publish_only).then_some(hello.resume);
     Ok(Admitted { session: Arc::new(session), resume, is_registered })

@@ -21,11 +21,14 @@ use wardline_storage::model::Priority;
 use super::reader::{self, FrameReader, Read};
 use super::sessions::{Session, Sessions};
 use super::timing::Timing;
+use crate::limits::ANSWERS_BYTES_MAX;
 use crate::refusal::{Code, Refusal};
 use crate::requests::admission::{Epoch, EpochGate};
 use crate::requests::answer::{Answer, answer};
 use crate::requests::plan::Plan;
-use crate::requests::query::Query;
+use crate::requests::query::{Answered, Query};
+use crate::shares::principal::Principal;
+use crate::shares::share::Portion;
 use crate::wire::{self, Decoded, Request, Response, Token};
 
 /// Completions taken from the channel at a time.
@@ -54,12 +57,14 @@ pub(super) struct RequestLane {
     seats: mpsc::Sender<Completion>,
     /// Commands whose completion is still to come.
     commands: usize,
-    /// Each with the request's id, and how far the store had come for it.
-    reads: JoinSet<(u64, u64, Response)>,
+    /// Each with the request's id.
+    reads: JoinSet<(u64, Answered)>,
     /// Reads that wait for one of `reads` to end: the request's id, and how far they must see.
     waiting_reads: VecDeque<(u64, u64, Query)>,
     timing: Timing,
     out: BytesMut,
+    /// The room of what is in `out`, given back when it is written.
+    rooms: Vec<Portion>,
 }
 
 impl RequestLane {
@@ -80,6 +85,7 @@ impl RequestLane {
             waiting_reads: VecDeque::new(),
             timing,
             out: BytesMut::new(),
+            rooms: Vec::new(),
         }
     }
 
@@ -127,7 +133,9 @@ impl RequestLane {
                 Read::Gone => self.upward = Upward::Gone,
                 Read::Violation(refusal) => self.violated(refusal),
             }
-            let goes_on = self.upward == Upward::Open && self.has_room();
+            // Refusals are longer than what they refuse.
+            let is_full = self.out.len() >= ANSWERS_BYTES_MAX;
+            let goes_on = self.upward == Upward::Open && self.has_room() && !is_full;
             next = if goes_on { self.reader.buffered() } else { None };
         }
     }
@@ -161,18 +169,7 @@ impl RequestLane {
             .and_then(|()| requests.planner.plan(&session.caller, request));
         let refused = match planned {
             Ok(Plan::Read(query)) => return self.read(id, at_least, query),
-            Ok(Plan::Submit(command)) => {
-                fail_point::pass(Point::Validated);
-                self.time(&command);
-                match self.seats.clone().try_reserve_owned() {
-                    Ok(seat) => requests.intake.submit(
-                        &session.caller.asks(),
-                        command,
-                        Reply { ticket: id, place: seat },
-                    ),
-                    Err(_) => Err(requests.intake.admission().retry()),
-                }
-            }
+            Ok(Plan::Submit(command)) => self.submit(id, command),
             Err(refusal) => Err(refusal),
         };
         match refused {
@@ -196,6 +193,16 @@ impl RequestLane {
                 all.requests.urgency.take(caller.actor.user, caller.asks().rights.broadcaster, Instant::now())
             }
         }
+    }
+
+    fn submit(&mut self, id: u64, command: Command) -> Result<(), Refusal> {
+        fail_point::pass(Point::Validated);
+        self.time(&command);
+        let (requests, actor) = (&self.session.all.requests, self.session.caller.asks());
+        let seat = self.seats.clone().try_reserve_owned();
+        let place = seat.map_err(|_| requests.intake.admission().retry())?;
+        requests.bring_in(&actor, &command)?;
+        requests.intake.submit(&actor, command, Reply { ticket: id, place })
     }
 
     /// Takes from a receipt how long messages took.
@@ -232,15 +239,17 @@ impl RequestLane {
         }
         let session = Arc::clone(&self.session);
         self.reads.spawn(async move {
-            let queries = &session.all.requests.queries;
-            let (position, response) = queries.answer(session.caller.actor.user, at_least, query).await;
-            (id, position, response)
+            let (queries, whose) = (&session.all.requests.queries, Principal::from(&*session.caller.actor));
+            (id, queries.answer(whose, at_least, query).await)
         });
     }
 
-    fn read_done(&mut self, read: Result<(u64, u64, Response), tokio::task::JoinError>) {
+    fn read_done(&mut self, read: Result<(u64, Answered), tokio::task::JoinError>) {
         match read {
-            Ok((id, position, response)) => self.answer(id, position, response),
+            Ok((id, Answered { position, response, room })) => {
+                self.rooms.extend(room);
+                self.answer(id, position, response);
+            }
             Err(error) => {
                 // Its request id is lost with it, so the client can only be told to start afresh.
                 tracing::error!(code = "read-failed", session = %self.session.present.id, %error, "a read failed");
@@ -290,6 +299,7 @@ impl RequestLane {
         }
         let written = timeout(self.session.all.limits.write_timeout, self.stream.write_all(&self.out)).await;
         self.out.clear();
+        self.rooms.clear();
         if self.out.capacity() > IDLE_BUFFER_BYTES && self.commands == 0 && self.reads.is_empty() {
             self.out = BytesMut::new();
         }

@@ -16,6 +16,7 @@ use super::reader::FrameReader;
 use super::request_lane::RequestLane;
 use super::sessions::{Session, Sessions};
 use super::traffic::{self, Traffic};
+use crate::counted::Counted;
 use crate::delivery::deliver;
 use crate::edge::roll::Noted;
 use crate::metrics::Held;
@@ -29,12 +30,14 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Serves a connection whose handshake is done, until it is over; `noted` stands for it on the
-/// roll. `stop` ends it with the broker's farewell.
+/// roll, and `stranger` counts it until it has a session. `stop` ends it with the broker's
+/// farewell.
 pub(crate) async fn serve(
     sessions: Arc<Sessions>,
     connection: quinn::Connection,
     driver: Arc<Task>,
     noted: Option<Noted>,
+    stranger: Counted,
     stop: CancellationToken,
 ) {
     let opening = timeout(sessions.limits.hello_timeout, hello::open(&sessions, &connection));
@@ -43,7 +46,10 @@ pub(crate) async fn serve(
         () = stop.cancelled() => Err(hello::Failed::from(sessions.parting())),
     };
     match opened {
-        Ok(opened) => run(opened, &connection, driver, noted, stop).await,
+        Ok(opened) => {
+            drop(stranger);
+            run(opened, &connection, driver, noted, stop).await;
+        }
         Err(failed) => {
             let Some(refusal) = &failed.refusal else { return };
             sessions.metrics.refused(refusal.code);

@@ -21,6 +21,8 @@ use crate::presence::farewell::{self, Farewell};
 use crate::presence::registry::{Present, Registry};
 use crate::refusal::Refusal;
 use crate::requests::Requests;
+use crate::shares::Shares;
+use crate::shares::share::Portion;
 use crate::wire::{Registered, Token, Welcome};
 
 /// Longest sleep at a time: the wall clock may be corrected meanwhile.
@@ -37,6 +39,7 @@ pub(crate) struct Sessions {
     pub(crate) clock: Arc<Clock>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) limits: Arc<Limits>,
+    pub(crate) shares: Arc<Shares>,
     /// What Welcome tells of it.
     pub(crate) policy: Policy,
 }
@@ -58,6 +61,8 @@ pub(super) struct Session {
     pub(super) opened: Timestamp,
     pub(super) lasts: watch::Sender<Lasts>,
     pub(super) all: Arc<Sessions>,
+    /// Of its principal's share, until it has ended.
+    pub(super) _seat: Portion,
 }
 
 /// How long a session's token lasts.

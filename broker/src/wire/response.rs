@@ -7,11 +7,11 @@ use wardline_proto::v1::server_frame::Response as Wire;
 use wardline_proto::{frame, v1};
 use wardline_storage::engine::Direction;
 use wardline_storage::id::{ConversationId, Seq, Timestamp, UserId};
-use wardline_storage::model::Policy;
-use wardline_storage::view::{Chunk, Listed, Page, Recipient, Summary};
+use wardline_storage::model::{Body, Policy};
+use wardline_storage::view::{Chunk, Listed, Page, Placed, Recipient, Summary};
 
 use super::parts::{millis, wire_conversation, wire_entry, wire_role};
-use crate::limits::Limits;
+use crate::limits::{ENTRY_BYTES_MAX, Limits};
 use crate::refusal::Refusal;
 
 /// What a request is answered with.
@@ -26,6 +26,27 @@ pub(crate) enum Response {
     Members(Page<Listed, UserId>),
     History(Chunk, Direction),
     Receipts(Page<Recipient, UserId>),
+}
+
+impl Response {
+    /// Bytes that it takes in memory, at most, roughly: what is counted of a principal's share.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Conversations(page) => page.items.len() * 2 * ENTRY_BYTES_MAX,
+            Self::Members(page) => page.items.len() * ENTRY_BYTES_MAX,
+            Self::Receipts(page) => page.items.len() * ENTRY_BYTES_MAX,
+            Self::History(chunk, _) => chunk.entries.iter().map(placed_bytes).sum(),
+            _ => ENTRY_BYTES_MAX,
+        }
+    }
+}
+
+fn placed_bytes(placed: &Placed) -> usize {
+    let written = match &placed.entry.body {
+        Body::Message(message) => message.payload.len(),
+        Body::Tombstone { .. } | Body::Notice(_) => 0,
+    };
+    ENTRY_BYTES_MAX + written + placed.mentioned.iter().map(|name| name.as_str().len()).sum::<usize>()
 }
 
 /// What a session is told when it opens or renews.

@@ -66,6 +66,8 @@ fn doctor_names_what_is_bad() {
         "ok    key file",
         "ok    data folder: data is not there yet",
         "ok    store: there is none",
+        "ok    limits: 50000 connections; in memory 128 MiB of answers",
+        "ok    shares: a user: 64 sessions, 2048 reads in hand",
     ]);
     mode("keys/dev/server-key.pem", 0o644);
     doctor(&["BAD   key file: everybody may read"]);

@@ -35,6 +35,7 @@ mod bad_input;
 mod conversations;
 mod delivery;
 mod expiry;
+mod fair;
 mod identity;
 mod membership;
 mod messages;

@@ -197,7 +197,12 @@ impl<T> Outbox<T> {
 pub(crate) fn is_passing(code: Code) -> bool {
     matches!(
         code,
-        Code::Retry | Code::StorageFull | Code::ShuttingDown | Code::Unavailable | Code::TokenExpired
+        Code::Retry
+            | Code::ResourceExhausted
+            | Code::StorageFull
+            | Code::ShuttingDown
+            | Code::Unavailable
+            | Code::TokenExpired
     )
 }
 

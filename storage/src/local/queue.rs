@@ -2,21 +2,28 @@
 //!
 //! Submitting never blocks: it takes a short lock, or is refused. An eighth of both bounds is kept
 //! for urgent submissions, so that they are still taken in when routine ones have filled their
-//! share. Each lane keeps its order. The urgent lane is emptied first; what does not fit into a
-//! group waits for the next one. Receipts alone are no hurry: they wait a little for company, so
-//! that thousands of devices do not make a sync of each.
+//! share; an eighth on top of both is for control commands alone; and nobody fills more than a
+//! principal's share. Each lane keeps the order of each caller, and shares a group among them if
+//! they do not all fit ([`lane`](super::lane)). The urgent lane is emptied first; what does not fit
+//! into a group waits for the next one. Receipts alone are no hurry: they wait a little for
+//! company, so that thousands of devices do not make a sync of each.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::command::Submission;
+use super::lane::{Lane, Load, Room};
+use super::waiting::{Group, Waiting};
+use crate::command::{Command, Submission};
 use crate::log::{Bounds, Depth, Refused, Reply};
 
-/// One part in so many of the bounds is kept for urgent submissions.
-const URGENT_SHARE: usize = 8;
+/// One part in so many of the bounds is kept for urgent submissions, and as much again on top of
+/// them for control commands.
+const KEPT_SHARE: usize = 8;
+/// One part in so many of a principal's share is what they may have of the urgent lane: less than
+/// what is kept for it.
+const URGENT_SHARE: usize = 4;
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -33,23 +40,46 @@ pub(super) struct Queue {
 
 #[derive(Debug, Default)]
 struct Line {
-    urgent: VecDeque<Waiting>,
-    routine: VecDeque<Waiting>,
-    bytes: usize,
-    /// How many are no receipts.
-    pressing: usize,
+    urgent: Lane,
+    routine: Lane,
     phase: Phase,
 }
 
-/// A submission, and where its verdict goes.
-#[derive(Debug)]
-pub(super) struct Waiting {
-    pub(super) submission: Submission,
-    pub(super) reply: Reply,
-    /// When it was taken in.
-    pub(super) since: Instant,
-    weight: usize,
-    is_pressing: bool,
+/// Up to where what a command asks for may fill a bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    Routine,
+    Urgent,
+    Control,
+}
+
+impl Class {
+    fn of(command: &Command) -> Self {
+        if command.is_urgent() {
+            Self::Urgent
+        } else if command.is_control() && !command.is_receipt() {
+            Self::Control
+        } else {
+            Self::Routine
+        }
+    }
+
+    fn of_all(self, bound: usize) -> usize {
+        let kept = bound / KEPT_SHARE;
+        match self {
+            Self::Routine => bound - kept,
+            Self::Urgent => bound,
+            Self::Control => bound.saturating_add(kept),
+        }
+    }
+
+    fn of_principal(self, bound: usize) -> usize {
+        match self {
+            Self::Routine => bound,
+            Self::Urgent => bound / URGENT_SHARE,
+            Self::Control => bound.saturating_add(bound / KEPT_SHARE),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,9 +95,6 @@ enum Phase {
     Finished,
 }
 
-/// What the committer commits together, in order. Its memory is used again and again.
-pub(super) type Group = VecDeque<Waiting>;
-
 impl Queue {
     pub(super) fn new(bounds: Bounds) -> Self {
         Self {
@@ -82,24 +109,40 @@ impl Queue {
     /// Takes a submission in, or gives the reply back unsent.
     pub(super) fn push(&self, submission: Submission, reply: Reply) -> Result<(), (Refused, Reply)> {
         let (since, weight) = (Instant::now(), submission.weight());
-        let urgent = submission.command.is_urgent();
-        let is_pressing = !submission.command.is_receipt();
-        let commands_max = share(self.bounds.waiting_commands_max, urgent);
-        let bytes_max = share(self.bounds.waiting_bytes_max, urgent);
+        let class = Class::of(&submission.command);
+        let (tenant, user) = (submission.actor.tenant, submission.actor.user);
         let mut state = self.state.lock();
         if state.phase != Phase::Open {
             return Err((Refused::Stopped, reply));
         }
-        if state.commands() >= commands_max || state.bytes.saturating_add(weight) > bytes_max {
+        if !has_room(
+            state.waiting(),
+            weight,
+            class.of_all(self.bounds.waiting_commands_max),
+            class.of_all(self.bounds.waiting_bytes_max),
+        ) {
             return Err((Refused::Full, reply));
         }
-        state.bytes += weight;
-        self.urgent.fetch_add(usize::from(urgent), Ordering::Relaxed);
-        let lane = if urgent { &mut state.urgent } else { &mut state.routine };
-        lane.push_back(Waiting { submission, reply, since, weight, is_pressing });
-        state.pressing += usize::from(is_pressing);
+        let is_urgent = class == Class::Urgent;
+        let lane = if is_urgent { &mut state.urgent } else { &mut state.routine };
+        let (pile, theirs) = lane.pile(tenant, user);
+        let share = &self.bounds.share;
+        // One is taken in any case: what is longer than a share of it could never be.
+        if theirs.commands > 0
+            && !has_room(
+                theirs,
+                weight,
+                class.of_principal(share.commands_max),
+                class.of_principal(share.bytes_max),
+            )
+        {
+            return Err((Refused::Share, reply));
+        }
+        let (records, is_pressing) = (submission.command.records(), !submission.command.is_receipt());
+        lane.push(Waiting { submission, reply, since, weight, records, is_pressing, pile }, share);
+        self.urgent.fetch_add(usize::from(is_urgent), Ordering::Relaxed);
         // Of further receipts the committer, which waits for company of the first, need not hear.
-        let wakes = is_pressing || state.commands() == 1 || state.fills_group(&self.bounds);
+        let wakes = is_pressing || state.waiting().commands == 1 || state.fills_group(&self.bounds);
         drop(state);
         if wakes {
             self.changed.notify_one();
@@ -114,9 +157,9 @@ impl Queue {
         loop {
             match state.phase {
                 Phase::Stopped | Phase::Finished => return false,
-                Phase::Closing if state.commands() == 0 => return false,
+                Phase::Closing if state.is_empty() => return false,
                 Phase::Closing => break,
-                Phase::Open if state.commands() == 0 => self.changed.wait(&mut state),
+                Phase::Open if state.is_empty() => self.changed.wait(&mut state),
                 Phase::Open => match state.patience(&self.bounds) {
                     Some(until) if Instant::now() < until => {
                         // Whichever way it ends, it looks again.
@@ -126,29 +169,28 @@ impl Queue {
                 },
             }
         }
-        let (commands_max, bytes_max) = (self.bounds.group_commands_max.max(1), self.bounds.group_bytes_max);
-        let Line { urgent, routine, bytes, pressing, .. } = &mut *state;
-        if urgent.len() + routine.len() <= commands_max && *bytes <= bytes_max {
-            group.append(urgent);
-            group.append(routine);
-            (*bytes, *pressing) = (0, 0);
-            return true;
-        }
-        let mut taken = 0;
-        while group.len() < commands_max {
-            let lane = if urgent.is_empty() { &mut *routine } else { &mut *urgent };
-            let Some((weight, is_pressing)) = lane.front().map(|next| (next.weight, next.is_pressing)) else {
-                break;
-            };
-            if !group.is_empty() && taken + weight > bytes_max {
-                break;
-            }
-            group.extend(lane.pop_front());
-            taken += weight;
-            *bytes -= weight;
-            *pressing -= usize::from(is_pressing);
+        let Line { urgent, routine, .. } = &mut *state;
+        let mut room = self.room();
+        let all = urgent.waiting().and(routine.waiting());
+        if urgent.is_plain() && routine.is_plain() && room.holds(all) {
+            urgent.give_all(group);
+            routine.give_all(group);
+        } else {
+            urgent.give(group, &mut room, &self.bounds.share);
+            routine.give(group, &mut room, &self.bounds.share);
         }
         true
+    }
+
+    /// An empty group's.
+    fn room(&self) -> Room {
+        let Bounds { group_commands_max, group_bytes_max, group_records_max, .. } = self.bounds;
+        Room {
+            commands_max: group_commands_max.max(1),
+            bytes_max: group_bytes_max,
+            records_max: group_records_max,
+            taken: Load::default(),
+        }
     }
 
     /// Takes nothing in any more; what waits is still given out.
@@ -178,10 +220,9 @@ impl Queue {
         if state.phase != Phase::Finished {
             state.phase = Phase::Stopped;
         }
-        (state.bytes, state.pressing) = (0, 0);
         let Line { urgent, routine, .. } = &mut *state;
-        self.urgent_done(urgent.len());
-        let replies = urgent.drain(..).chain(routine.drain(..)).map(|waiting| waiting.reply).collect();
+        self.urgent_done(urgent.waiting().commands);
+        let replies = urgent.drain().chain(routine.drain()).map(|waiting| waiting.reply).collect();
         drop(state);
         self.changed.notify_all();
         replies
@@ -204,10 +245,10 @@ impl Queue {
     }
 
     pub(super) fn depth(&self) -> Depth {
-        let state = self.state.lock();
+        let waiting = self.state.lock().waiting();
         Depth {
-            commands: state.commands(),
-            bytes: state.bytes,
+            commands: waiting.commands,
+            bytes: waiting.bytes,
             commands_max: self.bounds.waiting_commands_max,
             bytes_max: self.bounds.waiting_bytes_max,
         }
@@ -215,26 +256,31 @@ impl Queue {
 }
 
 impl Line {
-    fn commands(&self) -> usize {
-        self.urgent.len() + self.routine.len()
+    fn waiting(&self) -> Load {
+        self.urgent.waiting().and(self.routine.waiting())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.waiting().commands == 0
     }
 
     /// Whether there is enough for a group, or no room for more.
     fn fills_group(&self, bounds: &Bounds) -> bool {
-        let most = |in_group: usize, waiting: usize| in_group.min(share(waiting, false));
-        self.commands() >= most(bounds.group_commands_max, bounds.waiting_commands_max)
-            || self.bytes >= most(bounds.group_bytes_max, bounds.waiting_bytes_max)
+        let most = |in_group: usize, waiting: usize| in_group.min(Class::Routine.of_all(waiting));
+        let waiting = self.waiting();
+        waiting.commands >= most(bounds.group_commands_max, bounds.waiting_commands_max)
+            || waiting.bytes >= most(bounds.group_bytes_max, bounds.waiting_bytes_max)
     }
 
     /// Until when what waits may wait for more. `None`: not at all.
     fn patience(&self, bounds: &Bounds) -> Option<Instant> {
-        let may_wait = self.pressing == 0 && !self.fills_group(bounds);
-        let oldest = self.routine.front().filter(|_| may_wait)?;
-        Some(oldest.since + bounds.receipts_wait)
+        let may_wait = self.waiting().pressing == 0 && !self.fills_group(bounds);
+        let oldest = self.routine.oldest().filter(|_| may_wait)?;
+        Some(oldest + bounds.receipts_wait)
     }
 }
 
-/// How much of a bound a submission may fill up to.
-fn share(bound: usize, urgent: bool) -> usize {
-    if urgent { bound } else { bound - bound / URGENT_SHARE }
+/// Whether one more of this weight is within bounds.
+fn has_room(waiting: Load, weight: usize, commands_max: usize, bytes_max: usize) -> bool {
+    waiting.commands < commands_max && waiting.bytes.saturating_add(weight) <= bytes_max
 }

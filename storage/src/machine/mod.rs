@@ -19,17 +19,19 @@ mod revocation;
 mod role;
 mod store;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
 use crate::command::{Actor, Command, Event, Outcome, Rejection, Submission, Verdict};
-use crate::engine::{EngineError, Mutation, Table};
+use crate::engine::{Direction, EngineError, Mutation, Table};
 use crate::id::{ConversationId, Seq, Timestamp, UserId};
 use crate::key;
 use crate::model::{Body, Conversation, Cursor, Entry, Member, Notice, Policy};
 use crate::record::{EntryHeader, Record};
 use crate::retention::{Keeping, Retentions, Rules};
+use crate::scan;
 use crate::state::{State, record, rules};
 
 /// One change of state. Of several to one record the last holds.
@@ -228,6 +230,25 @@ impl Step<'_> {
         let header = EntryHeader::decode(&bytes)?;
         let expires = scene.conversation.expiry(seq, header.time, header.expires, header.is_notice);
         Ok((self.now < expires).then_some((bytes, expires)))
+    }
+
+    /// What an entry begins with, whether it is an urgent message, and its true expiry; under the
+    /// same conditions. It is looked at where it lies, so that a long payload costs nothing.
+    fn header(&self, scene: &Scene, seq: Seq) -> Result<Option<(EntryHeader, bool, Timestamp)>, EngineError> {
+        if !scene.member.sees(seq) {
+            return Ok(None);
+        }
+        let mut found = None;
+        let this = key::messages(scene.id, seq, seq);
+        scan::each(self.state, Table::Message, &this, Direction::Forward, self.now, |_, value| {
+            found = Some(EntryHeader::decode_urgency(value)?);
+            Ok(ControlFlow::Break(()))
+        })?;
+        let with_expiry = found.map(|(header, is_urgent)| {
+            let expires = scene.conversation.expiry(seq, header.time, header.expires, header.is_notice);
+            (header, is_urgent, expires)
+        });
+        Ok(with_expiry.filter(|(.., expires)| self.now < *expires))
     }
 
     /// Writes a record that does not expire.

@@ -9,7 +9,7 @@ use crate::command::{Acknowledge, Event, Outcome, Rejection};
 use crate::engine::{Direction, Table};
 use crate::id::{DeviceId, Seq, Timestamp, UserId};
 use crate::key;
-use crate::model::{Body, Cursor, Device, Person, Policy, Priority, ReceiptKind};
+use crate::model::{Cursor, Device, Person, Policy, ReceiptKind};
 use crate::record::Record;
 use crate::scan;
 
@@ -102,16 +102,17 @@ impl Step<'_> {
         if seq > head {
             return Err(Rejection::ReceiptBeyondHead { head }.into());
         }
-        let Some(entry) = self.entry(scene, seq)? else { return Ok(()) };
-        match entry.body {
-            Body::Message(message) if message.priority == Priority::Urgent => {}
-            Body::Tombstone { .. } => return Ok(()),
-            _ => return Err(Rejection::NotUrgent.into()),
+        let Some((header, is_urgent, expires)) = self.header(scene, seq)? else { return Ok(()) };
+        if header.is_tombstone {
+            return Ok(());
+        }
+        if !is_urgent {
+            return Err(Rejection::NotUrgent.into());
         }
         let at = key::receipt(scene.id, self.actor.user, kind, seq);
         let known = seq <= watermark || self.state.get(Table::Receipt, &at, self.now)?.is_some();
         if !known {
-            self.certify(scene, kind, seq, entry.expires);
+            self.certify(scene, kind, seq, expires);
         }
         Ok(())
     }

@@ -166,6 +166,8 @@ pub struct EntryHeader {
     pub is_message: bool,
     /// Whether it is a notice.
     pub is_notice: bool,
+    /// Whether it is a message that was deleted.
+    pub is_tombstone: bool,
 }
 
 impl EntryHeader {
@@ -178,10 +180,25 @@ impl EntryHeader {
         Self::read(&mut from).map(|(header, _)| header).map_err(damaged::<Entry>)
     }
 
+    /// The same, and whether it is an urgent message, which stands a little further on.
+    ///
+    /// # Errors
+    /// As [`EntryHeader::decode`].
+    pub fn decode_urgency(bytes: &[u8]) -> Result<(Self, bool), EngineError> {
+        let mut from = open::<Entry>(bytes)?;
+        let read = |from: &mut Reader<'_>| {
+            let (header, _) = Self::read(from)?;
+            let urgent = header.is_message && read_label(from)?.1 == Priority::Urgent;
+            Ok((header, urgent))
+        };
+        read(&mut from).map_err(damaged::<Entry>)
+    }
+
     fn read(from: &mut Reader<'_>) -> Result<(Self, u8), Damage> {
         let (sender, time, expires, tag) =
             (UserId::new(from.array()?), from.time()?, from.time()?, from.u8()?);
-        Ok((Self { sender, time, expires, is_message: tag == MESSAGE, is_notice: tag == NOTICE }, tag))
+        let (is_message, is_tombstone, is_notice) = (tag == MESSAGE, tag == TOMBSTONE, tag == NOTICE);
+        Ok((Self { sender, time, expires, is_message, is_tombstone, is_notice }, tag))
     }
 }
 
@@ -234,9 +251,13 @@ fn write_message(message: &Message, out: &mut Writer<'_>) {
     out.blob(&message.payload);
 }
 
+/// What a message begins with.
+fn read_label(from: &mut Reader<'_>) -> Result<(ClientMessageId, Priority), Damage> {
+    Ok((ClientMessageId::new(from.array()?), priority(from.u8()?)?))
+}
+
 fn read_message(from: &mut Reader<'_>) -> Result<Message, Damage> {
-    let client_id = ClientMessageId::new(from.array()?);
-    let priority = priority(from.u8()?)?;
+    let (client_id, priority) = read_label(from)?;
     let reply_to = Some(from.seq()?).filter(|seq| *seq != Seq::ZERO);
     let content_type = from.text()?;
     let payload = Bytes::copy_from_slice(from.blob()?);

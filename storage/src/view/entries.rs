@@ -14,9 +14,13 @@ use crate::record::{EntryHeader, Record};
 
 use super::{Access, Chunk, PASSED_OVER_MAX, Placed, UNREAD_MAX, View};
 
+/// What a person takes who is mentioned in an entry: the longest name and what goes with it.
+const MENTION_BYTES: usize = 136;
+
 impl View<'_> {
     /// Visible entries beyond `from` in `direction` (for backward, `Seq::MAX` starts at the head),
-    /// at most `limit` and, after the first, at most `payload_bytes_max` bytes of payload.
+    /// at most `limit` and, after the first, at most `bytes_max` bytes of what people wrote in them
+    /// and of the names that they mention.
     ///
     /// # Errors
     /// [`EngineError`] if the storage could not be read.
@@ -26,7 +30,7 @@ impl View<'_> {
         from: Seq,
         direction: Direction,
         limit: usize,
-        payload_bytes_max: usize,
+        bytes_max: usize,
     ) -> Result<Chunk, EngineError> {
         let (visible_from, head) = (access.member.visible_from, access.conversation.head);
         let (first, last, end) = match direction {
@@ -35,7 +39,7 @@ impl View<'_> {
         };
         let mut found: Vec<(Seq, Entry)> = Vec::new();
         let (mut through, mut more) = (from, false);
-        let (mut payload_bytes, mut passed_over) = (0, 0);
+        let (mut bytes, mut passed_over) = (0, 0);
         let span = key::messages(access.id, first, last);
         self.each(Table::Message, &span, direction, |key, value| {
             let seq = key::message_seq(key)?;
@@ -48,8 +52,8 @@ impl View<'_> {
             }
             if visible {
                 let entry = Entry { expires, ..Entry::decode(value)? };
-                payload_bytes += payload_length(&entry);
-                if !found.is_empty() && payload_bytes > payload_bytes_max {
+                bytes += length(&entry);
+                if !found.is_empty() && bytes > bytes_max {
                     more = true;
                     return Ok(ControlFlow::Break(()));
                 }
@@ -188,9 +192,12 @@ impl View<'_> {
     }
 }
 
-fn payload_length(entry: &Entry) -> usize {
+/// Bytes of an entry that grow with what somebody put into it.
+fn length(entry: &Entry) -> usize {
     match &entry.body {
         Body::Message(message) => message.payload.len(),
+        Body::Notice(Notice::Added(users, _)) => users.len() * MENTION_BYTES,
+        Body::Notice(Notice::Renamed(title)) => title.as_str().len(),
         Body::Tombstone { .. } | Body::Notice(_) => 0,
     }
 }

@@ -10,8 +10,11 @@ mod calls;
 mod entries;
 mod people;
 
+use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::time::Duration;
+
+use bytes::Bytes;
 
 use crate::engine::{Direction, Engine, EngineError, Table};
 use crate::id::{ConversationId, Seq, Timestamp, UserId};
@@ -25,8 +28,8 @@ use crate::state;
 /// Unread messages are counted up to here.
 pub const UNREAD_MAX: u32 = 1000;
 
-/// Most records that one read visits without returning them.
-const PASSED_OVER_MAX: usize = 4096;
+/// Most records that one read visits without returning them: a step that others can wait for.
+pub const PASSED_OVER_MAX: usize = 1024;
 
 /// A conversation and the reader's membership in it: proof that the reader may see it, as of the
 /// moment it was made. Ask for a new one for every read: what was added, removed or shortened since
@@ -147,17 +150,52 @@ pub enum Look {
     None,
 }
 
+/// What reads came to: what they cost whoever else waits for the store.
+#[derive(Clone, Debug, Default)]
+pub struct Spent {
+    records: Cell<u64>,
+    bytes: Cell<u64>,
+}
+
+impl Spent {
+    /// Records looked up or visited, there or not.
+    pub fn records(&self) -> u64 {
+        self.records.get()
+    }
+
+    /// Bytes of their keys and values.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.get()
+    }
+
+    fn add(&self, bytes: usize) {
+        self.records.set(self.records.get() + 1);
+        self.bytes.set(self.bytes.get() + bytes as u64);
+    }
+}
+
 /// Reads state as of one instant.
 #[derive(Clone, Copy)]
 pub struct View<'a> {
     engine: &'a dyn Engine,
     now: Timestamp,
+    spent: Option<&'a Spent>,
 }
 
 impl<'a> View<'a> {
     /// Reads `engine` as of `now`.
     pub fn new(engine: &'a dyn Engine, now: Timestamp) -> Self {
-        Self { engine, now }
+        Self { engine, now, spent: None }
+    }
+
+    /// The same, noting what it costs.
+    pub fn metered(engine: &'a dyn Engine, now: Timestamp, spent: &'a Spent) -> Self {
+        Self { engine, now, spent: Some(spent) }
+    }
+
+    /// What this has cost so far; nothing, if nobody asked for it.
+    pub fn records(&self) -> u64 {
+        self.spent.map_or(0, Spent::records)
     }
 
     /// Finds a conversation for a reader; `None` if it does not exist or they are no active member.
@@ -243,7 +281,19 @@ impl<'a> View<'a> {
     }
 
     fn record<R: Record>(&self, table: Table, key: &[u8]) -> Result<Option<R>, EngineError> {
-        self.engine.get(table, key, self.now)?.map(|bytes| R::decode(&bytes)).transpose()
+        self.get(table, key)?.map(|bytes| R::decode(&bytes)).transpose()
+    }
+
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        let found = self.engine.get(table, key, self.now)?;
+        self.note(key.len() + found.as_ref().map_or(0, Bytes::len));
+        Ok(found)
+    }
+
+    fn note(&self, bytes: usize) {
+        if let Some(spent) = self.spent {
+            spent.add(bytes);
+        }
     }
 
     fn member(&self, conversation: ConversationId, user: UserId) -> Result<Option<Member>, EngineError> {
@@ -261,9 +311,12 @@ impl<'a> View<'a> {
         table: Table,
         span: &Span,
         direction: Direction,
-        visit: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, EngineError>,
+        mut visit: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, EngineError>,
     ) -> Result<(), EngineError> {
-        scan::each(self.engine, table, span, direction, self.now, visit)
+        scan::each(self.engine, table, span, direction, self.now, |key, value| {
+            self.note(key.len() + value.len());
+            visit(key, value)
+        })
     }
 
     /// One page of a span, in ascending order. `read` gives a record's place, and the item unless

@@ -69,7 +69,7 @@ impl View<'_> {
         if !access.member.sees(seq) {
             return Ok(None);
         }
-        let Some(bytes) = self.engine.get(Table::Message, &key::message(access.id, seq), self.now)? else {
+        let Some(bytes) = self.get(Table::Message, &key::message(access.id, seq))? else {
             return Ok(None);
         };
         let header = EntryHeader::decode(&bytes)?;

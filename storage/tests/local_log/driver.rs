@@ -15,7 +15,9 @@ use wardline_storage::hooked::{CommitGate, Commits, HookedEngine};
 use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, Seq, TenantId, Timestamp, UserId};
 use wardline_storage::key;
 use wardline_storage::local::LocalLog;
-use wardline_storage::log::{Bounds, Clock, Completion, GroupStats, Log, Lost, Observer, Refused, Reply};
+use wardline_storage::log::{
+    Bounds, Clock, Completion, GroupStats, Log, Lost, Observer, Refused, Reply, Share,
+};
 use wardline_storage::model::{Kind, Policy, Priority, Text};
 use wardline_storage::record::Record as _;
 
@@ -181,6 +183,8 @@ pub(crate) fn wide() -> Bounds {
         waiting_bytes_max: 64 << 20,
         group_commands_max: 1_000,
         group_bytes_max: 8 << 20,
+        group_records_max: 1_000,
+        share: Share::ALL,
         receipts_wait: Duration::ZERO,
         close_timeout: PATIENCE,
     }
@@ -237,6 +241,18 @@ pub(crate) fn publish(priority: Priority, payload_bytes: usize) -> Submission {
         reply_to: None,
         expires_in: None,
     }))
+}
+
+/// The same by somebody else, of this tenant, who is no member: what comes of it is no matter.
+pub(crate) fn by(tenant: u8, user: u8, mut submission: Submission) -> Submission {
+    let actor = Arc::make_mut(&mut submission.actor);
+    (actor.tenant, actor.user) = (TenantId::new([tenant; 16]), UserId::new([user; 16]));
+    submission
+}
+
+/// Takes something away, and touches one more record than others do.
+pub(crate) fn delete() -> Submission {
+    submission(Command::DeleteMessage { conversation: CONVERSATION, seq: Seq(1) })
 }
 
 /// Tells that everything so far was received.

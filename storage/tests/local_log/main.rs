@@ -1,6 +1,7 @@
 //! The local log: what it groups, when it answers, whom it refuses, how it ends.
 
 mod driver;
+mod shares;
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -21,7 +21,7 @@ use wardline_storage::command::{
 use wardline_storage::engine::{Direction, Engine, EngineError};
 use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, Seq, TenantId, Timestamp, UserId};
 use wardline_storage::local::LocalLog;
-use wardline_storage::log::{Bounds, Clock, Completion, GroupStats, Log, Observer, Reply};
+use wardline_storage::log::{Bounds, Clock, Completion, GroupStats, Log, Observer, Reply, Share};
 use wardline_storage::model::{Body, Kind, Person, Policy, Priority, Text};
 use wardline_storage::view::View;
 
@@ -200,6 +200,8 @@ impl Trial {
             waiting_bytes_max: 1 << 20,
             group_commands_max: 16,
             group_bytes_max: 1 << 20,
+            group_records_max: 1_000,
+            share: Share::ALL,
             receipts_wait: Duration::ZERO,
             close_timeout: Duration::from_secs(10),
         };

@@ -16,7 +16,7 @@ use wardline_storage::engine::{Engine, EngineError};
 use wardline_storage::format;
 use wardline_storage::id::Timestamp;
 use wardline_storage::local::LocalLog;
-use wardline_storage::log::{Bounds, Clock, Completion, GroupStats, Log, Observer, Reply};
+use wardline_storage::log::{Bounds, Clock, Completion, GroupStats, Log, Observer, Reply, Share};
 use wardline_storage::memory::MemoryEngine;
 use wardline_storage::model::Applied;
 use wardline_storage::record::Record as _;
@@ -123,6 +123,8 @@ impl Leader {
             waiting_bytes_max: 64 << 20,
             group_commands_max: 30 + self.story.below(600) as usize,
             group_bytes_max: 20_000 + self.story.below(300_000) as usize,
+            group_records_max: 1_000,
+            share: Share::ALL,
             receipts_wait: Duration::from_micros(self.story.below(300)),
             close_timeout: Duration::from_secs(60),
         };

@@ -22,7 +22,7 @@ use wardline_storage::engine::{Direction, Durability, Engine, Mutation, Table};
 use wardline_storage::id::{ClientMessageId, ConversationId, Seq, Timestamp, UserId};
 use wardline_storage::key;
 use wardline_storage::local::LocalLog;
-use wardline_storage::log::{Bounds, Clock, Log, Reply};
+use wardline_storage::log::{Bounds, Clock, Log, Reply, Share};
 use wardline_storage::model::{Body, Kind, Person, Policy, Priority, Text};
 use wardline_storage::record::Record as _;
 use wardline_storage::view::View;
@@ -87,6 +87,8 @@ impl Life {
             waiting_bytes_max: 1 << 20,
             group_commands_max: 6,
             group_bytes_max: 1 << 20,
+            group_records_max: 1_000,
+            share: Share::ALL,
             receipts_wait: Duration::ZERO,
             close_timeout: Duration::from_secs(60),
         };

@@ -67,7 +67,7 @@ impl Delivery {
             let (slot, after) = self.progress.next_read()?;
             if let Some(gap) = self.following.get(slot).and_then(|follow| follow.gap(after)) {
                 self.all.metrics.lag_entries.record((gap.up_to.0 - after.0) as f64);
-                return Some(job::chunk(Arc::clone(&self.all), self.follower.user, gap));
+                return Some(job::chunk(Arc::clone(&self.all), self.follower.whose(), gap));
             }
             // The user left, or there is nothing beyond: the tail says the rest.
             self.progress.chunk_sent(slot, after, 0, false);
