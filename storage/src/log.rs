@@ -125,11 +125,11 @@ pub struct Share {
     pub commands_max: usize,
     /// Most bytes of them.
     pub bytes_max: usize,
-    /// Most commands in one group.
+    /// Most commands in one group, before others have theirs: what they leave is for whoever waits.
     pub group_commands_max: usize,
-    /// Most bytes in one group.
+    /// Most bytes in one group, likewise.
     pub group_bytes_max: usize,
-    /// Most of a group's [`records`](crate::command::Command::records).
+    /// Most of a group's [`records`](crate::command::Command::records), whatever others leave.
     pub group_records_max: usize,
 }
 

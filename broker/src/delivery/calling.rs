@@ -24,6 +24,8 @@ use crate::wire;
 const CONVERSATIONS_MAX: usize = 256;
 /// Most messages that one read brings.
 const MESSAGES_MAX: usize = 256;
+/// Records from which on a read ends: then others who wait for theirs have their turn.
+const STEP_RECORDS: u64 = 4_096;
 
 /// What a read brought, the newest message first.
 pub(super) struct Called {
@@ -58,7 +60,8 @@ struct Room {
     member: Option<(Access, Standing)>,
 }
 
-/// Reads the calls that wait, until `bytes_max` are read.
+/// Reads the calls that wait, until `bytes_max` are read, or as much was looked at as others should
+/// wait for.
 ///
 /// # Errors
 /// [`EngineError`] if the storage could not be read.
@@ -79,7 +82,11 @@ pub(super) fn read(
         called: Called { follows: Vec::new(), messages: VecDeque::new(), rest: calls },
     };
     let mut bytes = 0;
-    while bytes < bytes_max && reading.called.messages.len() < MESSAGES_MAX {
+    let begun = view.records();
+    while bytes < bytes_max
+        && reading.called.messages.len() < MESSAGES_MAX
+        && view.records() - begun < STEP_RECORDS
+    {
         let Some(call) = reading.called.rest.take() else { break };
         if !reading.has_room_for(call.conversation) {
             reading.called.rest.put(call);

@@ -38,6 +38,8 @@ const URGENT_PRIORITY: i32 = 1;
 const ORDERED_PRIORITY: i32 = 0;
 /// So many new memberships may wait in any case, before all are looked at anew.
 const JOINING_MIN: usize = 256;
+/// While so many writes wait to be read, no further change of membership is told.
+const TOLD_WRITES: usize = 4;
 /// A client that takes nothing for so long is counted as stalled.
 const STALLED_AFTER: Duration = Duration::from_secs(1);
 
@@ -226,9 +228,16 @@ impl Delivery {
         }
     }
 
+    /// Whether more of memberships may be told: to a client that reads nothing as little waits as
+    /// of entries, however often it joins and leaves.
+    fn has_room_to_tell(&self) -> bool {
+        self.ordered.waiting_bytes() < TOLD_WRITES * self.all.limits.write_bytes
+    }
+
     /// Takes in what the bell was rung for.
     fn absorb(&mut self) {
-        let rung = self.follower.bell.take();
+        let bell = &self.follower.bell;
+        let rung = if self.has_room_to_tell() { bell.take() } else { bell.take_news() };
         for slot in rung.slots {
             self.hear(slot);
         }
@@ -252,19 +261,27 @@ impl Delivery {
                 self.calls.put(Call::between(conversation, floor, Seq::MAX));
             }
         }
-        if rung.overflow || self.joining.len() > self.all.limits.conversations_max.max(JOINING_MIN) {
+        let joins_too_many = self.joining.len() > self.all.limits.conversations_max.max(JOINING_MIN);
+        if rung.changes_overflow || joins_too_many {
+            self.joining.clear();
+            self.let_abandoned_go();
             self.look_again();
+        } else if rung.calls_overflow {
+            self.look_again();
+        }
+    }
+
+    /// Tells of conversations that the user left, which was not heard.
+    fn let_abandoned_go(&mut self) {
+        for conversation in self.following.abandoned() {
+            self.unfollow(conversation);
+            wire::left(conversation, self.ordered.buffer());
         }
     }
 
     /// More happened than is kept: looks at all memberships anew. Nobody is cut off by being
     /// invited to much at once.
     fn look_again(&mut self) {
-        self.joining.clear();
-        for conversation in self.following.abandoned() {
-            self.unfollow(conversation);
-            wire::left(conversation, self.ordered.buffer());
-        }
         self.following.count_again();
         self.loading = Some(None);
     }

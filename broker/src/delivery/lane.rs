@@ -71,6 +71,11 @@ impl DeliveryLane {
         &mut self.buffer
     }
 
+    /// How much waits to be written.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// Whether something waits to be written.
     pub(super) fn is_pending(&self) -> bool {
         !self.buffer.is_empty()

@@ -38,10 +38,12 @@ pub(crate) struct Rung {
     pub(crate) slots: Vec<Slot>,
     /// Conversations that the user joined or left.
     pub(crate) changes: HashMap<ConversationId, Change>,
+    /// More of them than are kept: the session must look at all its memberships.
+    pub(crate) changes_overflow: bool,
     /// Conversations with urgent messages that are not followed, and perhaps not the user's.
     pub(crate) calls: Vec<ConversationId>,
-    /// More happened than is kept: the session must look at all its memberships.
-    pub(crate) overflow: bool,
+    /// More of them than are kept: the session must look for urgent messages in all.
+    pub(crate) calls_overflow: bool,
 }
 
 /// One session's bell.
@@ -72,7 +74,7 @@ impl Bell {
         if rung.changes.len() < self.changes_max || rung.changes.contains_key(&conversation) {
             rung.changes.insert(conversation, change);
         } else {
-            rung.overflow = true;
+            rung.changes_overflow = true;
         }
         drop(rung);
         self.notify.notify_one();
@@ -85,7 +87,7 @@ impl Bell {
             if rung.calls.len() < CALLS_MAX {
                 rung.calls.push(conversation);
             } else {
-                rung.overflow = true;
+                rung.calls_overflow = true;
             }
         }
         drop(rung);
@@ -105,6 +107,15 @@ impl Bell {
         std::mem::take(&mut *self.rung.lock())
     }
 
+    /// The same without changes of membership: those are kept for a session that has no room to
+    /// tell of them.
+    pub(crate) fn take_news(&self) -> Rung {
+        let mut rung = self.rung.lock();
+        let changes = std::mem::take(&mut rung.changes);
+        let kept = Rung { changes, changes_overflow: rung.changes_overflow, ..Rung::default() };
+        Rung { changes_overflow: false, ..std::mem::replace(&mut *rung, kept) }
+    }
+
     /// Marks a conversation that has news.
     pub(crate) fn mark(&self, slot: Slot) {
         self.rung.lock().slots.push(slot);
@@ -116,5 +127,33 @@ impl Bell {
             task.hurry();
         }
         self.notify.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: u8) -> ConversationId {
+        ConversationId::new([number; 16])
+    }
+
+    #[test]
+    fn changes_of_membership_wait_until_there_is_room_to_tell_of_them() {
+        let bell = Bell::new(2);
+        bell.change(id(1), Change::Joined);
+        bell.call(id(2));
+        bell.mark(Slot(3));
+        let news = bell.take_news();
+        assert_eq!((news.slots, news.calls), (vec![Slot(3)], vec![id(2)]), "nothing else waits for it");
+        assert!(news.changes.is_empty());
+        bell.change(id(1), Change::Left);
+        bell.change(id(4), Change::Joined);
+        bell.change(id(5), Change::Joined);
+        assert!(!bell.take_news().changes_overflow, "to look again would not help yet");
+        let rung = bell.take();
+        assert_eq!(rung.changes, HashMap::from([(id(1), Change::Left), (id(4), Change::Joined)]));
+        assert!(rung.changes_overflow && !rung.calls_overflow);
+        assert!(!bell.take().changes_overflow, "it is told once");
     }
 }

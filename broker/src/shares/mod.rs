@@ -38,7 +38,7 @@ const TELL_EVERY: Duration = Duration::from_secs(10);
 /// What a principal is told to wait, at least, whose share comes back only when they give it back.
 const COME_BACK: Duration = Duration::from_secs(1);
 
-/// One principal may have one part in so many of a commit group.
+/// One principal may have one part in so many of a commit group that others want, too.
 const GROUP_SHARE: usize = 8;
 
 /// What is shared.

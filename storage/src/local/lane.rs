@@ -3,8 +3,10 @@
 //! As long as all that waits fits into one group, and nobody has more of it than a principal's
 //! share, a lane is one line: first come, first served. Otherwise it is sorted by principal and
 //! given out in turns (deficit round robin): tenants have turns, and within a tenant its
-//! principals, each for about as much work as the others. So whoever submits much waits behind
-//! themselves.
+//! principals, each for about as much work as the others and up to their share of the group. So
+//! whoever submits much waits behind themselves. What all of them leave of the group is for those
+//! who have more, in turns again: a share keeps nobody from room that nobody else wants. Only the
+//! records of a principal stay within it, since to look them up is what others wait for.
 //!
 //! Invariants: what one principal submitted is given out in the order in which they did; a pile
 //! has a number while there is something in it.
@@ -59,6 +61,8 @@ struct Pile {
     given: (u64, Load),
     /// What is left of turns that they had.
     credit: usize,
+    /// Their turn ended because the group was full: it goes on.
+    was_cut_off: bool,
 }
 
 /// A tenant's turn.
@@ -193,10 +197,21 @@ impl Lane {
         self.forget();
     }
 
-    /// Gives out in turns as much as there is room for.
+    /// Gives out in turns as much as there is room for, and as shares allow.
     pub(super) fn give(&mut self, group: &mut Group, room: &mut Room, share: &Share) {
         self.sort();
         self.groups += 1;
+        self.take_turns(group, room, share);
+    }
+
+    /// Gives out what more there is room for in that group, beyond shares but of records: to be
+    /// asked once all lanes have given what shares allow.
+    pub(super) fn give_rest(&mut self, group: &mut Group, room: &mut Room, share: &Share) {
+        let (group_commands_max, group_bytes_max) = (room.commands_max, room.bytes_max);
+        self.take_turns(group, room, &Share { group_commands_max, group_bytes_max, ..*share });
+    }
+
+    fn take_turns(&mut self, group: &mut Group, room: &mut Room, share: &Share) {
         let mut resting = Vec::new();
         while let Some(mut turn) = self.turns.pop_front() {
             let Some(number) = turn.piles.pop_front() else { continue };
@@ -273,7 +288,9 @@ impl Lane {
         if pile.given.0 != self.groups {
             pile.given = (self.groups, Load::default());
         }
-        pile.credit += TURN_COST;
+        if !std::mem::take(&mut pile.was_cut_off) {
+            pile.credit += TURN_COST;
+        }
         while let Some(one) = pile.sorted.front() {
             let (commands, bytes) = (share.group_commands_max, share.group_bytes_max);
             if !pile.given.1.takes(one, commands, bytes, share.group_records_max) {
@@ -281,6 +298,7 @@ impl Lane {
                 return Served::Rests;
             }
             if !room.takes(one) {
+                pile.was_cut_off = true;
                 return Served::Full;
             }
             let Some(credit) = pile.credit.checked_sub(one.cost()) else { return Served::Turn };
@@ -301,6 +319,6 @@ impl Lane {
 impl Pile {
     fn new(tenant: TenantId, user: UserId) -> Self {
         let (sorted, waiting, given) = (VecDeque::new(), Load::default(), (0, Load::default()));
-        Self { user, tenant, sorted, waiting, given, credit: 0 }
+        Self { user, tenant, sorted, waiting, given, credit: 0, was_cut_off: false }
     }
 }

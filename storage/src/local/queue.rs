@@ -176,8 +176,11 @@ impl Queue {
             urgent.give_all(group);
             routine.give_all(group);
         } else {
-            urgent.give(group, &mut room, &self.bounds.share);
-            routine.give(group, &mut room, &self.bounds.share);
+            let share = &self.bounds.share;
+            urgent.give(group, &mut room, share);
+            routine.give(group, &mut room, share);
+            urgent.give_rest(group, &mut room, share);
+            routine.give_rest(group, &mut room, share);
         }
         true
     }

@@ -74,10 +74,8 @@ impl View<'_> {
         if !access.member.sees(seq) {
             return Ok(None);
         }
-        let Some(bytes) = self.engine.get(Table::Message, &key::message(access.id, seq), self.now)? else {
-            return Ok(None);
-        };
-        let mut entry = Entry::decode(&bytes)?;
+        let found: Option<Entry> = self.record(Table::Message, &key::message(access.id, seq))?;
+        let Some(mut entry) = found else { return Ok(None) };
         entry.expires = access.conversation.expiry(seq, entry.time, entry.expires, entry.is_notice());
         let is_urgent = matches!(&entry.body, Body::Message(message) if message.priority == Priority::Urgent);
         if !is_urgent || entry.sender == access.user || self.now >= entry.expires {
@@ -89,7 +87,7 @@ impl View<'_> {
     fn is_received_singly(&self, access: &Access, standing: Standing, seq: Seq) -> Result<bool, EngineError> {
         let has = |kind| {
             let at = key::receipt(access.id, access.user, kind, seq);
-            self.engine.get(Table::Receipt, &at, self.now).map(|receipt| receipt.is_some())
+            self.get(Table::Receipt, &at).map(|receipt| receipt.is_some())
         };
         Ok(has(ReceiptKind::ReadOnly)? || (standing.is_only_device && has(ReceiptKind::DeliveredOnly)?))
     }

@@ -41,29 +41,68 @@ fn small() -> Share {
 
 #[test]
 fn whoever_submits_much_waits_behind_themselves() {
-    let bounds = Bounds { share: small(), ..wide() };
+    let narrow = Bounds { group_commands_max: 64, ..wide() };
+    let bounds = Bounds { share: small(), ..narrow };
     for urgent in [false, true] {
         assert_eq!(group_of_the_other(bounds, 500, urgent, (1, 8)), 1, "it is in the very next group");
     }
     // Also where nobody has more than a share, and the group is simply full.
-    let narrow = Bounds { group_commands_max: 64, ..wide() };
     assert_eq!(group_of_the_other(narrow, 500, false, (2, 8)), 1);
 }
 
 #[test]
-fn a_principal_has_no_more_of_a_group_than_their_share() {
-    let mut driver = Driver::start(Bounds { share: small(), ..wide() });
+fn a_principal_has_no_more_of_a_group_than_their_share_while_others_want_it() {
+    let mut driver = Driver::start(Bounds { group_commands_max: 40, share: small(), ..wide() });
     driver.hold();
-    for number in 0..60 {
+    for _ in 0..100 {
+        driver.session.submit(by(1, 7, publish(Routine, 0))).expect("there is room");
+    }
+    for number in 0..30 {
+        driver.session.submit(by(1, 8 + number % 3, publish(Routine, 0))).expect("there is room");
+    }
+    driver.engine.hooks.set(Commits::Pass);
+    let order: Vec<u64> = (0..131).map(|_| driver.session.completion().ticket).collect();
+    let others = |tickets: &[u64]| tickets.iter().filter(|ticket| **ticket >= 102).count();
+    assert_eq!(others(&order[1..41]), 30, "all of theirs is in the next group: {order:?}");
+    eventually("the observer hears of all", || driver.told.groups().len() == 6);
+    let sizes: Vec<usize> = driver.told.groups()[2..].iter().map(|group| group.commands).collect();
+    assert_eq!(sizes, [40, 40, 40, 10], "and what nobody else wants is not left empty");
+}
+
+#[test]
+fn what_others_leave_of_a_group_is_for_whoever_waits() {
+    for priority in [Routine, Urgent] {
+        let share = Share { group_bytes_max: 4_000, ..small() };
+        let mut driver = Driver::start(Bounds { share, ..wide() });
+        driver.hold();
+        for _ in 0..500 {
+            driver.session.submit(by(1, 7, publish(priority, 1_000))).expect("there is room");
+        }
+        driver.session.submit(by(1, 8, publish(Routine, 0))).expect("there is room");
+        driver.engine.hooks.set(Commits::Pass);
+        for _ in 0..502 {
+            driver.session.completion();
+        }
+        eventually("the observer hears of all", || driver.told.groups().len() == 3);
+        assert_eq!(driver.told.groups()[2].commands, 501, "one sync for all of it");
+    }
+}
+
+#[test]
+fn who_had_no_whole_turn_goes_on_with_it() {
+    // Seven commands a group, of two with more than a turn's work each: each has as much as the
+    // other, whatever a group cuts off.
+    let mut driver = Driver::start(Bounds { group_commands_max: 7, ..wide() });
+    driver.hold();
+    for number in 0..400 {
         driver.session.submit(by(1, 7 + number % 2, publish(Routine, 0))).expect("there is room");
     }
     driver.engine.hooks.set(Commits::Pass);
-    for _ in 0..61 {
-        driver.session.completion();
+    let order: Vec<u64> = (0..401).map(|_| driver.session.completion().ticket).collect();
+    for turns in order[1..321].chunks(64) {
+        let first = turns.iter().filter(|ticket| *ticket % 2 == 0).count();
+        assert_eq!(first, 32, "{turns:?}");
     }
-    eventually("the observer hears of all", || driver.told.groups().len() == 5);
-    let sizes: Vec<usize> = driver.told.groups()[2..].iter().map(|group| group.commands).collect();
-    assert_eq!(sizes, [20, 20, 20]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use wardline_storage::engine::{Direction, Table};
 use wardline_storage::id::{DeviceId, Seq, Timestamp, UserId};
 use wardline_storage::key;
 use wardline_storage::model::Priority;
-use wardline_storage::view::Look;
+use wardline_storage::view::{Look, Spent, View};
 
 use crate::driver::{ALICE, BOB, Driver, WARD};
 
@@ -78,6 +78,22 @@ fn what_was_received_on_the_device_or_read_calls_no_more() {
     let read = Acknowledge { conversation: WARD, read: Some(second), ..Acknowledge::default() };
     driver.apply(BOB, Command::Acknowledge(read)).expect("Bob has read it");
     assert_eq!(calls(&driver, BOB, TABLET), [third.0]);
+}
+
+#[test]
+fn looking_for_calls_is_charged_like_other_reads() {
+    let mut driver = Driver::new();
+    let seq = urgent(&mut driver);
+    let (access, device, spent) = (driver.access(BOB), bobs(&driver), Spent::default());
+    let view = View::metered(&*driver.engine, driver.now, &spent);
+    let standing = view.standing(&access, device, None).expect("readable");
+    let before = spent.records();
+    assert!(
+        matches!(view.call(&access, standing, Seq::ZERO, Seq::MAX), Ok(Look::Call(found, _)) if found == seq)
+    );
+    assert_eq!(spent.records() - before, 3, "its entry in the index, and two receipts that may be there");
+    assert!(view.called(&access, seq).expect("readable").is_some());
+    assert_eq!(spent.records() - before, 5, "the message, and the name of who wrote it");
 }
 
 #[test]

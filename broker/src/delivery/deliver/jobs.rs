@@ -26,7 +26,7 @@ impl Delivery {
         }
         // In turns: neither many invitations nor a long backlog hold the other up.
         if !self.joined_last
-            && let Some(conversation) = self.joining.pop_first()
+            && let Some(conversation) = self.next_joined()
         {
             self.joined_last = true;
             self.job = Some(self.join_job(conversation));
@@ -41,10 +41,15 @@ impl Delivery {
             self.job = self.chunk_job();
         }
         if self.job.is_none()
-            && let Some(conversation) = self.joining.pop_first()
+            && let Some(conversation) = self.next_joined()
         {
             self.job = Some(self.join_job(conversation));
         }
+    }
+
+    /// Takes the next new membership, if there is room to tell of it.
+    fn next_joined(&mut self) -> Option<ConversationId> {
+        if self.has_room_to_tell() { self.joining.pop_first() } else { None }
     }
 
     fn join_job(&mut self, conversation: ConversationId) -> Job {
