@@ -41,6 +41,8 @@ struct Arguments {
 enum Workload {
     /// Offers a workload and measures.
     Run(Box<cli::run::Arguments>),
+    /// Measures many people without and with one who spoils it, in turns; fails if they feel it.
+    Noisy(Box<wardline_loadgen::noisy::Arguments>),
     /// Compares two results, and fails if the second is worse.
     Compare(cli::compare::Arguments),
     /// Measures what an urgent message takes in the worst case, from application to application.
@@ -136,6 +138,7 @@ fn run(workload: Workload) -> anyhow::Result<ExitCode> {
     runtime.block_on(async {
         match workload {
             Workload::Run(arguments) => cli::run::run(*arguments).await,
+            Workload::Noisy(arguments) => wardline_loadgen::noisy::run(*arguments).await,
             Workload::Compare(arguments) => cli::compare::run(&arguments),
             Workload::UrgentWorst(arguments) => cli::urgent::run(*arguments).await,
             Workload::List => cli::list::list(),

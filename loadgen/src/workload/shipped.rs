@@ -23,6 +23,7 @@ macro_rules! shipped {
 
 shipped!(
     "ward-chat",
+    "noisy",
     "ehr-feed",
     "code-blue",
     "code-blue-thousands",
