@@ -324,6 +324,7 @@ impl Parts {
             disk,
             ..
         } = settings;
+        let limits = shares::principal::bounds(limits);
         let (log, limits) = (bounds(&limits, stop_deadline), Arc::new(limits));
         Self {
             edge: edge::Config { listen, tls, limits: Arc::clone(&limits) },

@@ -17,6 +17,7 @@ pub mod fuzz;
 pub mod idle;
 pub mod machine;
 pub mod mutants;
+pub mod noisy;
 pub mod observe;
 pub mod package;
 pub mod prerequisites;

@@ -8,8 +8,8 @@ use clap::{Parser, Subcommand};
 use xtask::cargo::Workspace;
 use xtask::process::Children;
 use xtask::{
-    checks, comeback, dashboards, defects, demo, drill, fuzz, idle, mutants, observe, package, provider,
-    tidy, torture,
+    checks, comeback, dashboards, defects, demo, drill, fuzz, idle, mutants, noisy, observe, package,
+    provider, tidy, torture,
 };
 
 /// The project's chores.
@@ -40,6 +40,8 @@ enum Chore {
     Idle(idle::Options),
     /// Changes the program in one place at a time, and checks that a test notices.
     Mutants(mutants::Options),
+    /// Measures what others feel of one user who spoils it for them.
+    Noisy(noisy::Options),
     /// Watches a broker under load with a real Prometheus, and checks that every panel shows
     /// something.
     Observe(observe::Options),
@@ -78,6 +80,10 @@ fn run(chore: Chore) -> anyhow::Result<bool> {
         Chore::Comeback(options) => {
             children.end_on_signals()?;
             comeback::run(&workspace, &options, &children)
+        }
+        Chore::Noisy(options) => {
+            children.end_on_signals()?;
+            noisy::run(&workspace, &options, &children)
         }
         Chore::Idle(options) => {
             children.end_on_signals()?;

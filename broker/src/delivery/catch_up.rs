@@ -55,7 +55,7 @@ pub(super) struct Found {
 impl Follower {
     /// Whose reads these are.
     pub(super) fn whose(&self) -> Principal {
-        Principal { tenant: self.tenant, user: self.user }
+        Principal::new(self.tenant, self.user)
     }
 }
 

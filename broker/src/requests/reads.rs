@@ -15,10 +15,12 @@ use crate::clock::Clock;
 use crate::limits::Limits;
 use crate::refusal::Refusal;
 use crate::shares::line::{Bounds, Line, Turn};
-use crate::shares::principal::Principal;
+use crate::shares::principal::{self, Principal};
 
 /// What a read costs beside what it looks at: a thread has to take it up.
 const READ_COST: u64 = 4;
+/// One principal has one part in so many of the turns that are had at once.
+const TURNS_SHARE: usize = 4;
 
 /// Reads the store.
 pub(crate) struct Reads {
@@ -36,7 +38,7 @@ impl Reads {
         let turns_max = limits.catch_up_reads_max;
         let bounds = Bounds {
             turns_max,
-            principal_turns_max: (turns_max / 4).max(1),
+            principal_turns_max: principal::part(turns_max, TURNS_SHARE),
             cost_per_second: limits.principal_read_cost,
         };
         Self {

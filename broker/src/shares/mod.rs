@@ -117,7 +117,7 @@ impl Shares {
 
 /// What one principal may have of the log.
 pub(crate) fn of_log(limits: &Limits) -> log::Share {
-    let part = |bound: usize| (bound / GROUP_SHARE).max(1);
+    let part = |bound: usize| principal::part(bound, GROUP_SHARE);
     log::Share {
         commands_max: limits.principal_commands_max,
         bytes_max: limits.principal_bytes_max,

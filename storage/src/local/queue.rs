@@ -15,7 +15,8 @@ use parking_lot::{Condvar, Mutex};
 
 use super::lane::{Lane, Load, Room};
 use super::waiting::{Group, Waiting};
-use crate::command::{Command, Submission};
+use crate::command::{Actor, Command, Submission};
+use crate::id::{TenantId, UserId};
 use crate::log::{Bounds, Depth, Refused, Reply};
 
 /// One part in so many of the bounds is kept for urgent submissions, and as much again on top of
@@ -110,7 +111,7 @@ impl Queue {
     pub(super) fn push(&self, submission: Submission, reply: Reply) -> Result<(), (Refused, Reply)> {
         let (since, weight) = (Instant::now(), submission.weight());
         let class = Class::of(&submission.command);
-        let (tenant, user) = (submission.actor.tenant, submission.actor.user);
+        let (tenant, user) = principal(&submission.actor);
         let mut state = self.state.lock();
         if state.phase != Phase::Open {
             return Err((Refused::Stopped, reply));
@@ -281,6 +282,14 @@ impl Line {
         let oldest = self.routine.oldest().filter(|_| may_wait)?;
         Some(oldest + bounds.receipts_wait)
     }
+}
+
+/// Whose it counts as: everybody is one in the broker of `cargo xtask noisy --unfair`.
+fn principal(actor: &Actor) -> (TenantId, UserId) {
+    if cfg!(feature = "unfair") {
+        return (TenantId::new([0; 16]), UserId::new([0; 16]));
+    }
+    (actor.tenant, actor.user)
 }
 
 /// Whether one more of this weight is within bounds.
