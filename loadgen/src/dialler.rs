@@ -52,8 +52,19 @@ pub struct Server {
 }
 
 impl Server {
+    /// Where it is now; looked up if it has a name.
+    ///
+    /// # Errors
+    /// If the name has no address.
+    pub(crate) fn addresses(&self) -> anyhow::Result<Vec<SocketAddr>> {
+        let Some(name) = self.server.name() else { return Ok(self.server.ip().into_iter().collect()) };
+        let found = name.to_socket_addrs();
+        let found = found.with_context(|| format!("{} cannot be looked up: check the name", self.server))?;
+        Ok(found.collect())
+    }
+
     /// As the certificate has it: development certificates are for `localhost`.
-    fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         let own = self.server.name().map(|_| self.server.server_name());
         self.server_name.clone().or(own).unwrap_or_else(|| "localhost".into())
     }
@@ -78,11 +89,8 @@ impl Dialler {
     /// If a file cannot be used, a name has no address, or a socket cannot be opened.
     pub fn new(server: &Server) -> anyhow::Result<Self> {
         let ca = std::fs::read(&server.ca).with_context(|| format!("cannot read {}", server.ca.display()))?;
-        if let Some(name) = server.server.name() {
-            // Nobody would ever come to a name that is mistyped, and everybody would go on trying.
-            let found = name.to_socket_addrs();
-            found.with_context(|| format!("{} cannot be looked up: check the name", server.server))?;
-        }
+        // Nobody would ever come to a name that is mistyped, and everybody would go on trying.
+        server.addresses()?;
         let endpoints = (0..ENDPOINTS).map(|_| endpoint(&server.server)).collect::<anyhow::Result<_>>()?;
         Ok(Self {
             address: server.server.clone(),

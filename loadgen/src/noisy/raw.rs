@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use bytes::{Bytes, BytesMut};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{Connection, Endpoint, RecvStream, SendStream, TransportConfig, VarInt};
@@ -32,7 +32,7 @@ const NARROW_BYTES: u32 = 16 * 1024;
 
 /// Where connections are opened, as one user.
 pub(super) struct Door {
-    address: SocketAddr,
+    addresses: Vec<SocketAddr>,
     name: String,
     config: quinn::ClientConfig,
     endpoint: Endpoint,
@@ -102,13 +102,25 @@ impl Door {
             .receive_window(VarInt::from_u32(8 * NARROW_BYTES));
         config.transport_config(Arc::new(transport));
         Ok(Self {
-            address: server.server,
-            name: server.server_name.clone(),
+            addresses: server.addresses()?,
+            name: server.name(),
             config,
-            endpoint: endpoint(server.server)?,
+            endpoint: endpoint(&server.server)?,
             signer: Signer::from_file(&server.signing_key, server.claims.clone())?,
             user: user.to_owned(),
         })
+    }
+
+    /// Connects to the first address where somebody answers.
+    async fn connection(&self) -> anyhow::Result<Connection> {
+        let mut failed = anyhow!("the broker's name has no address");
+        for address in &self.addresses {
+            match self.endpoint.connect_with(self.config.clone(), *address, &self.name)?.await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => failed = error.into(),
+            }
+        }
+        Err(failed)
     }
 
     /// Opens a session of a device. `None`: the broker told when to come back, or refused.
@@ -121,9 +133,7 @@ impl Door {
         is_silent: bool,
         answers: &Answers,
     ) -> anyhow::Result<Option<Raw>> {
-        let config = self.config.clone();
-        let connecting = self.endpoint.connect_with(config, self.address, &self.name)?;
-        let connection = connecting.await?;
+        let connection = self.connection().await?;
         let mut control = Lane::open(&connection).await?;
         let mut device_id = [0; 16];
         device_id[..4].copy_from_slice(&device.to_be_bytes());

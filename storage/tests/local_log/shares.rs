@@ -94,8 +94,9 @@ fn who_had_no_whole_turn_goes_on_with_it() {
     // other, whatever a group cuts off.
     let mut driver = Driver::start(Bounds { group_commands_max: 7, ..wide() });
     driver.hold();
-    for number in 0..400 {
-        driver.session.submit(by(1, 7 + number % 2, publish(Routine, 0))).expect("there is room");
+    for number in 0..400_u16 {
+        let user = 7 + u8::from(number % 2 == 1);
+        driver.session.submit(by(1, user, publish(Routine, 0))).expect("there is room");
     }
     driver.engine.hooks.set(Commits::Pass);
     let order: Vec<u64> = (0..401).map(|_| driver.session.completion().ticket).collect();
