@@ -292,14 +292,15 @@ impl Lane {
             pile.credit += TURN_COST;
         }
         while let Some(one) = pile.sorted.front() {
+            // First, since who has all of a group is cut off, and does not rest.
+            if !room.takes(one) {
+                pile.was_cut_off = true;
+                return Served::Full;
+            }
             let (commands, bytes) = (share.group_commands_max, share.group_bytes_max);
             if !pile.given.1.takes(one, commands, bytes, share.group_records_max) {
                 pile.credit = 0;
                 return Served::Rests;
-            }
-            if !room.takes(one) {
-                pile.was_cut_off = true;
-                return Served::Full;
             }
             let Some(credit) = pile.credit.checked_sub(one.cost()) else { return Served::Turn };
             pile.credit = credit;

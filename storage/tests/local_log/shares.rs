@@ -90,13 +90,12 @@ fn what_others_leave_of_a_group_is_for_whoever_waits() {
 
 #[test]
 fn who_had_no_whole_turn_goes_on_with_it() {
-    // A turn and a half a group, of two with more than that each: each has as much as the other,
-    // whatever a group cuts off.
-    let mut driver = Driver::start(Bounds { group_commands_max: 48, ..wide() });
+    // Seven commands a group, of two with more than a turn's work each: each has as much as the
+    // other, whatever a group cuts off.
+    let mut driver = Driver::start(Bounds { group_commands_max: 7, ..wide() });
     driver.hold();
     for number in 0..400_u16 {
-        let user = 7 + u8::from(number % 2 == 1);
-        driver.session.submit(by(1, user, publish(Routine, 0))).expect("there is room");
+        driver.session.submit(by(1, 7 + (number % 2) as u8, publish(Routine, 0))).expect("there is room");
     }
     driver.engine.hooks.set(Commits::Pass);
     let order: Vec<u64> = (0..401).map(|_| driver.session.completion().ticket).collect();
