@@ -78,9 +78,9 @@ pub(crate) async fn govern(
 }
 
 async fn tell(log: &dyn Log, command: Command) -> Result<(), FoundingError> {
-    let (places, mut completions) = mpsc::channel(1);
-    let place = places.try_reserve_owned().expect("a new channel has room for one");
-    let taken = log.submit(Submission { actor: nobody(), command }, Reply { ticket: 0, place });
+    let (seats, mut completions) = mpsc::channel(1);
+    let seat = seats.try_reserve_owned().expect("a new channel has room for one");
+    let taken = log.submit(Submission { actor: nobody(), command }, Reply { ticket: 0, seat });
     taken.map_err(|_| FoundingError::Stopped)?;
     match completions.recv().await.map(|completion| completion.verdict) {
         Some(Ok(Ok(_))) => Ok(()),

@@ -36,25 +36,25 @@ pub struct Completion {
     pub position: u64,
 }
 
-/// Where to send a completion. It holds its place in the receiver's channel from the start, so that
+/// Where to send a completion. It holds its seat in the receiver's channel from the start, so that
 /// the log never waits for a slow session: the channel's capacity is the session's window.
 #[derive(Debug)]
 pub struct Reply {
     /// Whatever the receiver wants back.
     pub ticket: u64,
-    /// The reserved place.
-    pub place: mpsc::OwnedPermit<Completion>,
+    /// The reserved seat.
+    pub seat: mpsc::OwnedPermit<Completion>,
 }
 
 impl Reply {
     /// Sends the verdict, durable up to a position.
     pub fn send(self, verdict: Verdict, position: u64) {
-        self.place.send(Completion { ticket: self.ticket, verdict: Ok(verdict), position });
+        self.seat.send(Completion { ticket: self.ticket, verdict: Ok(verdict), position });
     }
 
     /// Sends that it is lost.
     pub fn lose(self) {
-        self.place.send(Completion { ticket: self.ticket, verdict: Err(Lost), position: 0 });
+        self.seat.send(Completion { ticket: self.ticket, verdict: Err(Lost), position: 0 });
     }
 }
 

@@ -1,9 +1,11 @@
 //! Admission: what is taken in, and how a client is told to come back.
 //!
 //! The log's queue is bounded; when it is full the answer is RETRY with a delay that grows with the
-//! depth and is drawn at random, so that not all come back at once. While the disk is nearly full,
-//! people's messages are refused and control commands are not ([`disk`](super::disk)). The epoch
-//! rule (`wardline.v1.Publish.epoch`) keeps a lane's pipelined publishes in order after a refusal.
+//! depth and is drawn at random, so that not all come back at once. A control command is not
+//! refused for that: it waits with whoever has it, and is tried again. While the disk is nearly
+//! full, people's messages are refused and control commands are not ([`disk`](super::disk)). The
+//! epoch rule (`wardline.v1.Publish.epoch`) keeps a lane's pipelined publishes in order after a
+//! refusal.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -11,7 +13,7 @@ use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
-use wardline_storage::command::Submission;
+use wardline_storage::command::{Command, Submission};
 use wardline_storage::log::{Depth, Log, Refused, Reply};
 use wardline_storage::model::{Applied, Priority};
 
@@ -24,6 +26,18 @@ use crate::shares::principal::Principal;
 
 /// How often the room on the disk, and the figures of the queue, are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// After so long a control command for which there was no room is tried again.
+pub(crate) const TRY_AGAIN: Duration = Duration::from_millis(5);
+
+/// Why a submission was not taken in.
+#[derive(Debug)]
+pub(crate) enum NotTaken {
+    /// It is refused.
+    Refused(Refusal),
+    /// There is no room for it at the moment. It is a control command: whoever has it holds it, and
+    /// nothing behind it, until it is taken in.
+    Yet(Command),
+}
 
 /// The way into the log.
 pub(crate) struct Admission {
@@ -41,17 +55,22 @@ impl Admission {
     }
 
     /// Takes a submission in, or says why not; then the reply's seat is free again.
-    pub(crate) fn submit(&self, submission: Submission, reply: Reply) -> Result<(), Refusal> {
+    pub(crate) fn submit(&self, submission: Submission, reply: Reply) -> Result<(), NotTaken> {
         let admits = self.admits();
         if !admits.takes(&submission.command) {
-            return Err(self.no_room(admits));
+            return Err(NotTaken::Refused(self.no_room(admits)));
         }
         let whose = Principal::from(&*submission.actor);
-        self.log.submit(submission, reply).map_err(|(refused, _)| match refused {
-            Refused::Full => self.retry(),
-            Refused::Share => self.shares.used_up(whose, Kind::Commands, self.delay(2.0)),
+        let control = submission.command.is_control().then(|| submission.command.clone());
+        self.log.submit(submission, reply).map_err(|(refused, _)| match (refused, control) {
+            (Refused::Full | Refused::Share, Some(command)) => NotTaken::Yet(command),
+            (Refused::Full, None) => NotTaken::Refused(self.retry()),
+            (Refused::Share, None) => {
+                NotTaken::Refused(self.shares.used_up(whose, Kind::Commands, self.delay(2.0)))
+            }
             _ => {
-                Refusal::new(Code::Unavailable, "the broker takes no writes any more").after(self.delay(10.0))
+                let refusal = Refusal::new(Code::Unavailable, "the broker takes no writes any more");
+                NotTaken::Refused(refusal.after(self.delay(10.0)))
             }
         })
     }
@@ -61,7 +80,7 @@ impl Admission {
         self.log.applied()
     }
 
-    /// Whether writes are refused for lack of room on the disk.
+    /// Whether messages are refused for lack of room on the disk.
     pub(crate) fn is_disk_full(&self) -> bool {
         self.admits() != Admits::All
     }
@@ -88,7 +107,9 @@ impl Admission {
     fn no_room(&self, admits: Admits) -> Refusal {
         let text = match admits {
             Admits::Nothing => "the disk is full, and so is the room kept for control commands: make room",
-            _ => "the disk is nearly full: writes are refused, reads still work",
+            _ => {
+                "the disk is nearly full: nothing new is taken in; reading, removing and deleting still work"
+            }
         };
         Refusal::new(Code::StorageFull, text).after(self.delay(50.0))
     }
@@ -150,14 +171,14 @@ fn say(before: Admits, now: Admits, standing: &Standing) {
             free,
             reserve,
             ballast,
-            "the disk is nearly full: refusing writes until there is room; control commands are taken in"
+            "the disk is nearly full: refusing messages until there is room; control commands are taken in"
         ),
         (_, Admits::All) => tracing::info!(
             code = "disk-room",
             free,
             reserve,
             ballast,
-            "there is room on the disk again: taking writes"
+            "there is room on the disk again: taking messages"
         ),
         (_, Admits::Nothing) => tracing::error!(
             code = "ballast-spent",

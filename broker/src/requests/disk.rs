@@ -2,9 +2,10 @@
 //!
 //! There is a reserve, below which people's messages are refused, and ballast
 //! ([`wardline_storage::ballast`]), which what is taken in all the same may use: control commands
-//! up to its last part, which is for a recovery alone; devices that are new up to a half of it, so
-//! that nobody can use up the room of control by opening sessions. What was given is taken back as
-//! soon as nothing is being written, so that others on the disk do not get it.
+//! up to its last part, which is for a recovery alone; devices that are new up to a half of it, and
+//! receipts up to a quarter, so that nobody can use up the room of control by opening sessions, nor
+//! that of devices by receipts. What was given is taken back as soon as nothing is being written,
+//! so that others on the disk do not get it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +18,9 @@ use crate::settings::DiskWatch;
 
 /// Where there is no ballast, so much of the reserve stands for it.
 const OWN_BYTES_MAX: u64 = 256 << 20;
-/// One part in so many is kept from devices that are new, and from control commands.
+/// One part in so many is for receipts; and one is kept from devices that are new, and from control
+/// commands.
+const FOR_RECEIPTS: u64 = 4;
 const KEPT_FROM_DEVICES: u64 = 2;
 const KEPT_FROM_CONTROL: u64 = 8;
 /// What could not be put away is not tried again before.
@@ -31,6 +34,8 @@ const QUIET: Duration = Duration::from_millis(300);
 pub(super) enum Admits {
     /// Everything.
     All,
+    /// Control commands, devices, and receipts: of what control commands tell of, too.
+    Receipts,
     /// Control commands, and devices.
     Devices,
     /// Control commands.
@@ -44,6 +49,7 @@ impl Admits {
     pub(super) fn takes(self, command: &Command) -> bool {
         match self {
             Self::All => true,
+            Self::Receipts => Self::Devices.takes(command) || command.is_receipt(),
             Self::Devices => command.is_control() || matches!(command, Command::RegisterDevice),
             Self::Control => command.is_control(),
             Self::Nothing => false,
@@ -51,7 +57,7 @@ impl Admits {
     }
 
     pub(super) fn from_byte(byte: u8) -> Self {
-        let known = [Self::All, Self::Devices, Self::Control];
+        let known = [Self::All, Self::Receipts, Self::Devices, Self::Control];
         known.into_iter().find(|one| *one as u8 == byte).unwrap_or(Self::Nothing)
     }
 }
@@ -80,6 +86,7 @@ impl Standing {
         let own = if self.size > 0 { self.size } else { self.reserve.min(OWN_BYTES_MAX) };
         let left = self.room.free_bytes.saturating_add(self.kept);
         match left {
+            left if left >= own - own / FOR_RECEIPTS => Admits::Receipts,
             left if left >= own / KEPT_FROM_DEVICES => Admits::Devices,
             left if left >= own / KEPT_FROM_CONTROL => Admits::Control,
             _ => Admits::Nothing,
@@ -186,13 +193,15 @@ mod tests {
     #[test]
     fn the_ballast_has_its_room_before_messages_have_theirs() {
         assert_eq!(standing(512, 256).admits(), Admits::All);
-        assert_eq!(standing(511, 256).admits(), Admits::Devices);
-        assert_eq!(standing(600, 0).admits(), Admits::Devices);
+        assert_eq!(standing(511, 256).admits(), Admits::Receipts);
+        assert_eq!(standing(600, 0).admits(), Admits::Receipts);
         assert_eq!(standing(768, 0).admits(), Admits::All);
     }
 
     #[test]
-    fn what_is_left_is_kept_from_devices_first_and_at_last_from_control() {
+    fn what_is_left_is_kept_from_receipts_first_and_at_last_from_control() {
+        assert_eq!(standing(0, 192).admits(), Admits::Receipts);
+        assert_eq!(standing(0, 191).admits(), Admits::Devices);
         assert_eq!(standing(0, 128).admits(), Admits::Devices);
         assert_eq!(standing(100, 28).admits(), Admits::Devices, "what is free counts like what is kept");
         assert_eq!(standing(0, 127).admits(), Admits::Control);
@@ -206,7 +215,7 @@ mod tests {
             |free: u64, reserve: u64| Standing { size: 0, kept: 0, reserve, ..standing(free, 0) }.admits();
         assert_eq!(without(600, 512 * MIB), Admits::All);
         assert_eq!(without(128, 512 * MIB), Admits::Devices);
-        assert_eq!(without(40_000, u64::MAX), Admits::Devices, "as trials do that want a full disk");
+        assert_eq!(without(40_000, u64::MAX), Admits::Receipts, "as trials do that want a full disk");
         assert_eq!(without(32, 512 * MIB), Admits::Control);
         assert_eq!(without(31, 512 * MIB), Admits::Nothing);
     }
@@ -221,10 +230,11 @@ mod tests {
         let takes =
             |admits: Admits| [&deletion, &Command::RegisterDevice, &receipt].map(|it| admits.takes(it));
         assert_eq!(takes(Admits::All), [true, true, true]);
+        assert_eq!(takes(Admits::Receipts), [true, true, true]);
         assert_eq!(takes(Admits::Devices), [true, true, false]);
         assert_eq!(takes(Admits::Control), [true, false, false]);
         assert_eq!(takes(Admits::Nothing), [false, false, false]);
-        for admits in [Admits::All, Admits::Devices, Admits::Control, Admits::Nothing] {
+        for admits in [Admits::All, Admits::Receipts, Admits::Devices, Admits::Control, Admits::Nothing] {
             assert_eq!(Admits::from_byte(admits as u8), admits);
         }
     }

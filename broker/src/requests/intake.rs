@@ -6,11 +6,12 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 use wardline_storage::command::{Actor, Command, Outcome, Submission};
 use wardline_storage::id::Timestamp;
 use wardline_storage::log::{Completion, Reply};
 
-use super::admission::Admission;
+use super::admission::{Admission, NotTaken, TRY_AGAIN};
 use crate::access::caller::nobody;
 use crate::refusal::{Code, Refusal};
 
@@ -33,27 +34,33 @@ impl Intake {
     /// Takes a command in, or says why not; then the reply's seat is free again.
     ///
     /// # Errors
-    /// A refusal, with the time to wait.
-    pub(crate) fn submit(&self, actor: &Arc<Actor>, command: Command, reply: Reply) -> Result<(), Refusal> {
+    /// A refusal, with the time to wait; or a control command, for which there is no room yet.
+    pub(crate) fn submit(&self, actor: &Arc<Actor>, command: Command, reply: Reply) -> Result<(), NotTaken> {
         self.admission.submit(Submission { actor: Arc::clone(actor), command }, reply)
     }
 
-    /// Takes a command in, and waits until it is done.
+    /// Takes a command in, and waits until it is done; a control command also until there is room
+    /// for it.
     ///
     /// # Errors
     /// A refusal, by whoever refused it.
     ///
     /// # Cancellation
     /// What was taken in is done all the same.
-    pub(crate) async fn ask(&self, actor: &Arc<Actor>, command: Command) -> Result<Outcome, Refusal> {
-        let (seats, completions) = mpsc::channel(1);
-        let seat = seats.try_reserve_owned().expect("a new channel has room for one");
-        self.submit(actor, command, Reply { ticket: 0, place: seat })?;
-        self.outcome(completions).await
+    pub(crate) async fn ask(&self, actor: &Arc<Actor>, mut command: Command) -> Result<Outcome, Refusal> {
+        loop {
+            let (seats, completions) = mpsc::channel(1);
+            let seat = seats.try_reserve_owned().expect("a new channel has room for one");
+            match self.submit(actor, command, Reply { ticket: 0, seat }) {
+                Ok(()) => return self.outcome(completions).await,
+                Err(NotTaken::Refused(refusal)) => return Err(refusal),
+                Err(NotTaken::Yet(again)) => command = again,
+            }
+            sleep(TRY_AGAIN).await;
+        }
     }
 
-    /// The same for a command of the broker itself that protects, also where the disk is nearly
-    /// full.
+    /// The same for a command of the broker itself.
     ///
     /// # Errors
     /// As [`Intake::ask`].
@@ -61,10 +68,7 @@ impl Intake {
     /// # Cancellation
     /// As [`Intake::ask`].
     pub(crate) async fn control(&self, command: Command) -> Result<Outcome, Refusal> {
-        let (seats, completions) = mpsc::channel(1);
-        let place = seats.try_reserve_owned().expect("a new channel has room for one");
-        self.admission.submit(Submission { actor: nobody(), command }, Reply { ticket: 0, place })?;
-        self.outcome(completions).await
+        self.ask(&nobody(), command).await
     }
 
     async fn outcome(&self, mut completions: mpsc::Receiver<Completion>) -> Result<Outcome, Refusal> {
@@ -87,10 +91,10 @@ impl Intake {
     /// # Cancellation
     /// Time passes all the same.
     pub(crate) async fn tick(&self) -> Timestamp {
-        let (places, mut completions) = mpsc::channel(1);
-        let place = places.try_reserve_owned().expect("a new channel has room for one");
+        let (seats, mut completions) = mpsc::channel(1);
+        let seat = seats.try_reserve_owned().expect("a new channel has room for one");
         let tick = Submission { actor: nobody(), command: Command::Tick };
-        if self.admission.submit(tick, Reply { ticket: 0, place }).is_ok() {
+        if self.admission.submit(tick, Reply { ticket: 0, seat }).is_ok() {
             // Durable or lost, the log knows how far it came.
             let _ = completions.recv().await;
         }

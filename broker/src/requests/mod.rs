@@ -39,7 +39,7 @@ use urgency::Urgency;
 pub(crate) struct Config {
     pub(crate) limits: Arc<Limits>,
     pub(crate) policy: Policy,
-    /// Writes are refused while the file system has less room than this; `None`: not watched.
+    /// Messages are refused while the file system has less room than this; `None`: not watched.
     pub(crate) disk: Option<DiskWatch>,
 }
 

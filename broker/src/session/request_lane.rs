@@ -3,7 +3,8 @@
 //! Requests are taken in order. Commands go to the log at once, with a seat in the lane's
 //! completion channel reserved, so at most `lane_requests_max` are under way; reads run beside, a
 //! few at a time. Nothing is read while there is no seat, so a client that does not read its
-//! answers stops being read. Answers that are ready go out in one write.
+//! answers stops being read; nor while a control command waits for room in the log, so a lane holds
+//! one at most. Answers that are ready go out in one write.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use wardline_storage::command::Command;
 use wardline_storage::fail_point::{self, Point};
 use wardline_storage::log::{Completion, Reply};
@@ -23,7 +24,7 @@ use super::sessions::{Session, Sessions};
 use super::timing::Timing;
 use crate::limits::ANSWERS_BYTES_MAX;
 use crate::refusal::{Code, Refusal};
-use crate::requests::admission::{Epoch, EpochGate};
+use crate::requests::admission::{Epoch, EpochGate, NotTaken, TRY_AGAIN};
 use crate::requests::answer::{Answer, answer};
 use crate::requests::plan::Plan;
 use crate::requests::query::{Answered, Query};
@@ -55,8 +56,10 @@ pub(super) struct RequestLane {
     gate: EpochGate,
     completions: mpsc::Receiver<Completion>,
     seats: mpsc::Sender<Completion>,
-    /// Commands whose completion is still to come.
+    /// Commands whose completion is still to come, the one that is held included.
     commands: usize,
+    /// A control command for which the log had no room, and the request's id.
+    held: Option<(u64, Command)>,
     /// Each with the request's id.
     reads: JoinSet<(u64, Answered)>,
     /// Reads that wait for one of `reads` to end: the request's id, and how far they must see.
@@ -81,6 +84,7 @@ impl RequestLane {
             completions,
             seats,
             commands: 0,
+            held: None,
             reads: JoinSet::new(),
             waiting_reads: VecDeque::new(),
             timing,
@@ -108,7 +112,9 @@ impl RequestLane {
                 taken = self.completions.recv_many(&mut done, COMPLETIONS_MAX), if self.commands > 0 => {
                     self.commands -= taken;
                     done.drain(..).for_each(|completion| self.complete(&completion));
+                    self.try_again();
                 }
+                () = sleep(TRY_AGAIN), if self.held.is_some() => self.try_again(),
                 Some(read) = self.reads.join_next(), if !self.reads.is_empty() => self.read_done(read),
                 read = self.reader.next(), if open && self.has_room() => self.take(read),
             }
@@ -120,7 +126,8 @@ impl RequestLane {
     }
 
     fn has_room(&self) -> bool {
-        self.commands < self.session.all.limits.lane_requests_max && self.waiting_reads.is_empty()
+        let commands_max = self.session.all.limits.lane_requests_max;
+        self.commands < commands_max && self.waiting_reads.is_empty() && self.held.is_none()
     }
 
     /// Takes a frame, and those that came with it.
@@ -200,9 +207,30 @@ impl RequestLane {
         self.time(&command);
         let (requests, actor) = (&self.session.all.requests, self.session.caller.asks());
         let seat = self.seats.clone().try_reserve_owned();
-        let place = seat.map_err(|_| requests.intake.admission().retry())?;
+        let seat = seat.map_err(|_| requests.intake.admission().retry())?;
         requests.bring_in(&actor, &command)?;
-        requests.intake.submit(&actor, command, Reply { ticket: id, place })
+        match requests.intake.submit(&actor, command, Reply { ticket: id, seat }) {
+            Ok(()) => Ok(()),
+            Err(NotTaken::Refused(refusal)) => Err(refusal),
+            Err(NotTaken::Yet(command)) => {
+                self.held = Some((id, command));
+                Ok(())
+            }
+        }
+    }
+
+    /// Submits again what is held, unless the session has ended: who may not ask any more has not
+    /// asked.
+    fn try_again(&mut self) {
+        let Some((id, command)) = self.held.take() else { return };
+        let tried = match self.session.present.ending.reason() {
+            None => self.submit(id, command),
+            Some(_) => Err(self.session.all.requests.intake.admission().retry()),
+        };
+        if let Err(refusal) = tried {
+            self.commands -= 1;
+            self.refuse(id, refusal);
+        }
     }
 
     /// Takes from a receipt how long messages took.

@@ -32,8 +32,10 @@ macro_rules! on_all_engines {
 }
 
 mod bad_input;
+mod control;
 mod conversations;
 mod delivery;
+mod ends;
 mod expiry;
 mod fair;
 mod identity;

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{Connecting, ConnectionError, Endpoint, RecvStream, SendStream, TransportConfig, VarInt};
+use quinn::{
+    ClientConfig, Connecting, ConnectionError, Endpoint, RecvStream, SendStream, TransportConfig, VarInt,
+};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -32,6 +34,8 @@ pub(crate) struct Raw {
     pub(crate) control: Lane,
     /// Once there is a session.
     pub(crate) welcome: Welcome,
+    /// Its device, likewise.
+    pub(crate) device: Bytes,
     /// The latest request of [`Raw::ask`]; Hello had 1.
     asked: u64,
     deliveries: Vec<(LaneClass, Frames)>,
@@ -83,15 +87,18 @@ pub(crate) async fn connect(
 
 /// Begins to connect to what listens there.
 pub(crate) fn connecting(site: &Site, address: SocketAddr, alpn: &[u8]) -> (Endpoint, Connecting) {
-    connecting_with(site, address, alpn, TransportConfig::default())
+    let (endpoint, config) = (endpoint(), config(site, alpn, TransportConfig::default()));
+    let connecting = endpoint.connect_with(config, address, "localhost").unwrap();
+    (endpoint, connecting)
 }
 
-fn connecting_with(
-    site: &Site,
-    address: SocketAddr,
-    alpn: &[u8],
-    transport: TransportConfig,
-) -> (Endpoint, Connecting) {
+/// A socket of one's own, for one connection or many.
+pub(crate) fn endpoint() -> Endpoint {
+    Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap()
+}
+
+/// How to connect.
+pub(crate) fn config(site: &Site, alpn: &[u8], transport: TransportConfig) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(&site.ca).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -101,11 +108,9 @@ fn connecting_with(
         .with_root_certificates(roots)
         .with_no_client_auth();
     tls.alpn_protocols = vec![alpn.to_vec()];
-    let mut config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
+    let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
     config.transport_config(Arc::new(transport));
-    let endpoint = Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
-    let connecting = endpoint.connect_with(config, address, "localhost").unwrap();
-    (endpoint, connecting)
+    config
 }
 
 impl Raw {
@@ -116,11 +121,16 @@ impl Raw {
 
     /// The same, with a transport that is set otherwise.
     pub(crate) async fn silent_with(site: &Site, transport: TransportConfig) -> Self {
-        let (endpoint, connecting) = connecting_with(site, site.broker.address(), ALPN, transport);
+        Self::silent_on(site, endpoint(), config(site, ALPN, transport)).await
+    }
+
+    /// The same, on a socket that may have other connections.
+    pub(crate) async fn silent_on(site: &Site, endpoint: Endpoint, config: ClientConfig) -> Self {
+        let connecting = endpoint.connect_with(config, site.broker.address(), "localhost").unwrap();
         let connection = within("the handshake", connecting).await.unwrap();
         let control = Lane::open(&connection).await;
-        let (welcome, deliveries) = (Welcome::default(), Vec::new());
-        Self { connection, control, welcome, asked: 1, deliveries, _endpoint: endpoint }
+        let (welcome, device, deliveries) = (Welcome::default(), Bytes::new(), Vec::new());
+        Self { connection, control, welcome, device, asked: 1, deliveries, _endpoint: endpoint }
     }
 
     /// Opens a session for somebody's device.
@@ -130,6 +140,7 @@ impl Raw {
 
     /// Opens a session by a Hello that is accepted.
     pub(crate) async fn says(mut self, hello: Hello) -> Self {
+        self.device = hello.device_id.clone();
         self.control.send(1, Request::Hello(hello)).await;
         match self.control.answer(1).await {
             Response::Welcome(welcome) => Self { welcome, ..self },

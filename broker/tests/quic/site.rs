@@ -131,6 +131,8 @@ impl Site {
         settings.listen = broker.address();
         assert_eq!(within("stopping", broker.stop()).await, Ended::Stopped);
         let name = engine.name();
+        // Whoever read it in the background may be about to let go of it.
+        until("the store to be closed", async || (Arc::strong_count(&engine) == 1).then_some(())).await;
         drop(engine);
         let engine = open(name, folder.as_ref().unwrap());
         let broker = start_again(&settings, Arc::clone(&engine)).await;

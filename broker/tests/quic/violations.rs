@@ -5,6 +5,7 @@
 //! that they name.
 
 use std::ops::ControlFlow;
+use std::os::unix::fs::symlink;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -22,7 +23,7 @@ use wardline_storage::engine::{Direction, KeyRange, Row, Table};
 use wardline_storage::id::Timestamp;
 
 use crate::raw::{Raw, connect, hello, publish};
-use crate::site::{Site, claims, now_ms, within};
+use crate::site::{Site, claims, now_ms, until, within};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -288,21 +289,48 @@ async fn a_device_that_is_new_is_registered_on_a_full_disk() {
     let folder = tempfile::tempdir().unwrap();
     let watch = DiskWatch { path: folder.path().to_owned(), reserve_bytes: u64::MAX, ballast: None };
     let site = Site::memory_with(|settings| settings.disk = Some(watch)).await;
-    let devices = || {
-        let mut devices = 0;
-        let mut count = |_: Row<'_>| {
-            devices += 1;
-            ControlFlow::Continue(())
-        };
-        let (all, now) = (KeyRange::ALL, Timestamp::ZERO);
-        site.engine.scan(Table::Device, all, Direction::Forward, now, &mut count).unwrap();
-        devices
-    };
     let mut anna = Raw::session(&site, "anna", 1).await;
     assert_eq!(refused_for_the_disk(&mut anna).await.code(), StorageFull);
-    let before = devices();
+    let before = devices(&site);
     let _new = Raw::session(&site, "anna", 2).await;
-    assert_eq!(devices(), before + 1, "its session is open, and the store does not know it");
+    assert_eq!(devices(&site), before + 1, "its session is open, and the store does not know it");
+}
+
+/// How many the store knows.
+fn devices(site: &Site) -> usize {
+    let mut devices = 0;
+    let mut count = |_: Row<'_>| {
+        devices += 1;
+        ControlFlow::Continue(())
+    };
+    let (all, now) = (KeyRange::ALL, Timestamp::ZERO);
+    site.engine.scan(Table::Device, all, Direction::Forward, now, &mut count).unwrap();
+    devices
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_that_found_no_room_is_registered_when_there_is_some() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, room) = (folder.path().join("disk"), folder.path().join("room"));
+    // A file system that never has any.
+    symlink("/proc", &path).unwrap();
+    let watch = DiskWatch { path: path.clone(), reserve_bytes: 1 << 20, ballast: None };
+    let site = Site::memory_with(|settings| {
+        settings.disk = Some(watch);
+        settings.limits.retry_after = Duration::from_millis(10);
+    })
+    .await;
+    let mut anna = Raw::session(&site, "anna", 1).await;
+    assert_eq!(refused_for_the_disk(&mut anna).await.code(), StorageFull);
+    let before = devices(&site);
+    let mut new = Raw::session(&site, "anna", 2).await;
+    let listed = new.ask(Request::ListConversations(v1::ListConversations::default())).await;
+    assert!(matches!(listed, Response::ConversationPage(_)), "it reads all the same: {listed:?}");
+    assert_eq!(devices(&site), before, "the store has no room for it");
+    symlink(folder.path(), &room).unwrap();
+    std::fs::rename(&room, &path).unwrap();
+    until("the device to be registered", async || (devices(&site) == before + 1).then_some(())).await;
+    new.direct("ben").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -138,9 +138,9 @@ impl Session {
     }
 
     pub(crate) fn submit(&mut self, submission: Submission) -> Result<(), Refused> {
-        let place = self.sender.clone().try_reserve_owned().expect("the window is wide enough");
+        let seat = self.sender.clone().try_reserve_owned().expect("the window is wide enough");
         let ticket = self.tickets;
-        self.log.submit(submission, Reply { ticket, place }).map_err(|(refused, reply)| {
+        self.log.submit(submission, Reply { ticket, seat }).map_err(|(refused, reply)| {
             assert_eq!(reply.ticket, ticket, "a refused reply comes back");
             refused
         })?;

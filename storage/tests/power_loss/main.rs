@@ -270,10 +270,10 @@ impl Trial {
             rights: Rights::default(),
         });
         let submission = Submission { actor, command };
-        let place = life.replies.clone().try_reserve_owned().expect("at most WINDOW are in flight");
+        let seat = life.replies.clone().try_reserve_owned().expect("at most WINDOW are in flight");
         self.asked.push(asked);
         let ticket = self.asked.len() as u64 - 1;
-        let taken = life.log.submit(submission, Reply { ticket, place }).is_ok();
+        let taken = life.log.submit(submission, Reply { ticket, seat }).is_ok();
         life.in_flight += usize::from(taken);
         Ok(taken)
     }

@@ -166,10 +166,10 @@ impl Leader {
 
     /// Submits a burst, and puts down the groups that became of it.
     fn order(&mut self, log: &LocalLog, heard: &Heard, burst: Vec<Submission>) {
-        let (places, mut completions) = mpsc::channel::<Completion>(burst.len().max(1));
+        let (seats, mut completions) = mpsc::channel::<Completion>(burst.len().max(1));
         for (ticket, submission) in (0..).zip(&burst) {
-            let place = places.clone().try_reserve_owned().expect("there is a place for each");
-            let taken = log.submit(submission.clone(), Reply { ticket, place });
+            let seat = seats.clone().try_reserve_owned().expect("there is a seat for each");
+            let taken = log.submit(submission.clone(), Reply { ticket, seat });
             assert!(taken.is_ok(), "the log takes a burst");
         }
         let mut in_order = Vec::with_capacity(burst.len());

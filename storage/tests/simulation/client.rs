@@ -85,7 +85,7 @@ impl Client {
     /// is full.
     pub(crate) fn next(&mut self) -> Option<(Submission, Reply)> {
         let message = self.line.get(self.sent)?.clone();
-        let place = self.replies.clone().try_reserve_owned().ok()?;
+        let seat = self.replies.clone().try_reserve_owned().ok()?;
         let publish = Command::Publish(Publish {
             conversation: message.room,
             client_id: message.id,
@@ -95,12 +95,12 @@ impl Client {
             reply_to: None,
             expires_in: None,
         });
-        Some((self.submission(publish), self.reply(place, Asked::Publish(message.id))))
+        Some((self.submission(publish), self.reply(seat, Asked::Publish(message.id))))
     }
 
     /// A receipt for what was received in a conversation.
     pub(crate) fn receipt(&mut self, room: ConversationId) -> Option<(Submission, Reply)> {
-        let place = self.replies.clone().try_reserve_owned().ok()?;
+        let seat = self.replies.clone().try_reserve_owned().ok()?;
         let seq = self.cursors.get(&room).copied().filter(|seq| *seq > Seq::ZERO)?;
         let receipt = Acknowledge {
             conversation: room,
@@ -108,7 +108,7 @@ impl Client {
             read: Some(seq),
             ..Acknowledge::default()
         };
-        Some((self.submission(Command::Acknowledge(receipt)), self.reply(place, Asked::Read(room))))
+        Some((self.submission(Command::Acknowledge(receipt)), self.reply(seat, Asked::Read(room))))
     }
 
     /// The log took the message that was next.
@@ -161,9 +161,9 @@ impl Client {
         }
     }
 
-    fn reply(&mut self, place: mpsc::OwnedPermit<Completion>, asked: Asked) -> Reply {
+    fn reply(&mut self, seat: mpsc::OwnedPermit<Completion>, asked: Asked) -> Reply {
         self.tickets += 1;
         self.asked.insert(self.tickets, asked);
-        Reply { ticket: self.tickets, place }
+        Reply { ticket: self.tickets, seat }
     }
 }

@@ -160,8 +160,8 @@ impl World {
                 retention: None,
             });
             let submission = self.clients[0].submission(create);
-            let place = replies.clone().try_reserve_owned().expect("its only place is free");
-            let taken = self.life.log.submit(submission, Reply { ticket: 0, place });
+            let seat = replies.clone().try_reserve_owned().expect("its only seat is free");
+            let taken = self.life.log.submit(submission, Reply { ticket: 0, seat });
             assert!(taken.is_ok(), "an empty log takes it");
             self.wake();
             self.let_through();
