@@ -9,6 +9,7 @@ mod operator;
 mod private;
 mod streams;
 mod terminal;
+mod unread;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Lines};

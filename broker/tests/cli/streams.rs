@@ -16,15 +16,20 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const DROPPED: &str = "\nwardline_log_lines_dropped_total ";
 
 /// A pipe that has no room left, and that nobody reads.
-fn stuck() -> (io::PipeReader, io::PipeWriter) {
-    let (reader, mut writer) = io::pipe().unwrap();
-    let flags = fcntl_getfl(&writer).unwrap();
-    fcntl_setfl(&writer, flags | OFlags::NONBLOCK).unwrap();
+pub(crate) fn stuck() -> (io::PipeReader, io::PipeWriter) {
+    let (reader, writer) = io::pipe().unwrap();
+    fill(&writer);
+    (reader, writer)
+}
+
+/// Leaves no room in a pipe.
+pub(crate) fn fill(mut writer: &io::PipeWriter) {
+    let flags = fcntl_getfl(writer).unwrap();
+    fcntl_setfl(writer, flags | OFlags::NONBLOCK).unwrap();
     while writer.write(&[b'\n'; 4096]).is_ok() {}
     while writer.write(b"\n").is_ok() {}
     // Whoever gets it next waits, as for any pipe.
-    fcntl_setfl(&writer, flags).unwrap();
-    (reader, writer)
+    fcntl_setfl(writer, flags).unwrap();
 }
 
 /// A pipe that nobody can read any more.
@@ -64,7 +69,7 @@ pub(crate) fn page(address: SocketAddr, path: &str) -> String {
     answer
 }
 
-fn dropped(address: SocketAddr) -> u64 {
+pub(crate) fn dropped(address: SocketAddr) -> u64 {
     let page = page(address, "/metrics");
     let line = page.split_once(DROPPED).unwrap_or_else(|| panic!("no {DROPPED} in {page}")).1;
     line.lines().next().unwrap().parse().unwrap()
