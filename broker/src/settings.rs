@@ -34,7 +34,7 @@ pub struct Settings {
     pub reclaim_every: Duration,
     /// Longest time for a graceful stop.
     pub stop_deadline: Duration,
-    /// Writes are refused while the file system has less room than this; `None`: not watched.
+    /// Messages are refused while the file system has less room than this; `None`: not watched.
     pub disk: Option<DiskWatch>,
 }
 

@@ -21,7 +21,8 @@ use wardline_broker::config::Config;
 use wardline_broker::edge::tls::{self, Validity};
 use wardline_broker::limits::Limits;
 use wardline_broker::operator::admin;
-use wardline_storage::format;
+use wardline_storage::ballast::Ballast;
+use wardline_storage::{format, room};
 
 use super::engines::{Chosen, Engines};
 use super::failure;
@@ -91,6 +92,7 @@ pub(super) fn run(arguments: &Arguments, engines: Engines) -> anyhow::Result<()>
             Ok(folder) => checks.extend([
                 ("file system", file_system(&folder)),
                 ("disk room", disk_room(&folder, config.storage_reserve_bytes)),
+                ("ballast", ballast(&config)),
                 ("disk sync", disk_sync(&folder)),
             ]),
             Err(error) => checks.push(("disk", cannot_be_read(data, &error))),
@@ -334,11 +336,43 @@ fn disk_room(folder: &Path, reserve: u64) -> Finding {
     };
     let text = format!("{} MiB free, {} MiB in reserve", free >> 20, reserve >> 20);
     if free < reserve {
-        (Bad, format!("{text}: writes are refused; make room"))
+        (Bad, format!("{text}: messages are refused; make room"))
     } else if free / 4 < reserve {
-        (Warn, format!("{text}: writes will be refused below the reserve; make room"))
+        (Warn, format!("{text}: messages will be refused below the reserve; make room"))
     } else {
         (Fine, text)
+    }
+}
+
+/// The room that is kept for control commands, and for a start, on a full disk.
+fn ballast(config: &Config) -> Finding {
+    /// With one part in so many left, nothing is taken in any more.
+    const LAST: u64 = 8;
+    let data = &config.storage_path;
+    let (room, kept) = match (room::of_nearest(data), Ballast::seen(data)) {
+        (Ok(room), Ok(kept)) => (room, kept),
+        (Err(error), _) => return (Warn, format!("cannot be told: {error}")),
+        (_, Err(error)) => return cannot_be_read(data, &error),
+    };
+    let size = config.ballast_bytes(room.size_bytes);
+    let (kept_mib, size_mib) = (kept.unwrap_or(0) >> 20, size >> 20);
+    match kept {
+        _ if size == 0 => (
+            Warn,
+            "none: on a full disk nobody may be removed, and the broker may not start; see storage.ballast"
+                .into(),
+        ),
+        None if room.free_bytes < size => {
+            (Bad, format!("{size_mib} MiB do not fit: make room, or lower storage.ballast"))
+        }
+        None => (Fine, format!("{size_mib} MiB, which the next start sets aside")),
+        Some(kept) if kept >= size => (Fine, format!("{size_mib} MiB kept for control commands and a start")),
+        Some(kept) if kept < size / LAST => {
+            (Bad, format!("{kept_mib} of {size_mib} MiB left, for a start alone: make room on the disk now"))
+        }
+        Some(_) => {
+            (Warn, format!("{kept_mib} of {size_mib} MiB kept, the rest is in use: make room on the disk"))
+        }
     }
 }
 

@@ -149,8 +149,8 @@ table! {
         // The machine.
         disk_free_bytes: Gauge = "wardline_disk_free_bytes", "Free bytes on the store's file system, for the broker's user.";
         disk_size_bytes: Gauge = "wardline_disk_size_bytes", "Size of the store's file system.";
-        disk_reserve_bytes: Gauge = "wardline_disk_reserve_bytes", "Writes are refused while less than this is free (storage.reserve).";
-        disk_full: Gauge = "wardline_disk_full", "1 while writes are refused for lack of room on the disk.";
+        disk_reserve_bytes: Gauge = "wardline_disk_reserve_bytes", "Messages are refused while less than this is free (storage.reserve), or the ballast is not whole beside it.";
+        disk_full: Gauge = "wardline_disk_full", "1 while messages are refused for lack of room on the disk; control commands are taken in.";
         disk_ballast_bytes: Gauge = "wardline_disk_ballast_bytes", "Room that the ballast keeps on the disk, for control commands and for a restart while the disk is full.";
         disk_ballast_size_bytes: Gauge = "wardline_disk_ballast_size_bytes", "Room that the ballast should keep (storage.ballast); what it has less is in use, or was never there.";
         clock_held_seconds: Gauge = "wardline_clock_held_seconds", "How far the broker's time and the system's clock are apart, because that was set back, or moved by more than a minute at once, which is not followed.";

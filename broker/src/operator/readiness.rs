@@ -79,7 +79,7 @@ impl Readiness {
             ("store", failed.map(Cow::Owned)),
             ("log", looked.log),
             ("disk-write", looked.disk),
-            ("disk-room", full.then(|| "the disk is nearly full: writes are refused".into())),
+            ("disk-room", full.then(|| "the disk is nearly full: messages are refused".into())),
         ]
     }
 

@@ -2,8 +2,10 @@
 //! publish them, rotation, revocation.
 
 use std::fs;
-use std::path::Path;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, FileType, Mode};
 use serde_json::{Value, json};
 
 use crate::binary::{Serving, client, fails, run, with_keys};
@@ -91,6 +93,42 @@ fn a_key_that_is_taken_out_goes_though_the_certificate_cannot_be_read() {
     broker.until_logged(folder, "reload-refused", 1);
     is_refused(folder, &broker, "signature");
     assert_eq!(broker.stop(), Some(0));
+}
+
+/// Puts a pipe in a file's place. Whoever reads it first waits until this is done `meanwhile`; then
+/// the file is there again.
+fn read_slowly(path: PathBuf, meanwhile: impl FnOnce() + Send + 'static) {
+    let (content, beside) = (fs::read(&path).unwrap(), path.with_extension("beside"));
+    fs::rename(&path, &beside).unwrap();
+    rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    std::thread::spawn(move || {
+        // Until somebody wants to read.
+        let mut pipe = fs::File::options().write(true).open(&path).unwrap();
+        meanwhile();
+        fs::rename(&beside, &path).unwrap();
+        pipe.write_all(&content).unwrap();
+    });
+}
+
+/// To open a store may take long: what was read of the keys before that is read again after it.
+#[test]
+fn a_key_that_goes_while_the_store_is_opened_lets_nobody_in() {
+    let folder = with_keys();
+    let folder = folder.path();
+    let broker = Serving::serve(folder, &SERVE);
+    talk(folder, &broker);
+    assert_eq!(broker.stop(), Some(0));
+
+    let (mut set, keys) = (jwks(folder), folder.to_owned());
+    read_slowly(folder.join("data/CURRENT"), move || {
+        set["keys"][0]["x"] = json!("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo");
+        write(&keys, &set);
+    });
+    let broker = Serving::serve(folder, &SERVE);
+    is_refused(folder, &broker, "signature");
+    assert_eq!(broker.stop(), Some(0));
+    let log = fs::read_to_string(folder.join("log")).unwrap();
+    assert!(!log.contains("reloaded"), "not by a later look at the files: {log}");
 }
 
 #[test]

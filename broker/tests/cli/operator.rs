@@ -1,6 +1,7 @@
 //! What an operator types: backups, checks, other keys, pages to read.
 
 use std::fs;
+use std::io::Write as _;
 
 use tempfile::TempDir;
 
@@ -43,6 +44,8 @@ fn keys_are_read_anew_and_bad_ones_are_refused() {
 fn doctor_names_what_is_bad() {
     let folder = with_keys();
     let folder = folder.path();
+    let mut config = fs::File::options().append(true).open(folder.join("wardline.toml")).unwrap();
+    config.write_all(b"storage.ballast = \"32MiB\"\n").unwrap();
     let doctor = |expected: &[&str]| {
         let output = run(folder, &["doctor", "--config", "wardline.toml"]);
         let said = String::from_utf8(output.stdout).unwrap();
@@ -66,6 +69,7 @@ fn doctor_names_what_is_bad() {
         "ok    key file",
         "ok    data folder: data is not there yet",
         "ok    store: there is none",
+        "ok    ballast: 32 MiB, which the next start",
         "ok    limits: 50000 connections; in memory 128 MiB of answers",
         "ok    shares: a user: 64 sessions, 2048 reads in hand",
     ]);
@@ -75,7 +79,11 @@ fn doctor_names_what_is_bad() {
 
     let broker = Serving::serve(folder, &["--config", "wardline.toml"]);
     doctor(&["ok    key file", "ok    data folder: data, for its owner", "ok    store: a broker runs on it"]);
+    doctor(&["ok    ballast: 32 MiB kept"]);
     assert_eq!(broker.stop(), Some(0));
+    let ballast = fs::File::options().write(true).open(folder.join("data/ballast")).unwrap();
+    ballast.set_len(16 << 20).unwrap();
+    doctor(&["warn  ballast: 16 of 32 MiB kept"]);
     mode("data", 0o755);
     let opens = format!("ok    store: opens, format {}", wardline_storage::format::FORMAT);
     doctor(&["BAD   data folder: others may look into data", &opens]);

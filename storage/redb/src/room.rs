@@ -2,7 +2,7 @@
 //!
 //! A disk that fills up under redb fails the next commit, and the broker stops with the first that
 //! fails. So reclaims and checkpoints ask first, and fail without harm. Commits do not ask: the
-//! broker refuses writes in time, by its reserve, and has ballast for what it does not refuse.
+//! broker refuses messages in time, by its reserve, and has ballast for what it does not refuse.
 
 use std::path::Path;
 

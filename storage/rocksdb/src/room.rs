@@ -2,7 +2,7 @@
 //!
 //! A flush that meets a full disk makes RocksDB refuse commits until it has found room for itself,
 //! and the broker stops with the first that is refused. So reclaims and checkpoints ask first, and
-//! fail without harm. Commits and RocksDB's own compactions do not ask: the broker refuses writes
+//! fail without harm. Commits and RocksDB's own compactions do not ask: the broker refuses messages
 //! in time, by its reserve, and has ballast for what it does not refuse ([`crate::spare`]).
 
 use std::fs;

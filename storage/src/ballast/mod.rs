@@ -11,7 +11,7 @@
 pub mod engine;
 pub mod opening;
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, Metadata, TryLockError};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -79,6 +79,17 @@ impl Ballast {
         }
     }
 
+    /// Bytes that the ballast of a folder keeps, whoever has it; `None`: there is none.
+    ///
+    /// # Errors
+    /// [`io::Error`] if it cannot be seen.
+    pub fn seen(folder: &Path) -> io::Result<Option<u64>> {
+        match fs::metadata(folder.join(NAME)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            found => Ok(Some(kept_of(&found?))),
+        }
+    }
+
     fn of(folder: &Path, file: File, size: u64) -> io::Result<Option<Self>> {
         match file.try_lock() {
             Ok(()) => {}
@@ -89,9 +100,7 @@ impl Ballast {
         if found.mode() & 0o777 != 0o600 {
             file.set_permissions(fs::Permissions::from_mode(0o600))?;
         }
-        // What was copied with holes keeps no room.
-        let has_holes = found.blocks().saturating_mul(COUNTED_BLOCK) < found.len();
-        let kept = if has_holes { 0 } else { found.len().min(size) };
+        let kept = kept_of(&found).min(size);
         if kept < found.len() {
             file.set_len(kept)?;
         }
@@ -189,6 +198,12 @@ impl Ballast {
         }
         Ok(now.saturating_sub(kept))
     }
+}
+
+/// What was copied with holes keeps no room.
+fn kept_of(file: &Metadata) -> u64 {
+    let has_holes = file.blocks().saturating_mul(COUNTED_BLOCK) < file.len();
+    if has_holes { 0 } else { file.len() }
 }
 
 /// Makes a file longer, with room on the disk for each byte. On a full disk it is as long as there
