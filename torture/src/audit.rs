@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use wardline_client::{Client, Conversation, ConversationId, DeviceId, Direction, Refusal, RequestError};
 
 use crate::journal::Journal;
-use crate::people::{Dial, MEMBERS, PATIENCE, Room, dial, found};
+use crate::people::{Dial, Kind, MEMBERS, PATIENCE, Room, dial, found, noticed};
 
 /// Entries asked for at a time; the broker may give less.
 const PAGE: u32 = 1_000;
@@ -84,6 +84,10 @@ impl Auditor {
                     delivered: conversation.delivered_up_to,
                     read: conversation.read_up_to,
                 });
+                if room.kind == Kind::Governed {
+                    let kept_ms = conversation.retention.as_millis() as u64;
+                    self.journal.note(Event::KeptRead { room: room.id, since, kept_ms });
+                }
                 if room.kind.stays() {
                     // The first, one in the middle, and the last that this member has read.
                     let head = conversation.head;
@@ -109,15 +113,17 @@ impl Auditor {
         listed: bool,
     ) -> Result<(), Unreadable> {
         let began_ms = self.journal.now_ms();
-        let mut entries = Vec::new();
+        let (mut entries, mut notices) = (Vec::new(), Vec::new());
         let mut next = listed.then_some(0);
         while let Some(from) = next {
             let page = ask(|| self.client.history(room, from, Direction::Forward, PAGE)).await?;
             entries.extend(page.entries.iter().filter_map(found));
+            notices.extend(page.entries.iter().filter_map(noticed));
             next = page.next_from;
         }
         let (reader, ended_ms) = (self.user, self.journal.now_ms());
-        self.journal.note(Event::Read(Reading { reader, room, since, began_ms, ended_ms, head, entries }));
+        let reading = Reading { reader, room, since, began_ms, ended_ms, head, entries, notices };
+        self.journal.note(Event::Read(reading));
         Ok(())
     }
 

@@ -28,6 +28,8 @@ const PAGE_DEADLINE: Duration = Duration::from_secs(30);
 /// Longest graceful stop.
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
 
+/// The tenant that `wardline token` writes into tokens.
+const TENANT: &str = "dev";
 /// How long tokens are good, and may be: longer than any clock is let jump.
 const TOKENS_LAST: &str = "3660d";
 
@@ -216,6 +218,17 @@ impl Site {
         self.listen = address;
         let Starting { child, lines, began, .. } = starting;
         Ok(Ok(Broker { child, _lines: lines, address, pages, ready_after: began.elapsed() }))
+    }
+
+    /// Tells the broker to take somebody's access back, or to give it back; gives what was said if
+    /// that failed.
+    pub async fn revoke(&self, user: &str, lift: bool) -> anyhow::Result<Result<(), String>> {
+        let mut command = wardline(&self.program);
+        command.args(["revoke", "user", user, "--tenant", TENANT, "--data"]).arg(&self.data);
+        command.arg(if lift { "--lift" } else { "--until-lifted" });
+        let output = timeout(PAGE_DEADLINE, command.output()).await.context("no answer in time")??;
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Ok(if output.status.success() { Ok(()) } else { Err(said) })
     }
 
     /// How long the log is.

@@ -45,6 +45,56 @@ pub struct Found {
     pub expires_at_ms: TimeMs,
 }
 
+/// What stands in a conversation that is no message, as somebody finds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Noticed {
+    /// Its place.
+    pub sequence: Sequence,
+    /// What it says.
+    pub told: Told,
+    /// When it will be gone.
+    pub expires_at_ms: TimeMs,
+}
+
+/// What is told of what was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Here stood a message that was deleted.
+    Tombstone,
+    /// That of this place was deleted.
+    Deleted(Sequence),
+    /// Messages are kept for so many milliseconds now.
+    Kept(u64),
+    /// Something else.
+    Other,
+}
+
+/// What is taken from others: a control command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// The message at this place is deleted.
+    Delete(Sequence),
+    /// Messages are kept for so many milliseconds from now on.
+    Keep(u64),
+}
+
+/// One control command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ControlId(pub u64);
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It is done.
+    Done,
+    /// It is not allowed, or there is nothing to do.
+    Forbidden,
+    /// There was no room for it.
+    Crowded,
+    /// Nobody will ever hear.
+    Unknown,
+}
+
 /// A conversation as somebody reads it, from its beginning to its end.
 #[derive(Clone, Debug)]
 pub struct Reading {
@@ -62,6 +112,8 @@ pub struct Reading {
     pub head: Sequence,
     /// The messages, in the order in which they came.
     pub entries: Vec<Found>,
+    /// What stands between them.
+    pub notices: Vec<Noticed>,
 }
 
 /// A recipient of a message: when a device had it, and when it was read.
@@ -81,6 +133,19 @@ pub struct Recipient {
 pub enum Event {
     /// A conversation was made, in which messages are kept so long.
     Opened { room: ConversationId, members: Vec<User>, retention_ms: u64 },
+    /// From now on things are taken from others in a conversation, where the operator's floor is
+    /// this.
+    Governed { room: ConversationId, floor_ms: u64 },
+    /// Somebody is about to take something from others.
+    ControlAsked { id: ControlId, room: ConversationId, control: Control },
+    /// And what came of it.
+    ControlAnswered { id: ControlId, answer: Answer },
+    /// How long messages are kept, as a member's list shows it.
+    KeptRead { room: ConversationId, since: Index, kept_ms: u64 },
+    /// Access was taken back from somebody; `None`: it is not known whether it was, or given back.
+    Revoked { user: User, is_revoked: Option<bool> },
+    /// Somebody was given a session; `since` is what had been heard when it was asked for.
+    LetIn { user: User, since: Index },
     /// A message is about to be published for the first time.
     Invoked {
         id: MessageId,
@@ -92,8 +157,8 @@ pub enum Event {
         expires_in_ms: Option<u64>,
         at_ms: TimeMs,
     },
-    /// A message was acknowledged.
-    Acked { id: MessageId, sequence: Sequence, time_ms: TimeMs },
+    /// A message was acknowledged, and as what it was taken.
+    Acked { id: MessageId, sequence: Sequence, time_ms: TimeMs, urgent: bool },
     /// A message was refused for good.
     Refused { id: MessageId },
     /// Whoever published a message is gone: nobody sends it again, nobody hears its answer.
@@ -108,6 +173,8 @@ pub enum Event {
     Connected { device: DeviceId, at_ms: TimeMs },
     /// A device received a message.
     Delivered { device: DeviceId, room: ConversationId, at_ms: TimeMs, found: Found },
+    /// A device received what is no message.
+    Heard { device: DeviceId, room: ConversationId, at_ms: TimeMs, noticed: Noticed },
     /// Somebody is about to say how far they have read.
     MarkAsked { user: User, room: ConversationId, read: Sequence },
     /// The answer to that: the watermarks on record; `since` is what had been heard when it was

@@ -13,6 +13,7 @@ mod crowd;
 pub mod event;
 pub mod fault;
 mod filler;
+mod governor;
 pub mod journal;
 pub mod oracle;
 pub mod people;

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::event::{Event, Found, Life, User};
+use crate::event::{Event, Found, Life, Noticed, Told, User};
 use anyhow::{Context, ensure};
 use bytes::Bytes;
 use rand::rngs::StdRng;
@@ -19,8 +19,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use wardline_client::{
-    Ack, Body, Client, ConnectError, ConversationId, DeviceId, Entry, Inbox, Incoming, MessageId, Options,
-    Outgoing, Priority, RequestError, Trust, connect,
+    Ack, Body, Client, ConnectError, ConversationId, DeviceId, Entry, Inbox, Incoming, MessageId, Notice,
+    Options, Outgoing, Priority, RequestError, Trust, connect,
 };
 
 use crate::journal::Journal;
@@ -31,6 +31,8 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub const MEMBERS: [User; 4] = [User("ann"), User("bob"), User("cy"), User("dee")];
 /// No member of any.
 pub(crate) const OUTSIDER: User = User("eve");
+/// Whose access is taken back and given back.
+pub(crate) const GUEST: User = User("fay");
 
 /// Messages are published in bursts, so often.
 const BURST_EVERY: Duration = Duration::from_millis(12);
@@ -66,13 +68,15 @@ pub enum Kind {
     Fleeting,
     /// A quarter of them is urgent.
     Urgent,
+    /// Some are deleted, and how long they are kept changes.
+    Governed,
     /// All of them are long. A crowd's.
     Bulky,
 }
 
 impl Kind {
     /// What members talk about.
-    pub const ALL: [Self; 3] = [Self::Steady, Self::Fleeting, Self::Urgent];
+    pub const ALL: [Self; 4] = [Self::Steady, Self::Fleeting, Self::Urgent, Self::Governed];
 
     /// Whether all that is published into it is there at the end of a trial.
     pub fn stays(self) -> bool {
@@ -246,7 +250,10 @@ pub fn note_invoked(journal: &Journal, sender: User, life: Life, message: &Outgo
 /// Notes what came of it.
 pub fn note_answer(journal: &Journal, id: MessageId, answer: Result<Ack, RequestError>) {
     journal.note(match answer {
-        Ok(ack) => Event::Acked { id, sequence: ack.sequence, time_ms: ack.time_ms },
+        Ok(ack) => {
+            let urgent = ack.priority == Priority::Urgent;
+            Event::Acked { id, sequence: ack.sequence, time_ms: ack.time_ms, urgent }
+        }
         Err(RequestError::Refused(_)) => Event::Refused { id },
         Err(_) => Event::Unknown { id },
     });
@@ -263,7 +270,7 @@ fn draw(room: Room, random: &mut StdRng) -> Outgoing {
     random.fill(&mut payload[..]);
     let mut message = Outgoing::new(room.id, "", Bytes::from(payload));
     match room.kind {
-        Kind::Steady | Kind::Bulky => {}
+        Kind::Steady | Kind::Governed | Kind::Bulky => {}
         Kind::Fleeting => {
             message.expires_in = match random.random_range(0..4) {
                 0 => Some(Duration::from_millis(random.random_range(100..3_000))),
@@ -279,11 +286,12 @@ fn draw(room: Room, random: &mut StdRng) -> Outgoing {
 
 async fn listen(mut inbox: Inbox, device: DeviceId, journal: Arc<Journal>) {
     while let Some(incoming) = inbox.next().await {
-        if let Incoming::Entry(entry) = incoming
-            && let Some(found) = found(&entry)
-        {
-            let at_ms = journal.now_ms();
-            journal.note(Event::Delivered { device, room: entry.conversation, at_ms, found });
+        let Incoming::Entry(entry) = incoming else { continue };
+        let (room, at_ms) = (entry.conversation, journal.now_ms());
+        if let Some(found) = found(&entry) {
+            journal.note(Event::Delivered { device, room, at_ms, found });
+        } else if let Some(noticed) = noticed(&entry) {
+            journal.note(Event::Heard { device, room, at_ms, noticed });
         }
     }
 }
@@ -337,7 +345,7 @@ pub async fn say_read(
 }
 
 /// Ticks so often; what was held up is not made up for.
-fn unhurried(every: Duration) -> Interval {
+pub(crate) fn unhurried(every: Duration) -> Interval {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
@@ -380,6 +388,18 @@ pub fn found(entry: &Entry) -> Option<Found> {
         time_ms: entry.time_ms,
         expires_at_ms: entry.expires_at_ms,
     })
+}
+
+/// What is no message, as the oracle knows it; `None`: it is one.
+pub fn noticed(entry: &Entry) -> Option<Noticed> {
+    let told = match &entry.body {
+        Body::Message { .. } => return None,
+        Body::Tombstone { .. } => Told::Tombstone,
+        Body::Notice(Notice::Deleted(sequence)) => Told::Deleted(*sequence),
+        Body::Notice(Notice::Retention(kept)) => Told::Kept(kept.as_millis() as u64),
+        Body::Notice(_) => Told::Other,
+    };
+    Some(Noticed { sequence: entry.sequence, told, expires_at_ms: entry.expires_at_ms })
 }
 
 /// Of a payload: two that differ have two, but for one in 2^64.

@@ -85,6 +85,8 @@ fn programme(outcome: &Outcome) -> Value {
         "entries_read": tally.entries_read,
         "deliveries": tally.deliveries,
         "receipts": tally.receipts,
+        "controls": tally.controls,
+        "revocations": tally.revocations,
         "broken": laws,
         "figures": figures,
         "objections": outcome.objections.iter().map(ToString::to_string).collect::<Vec<_>>(),

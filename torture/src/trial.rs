@@ -15,8 +15,9 @@ use tokio::time::sleep;
 
 use crate::broker::{Broker, Freeze, Keys, Site};
 use crate::event::Event;
+use crate::governor::FLOOR;
 use crate::journal::Journal;
-use crate::people::{Dial, MEMBERS, OUTSIDER, Room};
+use crate::people::{Dial, GUEST, MEMBERS, OUTSIDER, Room};
 use crate::programme::{Context, Outcome};
 use crate::proxy::Proxy;
 use crate::report::say;
@@ -28,6 +29,8 @@ const CYCLES_OF_A_CONVERSATION: u64 = 20;
 const BRIEF_CYCLES_OF_A_CONVERSATION: u64 = 4;
 /// How often somebody's application ends with the broker.
 const ENDS_TOO: f64 = 0.3;
+/// How often the guest's access changes in a cycle.
+const ACCESS_CHANGES: f64 = 0.3;
 /// Most starts that are struck before one is left alone.
 const STARTS_STRUCK_MAX: u32 = 3;
 
@@ -69,6 +72,8 @@ pub struct Trial {
     pub(crate) volume: Option<Volume>,
     /// Figures of the programme's own, by name.
     pub figures: Vec<(&'static str, u64)>,
+    /// Whether the guest's access is taken back; `None`: nobody knows.
+    is_guest_out: Option<bool>,
     cycles: u64,
     is_brief: bool,
     began: Instant,
@@ -133,6 +138,7 @@ impl Trial {
             broker,
             volume,
             figures: Vec::new(),
+            is_guest_out: Some(false),
             cycles: 0,
             is_brief: context.is_brief,
             began,
@@ -227,6 +233,7 @@ impl Trial {
     /// go on.
     pub async fn check(&mut self) -> anyhow::Result<bool> {
         self.ward.begin_again().await?;
+        self.guest().await?;
         let conversation_cycles = match self.is_brief {
             true => {
                 self.ward.audit_as_one(self.cycles).await?;
@@ -246,6 +253,27 @@ impl Trial {
             say(&format!("{}: {} cycles, {acked} messages acknowledged", self.name, self.cycles));
         }
         Ok(self.is_clean())
+    }
+
+    /// Now and then takes the guest's access back, or gives it back; then the guest tries to come
+    /// in.
+    async fn guest(&mut self) -> anyhow::Result<()> {
+        if self.random.random_bool(ACCESS_CHANGES) {
+            let lift = self.is_guest_out == Some(true);
+            // Until there is an answer, either may be.
+            self.journal.note(Event::Revoked { user: GUEST, is_revoked: None });
+            self.is_guest_out = match self.site.revoke(GUEST.0, lift).await? {
+                Ok(()) => Some(!lift),
+                Err(why) => {
+                    if why.contains("not on record") {
+                        self.journal.trouble(format!("access was not taken back for good: {why}"));
+                    }
+                    None
+                }
+            };
+            self.journal.note(Event::Revoked { user: GUEST, is_revoked: self.is_guest_out });
+        }
+        self.ward.let_guest_try().await
     }
 
     /// Lets everybody finish, reads everything back and stops the broker. `cycles` is how the
@@ -339,11 +367,12 @@ pub async fn site_in(
     let keys = Keys::make(&context.program, &context.journals.join(format!("{name}-keys"))).await?;
     // Small bounds, so that there is something to reclaim and to replay; room on small volumes;
     // long pages.
+    let floor = format!("retention.group_min={}s", FLOOR.as_secs());
     let own = [
         "retention.reclaim_every=1s",
         // What expires within moments is part of the trial.
         "retention.message_min=0s",
-        "retention.group_min=1s",
+        &floor,
         "storage.reserve=1MiB",
         "limits.page_entries=1000",
     ];
@@ -363,7 +392,7 @@ pub async fn site_in(
 /// How to reach a broker, as everybody.
 pub async fn dial_for(site: &Site, broker: &Broker) -> anyhow::Result<Dial> {
     let mut tokens = std::collections::HashMap::new();
-    for user in MEMBERS.into_iter().chain([OUTSIDER]) {
+    for user in MEMBERS.into_iter().chain([OUTSIDER, GUEST]) {
         tokens.insert(user, site.keys.token(&site.program, user.0, &site.variables).await?);
     }
     Ok(Dial { address: broker.address, authority: site.keys.authority()?, tokens })

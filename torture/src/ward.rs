@@ -1,5 +1,6 @@
-//! Everybody in a trial: four members who live through it, an outsider, an auditor for each member,
-//! and the conversations, which change from time to time so that reading them back stays short.
+//! Everybody in a trial: four members who live through it, an outsider, a guest whose access comes
+//! and goes, an auditor for each member, a governor, and the conversations, which change from time
+//! to time so that reading them back stays short.
 //!
 //! Owns who lives and who is away. Nothing here judges: people and auditors tell the journal.
 
@@ -13,12 +14,13 @@ use rand::{RngExt, SeedableRng};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use wardline_client::{DeviceId, NewConversation};
+use wardline_client::{DeviceId, NewConversation, connect};
 
 use crate::audit::{self, Auditor, Unreadable};
 use crate::crowd::{self, Crowd};
+use crate::governor::{FLOOR, govern};
 use crate::journal::Journal;
-use crate::people::{Dial, Kind, MEMBERS, OUTSIDER, Person, Room, World, dial, intrude, until};
+use crate::people::{Dial, GUEST, Kind, MEMBERS, OUTSIDER, Person, Room, World, dial, intrude, until};
 
 /// See the module's documentation.
 pub(crate) struct Ward {
@@ -61,7 +63,23 @@ impl Ward {
         let (client, _) = dial(ward.dial.options(OUTSIDER, DeviceId::random())?).await?;
         let (life, random) = (ward.next_life(), StdRng::seed_from_u64(ward.random.random()));
         ward.outsiders.spawn(intrude(ward.world.clone(), client, life, random));
+        let mut options = ward.dial.options(MEMBERS[0], DeviceId::random())?;
+        options.publish_only = true;
+        let (client, _) = dial(options).await?;
+        let random = StdRng::seed_from_u64(ward.random.random());
+        ward.outsiders.spawn(govern(ward.world.clone(), client, random));
         Ok(ward)
+    }
+
+    /// Lets the guest try to come in, once.
+    pub(crate) async fn let_guest_try(&self) -> anyhow::Result<()> {
+        let since = self.world.journal.heard();
+        let options = self.dial.options(GUEST, DeviceId::random())?;
+        if let Ok((client, _inbox)) = connect(options).await {
+            self.world.journal.note(Event::LetIn { user: GUEST, since });
+            client.close(Duration::ZERO).await;
+        }
+        Ok(())
     }
 
     /// Makes new conversations, into which everything goes from now on.
@@ -83,6 +101,9 @@ impl Ward {
         let made = owner.create_group(new).await.context("a conversation cannot be made")?;
         let (room, retention_ms) = (made.id, made.retention.as_millis() as u64);
         self.world.journal.note(Event::Opened { room, members: MEMBERS.into(), retention_ms });
+        if kind == Kind::Governed {
+            self.world.journal.note(Event::Governed { room, floor_ms: FLOOR.as_millis() as u64 });
+        }
         Ok(Room { id: room, kind })
     }
 

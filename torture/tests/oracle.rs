@@ -1,7 +1,9 @@
 //! The oracle is silent where promises were kept, and objects to each kind of broken one.
 
 use wardline_client::{ConversationId, DeviceId, MessageId};
-use wardline_torture::event::{Event, Found, Index, Life, Reading, Recipient, User};
+use wardline_torture::event::{
+    Answer, Control, ControlId, Event, Found, Index, Life, Noticed, Reading, Recipient, Told, User,
+};
 use wardline_torture::oracle::{Law, Oracle, judge};
 
 const ANN: User = User("ann");
@@ -36,7 +38,11 @@ fn invoked(number: u8) -> Event {
 }
 
 fn acked(number: u8, sequence: u64) -> Event {
-    Event::Acked { id: id(number), sequence, time_ms: PUBLISHED_MS }
+    Event::Acked { id: id(number), sequence, time_ms: PUBLISHED_MS, urgent: false }
+}
+
+fn acked_urgent(number: u8, sequence: u64) -> Event {
+    Event::Acked { id: id(number), sequence, time_ms: PUBLISHED_MS, urgent: true }
 }
 
 fn unknown(number: u8) -> Event {
@@ -58,9 +64,23 @@ fn at(sequence: u64, number: u8) -> Found {
 
 /// A reading that begins when everything before it was heard, at a time.
 fn read_at(ms: u64, head: u64, entries: &[Found]) -> Event {
+    read_with(ms, head, entries, &[])
+}
+
+/// The same, with what stands between.
+fn read_with(ms: u64, head: u64, entries: &[Found], notices: &[Noticed]) -> Event {
     let since = Index(u64::MAX);
-    let entries = entries.to_vec();
-    Event::Read(Reading { reader: BOB, room: ROOM, since, began_ms: ms, ended_ms: ms, head, entries })
+    let (entries, notices) = (entries.to_vec(), notices.to_vec());
+    Event::Read(Reading {
+        reader: BOB,
+        room: ROOM,
+        since,
+        began_ms: ms,
+        ended_ms: ms,
+        head,
+        entries,
+        notices,
+    })
 }
 
 fn read(head: u64, entries: &[Found]) -> Event {
@@ -115,6 +135,7 @@ fn a_trial_in_which_all_is_well() {
         ended_ms: PUBLISHED_MS,
         head: 0,
         entries: Vec::new(),
+        notices: Vec::new(),
     };
     good(&[invoked(1), acked(1, 1), Event::Read(early)]);
 }
@@ -179,7 +200,8 @@ fn urgent_ones_come_ahead_once() {
         at_ms: PUBLISHED_MS,
     };
     let ahead = || Found { urgent: true, ..at(3, 3) };
-    let sent = [invoked(1), invoked(2), urgent(3), invoked(4), acked(1, 1), acked(2, 2), acked(3, 3)];
+    let answers = [acked(1, 1), acked(2, 2), acked_urgent(3, 3)];
+    let sent: Vec<_> = [invoked(1), invoked(2), urgent(3), invoked(4)].into_iter().chain(answers).collect();
     let with = |events: Vec<Event>| sent.iter().cloned().chain(events).collect::<Vec<_>>();
     let in_turn = [delivered(at(1, 1)), delivered(at(2, 2)), delivered(at(4, 4))];
     let all: Vec<_> = [delivered(ahead())].into_iter().chain(in_turn.clone()).collect();
@@ -212,8 +234,12 @@ fn there_is_one_order_without_holes() {
         }
         other => other,
     };
-    good(&[invoked(1), urgent(invoked(2)), acked(1, 2), acked(2, 1)]);
-    broken(Law::Ordered, &[urgent(invoked(1)), urgent(invoked(2)), acked(1, 2), acked(2, 1)]);
+    good(&[invoked(1), urgent(invoked(2)), acked(1, 2), acked_urgent(2, 1)]);
+    let both = || [urgent(invoked(1)), urgent(invoked(2))];
+    let swapped = [acked_urgent(1, 2), acked_urgent(2, 1)];
+    broken(Law::Ordered, &both().into_iter().chain(swapped).collect::<Vec<_>>());
+    // What was taken as routine goes later than it was sent.
+    good(&both().into_iter().chain([acked(1, 2), acked_urgent(2, 1)]).collect::<Vec<_>>());
     // Of two clients, or of somebody who began again, no order is promised.
     good(&[invoked(1), invoked_by(BOB, 2, 2, None), acked(1, 2), acked(2, 1)]);
     good(&[invoked(1), invoked_by(ANN, 2, 2, None), acked(1, 2), acked(2, 1)]);
@@ -292,6 +318,138 @@ fn receipts_stay() {
     // Asked for before somebody else was told of the reading, and answered after that.
     good(&with([told(Some(5), Some(6)), told_since(0, Some(5), None)]));
     broken(Law::ReceiptsStay, &with([told(Some(5), Some(6)), told_since(0, Some(5), Some(7))]));
+}
+
+#[test]
+fn no_urgent_message_becomes_routine_silently() {
+    let urgent = || match invoked(1) {
+        Event::Invoked { id, room, sender, life, digest, expires_in_ms, at_ms, .. } => {
+            Event::Invoked { id, room, sender, life, digest, urgent: true, expires_in_ms, at_ms }
+        }
+        other => other,
+    };
+    let as_urgent = || Found { urgent: true, ..at(1, 1) };
+    good(&[urgent(), acked_urgent(1, 1), read(1, &[as_urgent()])]);
+    // Who sent more than they may is told.
+    good(&[urgent(), acked(1, 1), read(1, &[at(1, 1)])]);
+    good(&[urgent(), read(1, &[at(1, 1)]), acked(1, 1)]);
+    good(&[urgent(), unknown(1), read(1, &[at(1, 1)])]);
+    broken(Law::Urgent, &[urgent(), acked_urgent(1, 1), read(1, &[at(1, 1)])]);
+    broken(Law::Urgent, &[urgent(), read(1, &[at(1, 1)]), acked_urgent(1, 1)]);
+    broken(Law::Urgent, &[urgent(), acked_urgent(1, 1), delivered(at(1, 1))]);
+    broken(Law::Urgent, &[invoked(1), acked_urgent(1, 1)]);
+    broken(Law::Genuine, &[invoked(1), acked(1, 1), read(1, &[as_urgent()])]);
+}
+
+const FLOOR_MS: u64 = 500;
+
+/// One to three are acknowledged where people take from each other; then this happens.
+fn governed(events: impl IntoIterator<Item = Event>) -> Vec<Event> {
+    let opened = Event::Governed { room: ROOM, floor_ms: FLOOR_MS };
+    let three = [invoked(1), invoked(2), invoked(3), acked(1, 1), acked(2, 2), acked(3, 3)];
+    [opened].into_iter().chain(three).chain(events).collect()
+}
+
+fn asked(number: u64, control: Control) -> Event {
+    Event::ControlAsked { id: ControlId(number), room: ROOM, control }
+}
+
+fn answered(number: u64, answer: Answer) -> Event {
+    Event::ControlAnswered { id: ControlId(number), answer }
+}
+
+fn done(number: u64, control: Control) -> [Event; 2] {
+    [asked(number, control), answered(number, Answer::Done)]
+}
+
+fn noticed(sequence: u64, told: Told) -> Noticed {
+    Noticed { sequence, told, expires_at_ms: PUBLISHED_MS + RETENTION_MS }
+}
+
+/// A message that is kept for so long.
+fn kept_for(found: Found, kept_ms: u64) -> Found {
+    Found { expires_at_ms: found.time_ms + kept_ms, ..found }
+}
+
+#[test]
+fn nothing_is_taken_below_the_floor() {
+    let keep = |kept_ms| done(1, Control::Keep(kept_ms));
+    let listed = |kept_ms| Event::KeptRead { room: ROOM, since: Index(99), kept_ms };
+    let told = noticed(4, Told::Kept(FLOOR_MS));
+    let short = [1, 2, 3].map(|number| kept_for(at(number, number as u8), FLOOR_MS));
+    let all = || read_with(PUBLISHED_MS, 4, &short, &[told]);
+    good(&governed(keep(FLOOR_MS).into_iter().chain([all(), listed(FLOOR_MS)])));
+    let gone = |ms| read_with(ms, 4, &[], &[told]);
+    good(&governed(keep(FLOOR_MS).into_iter().chain([gone(PUBLISHED_MS + FLOOR_MS)])));
+    broken(Law::Kept, &governed(keep(FLOOR_MS).into_iter().chain([gone(PUBLISHED_MS + FLOOR_MS - 1)])));
+    let refused = [asked(1, Control::Keep(FLOOR_MS - 1)), answered(1, Answer::Forbidden)];
+    good(&governed(refused.into_iter().chain([listed(RETENTION_MS)])));
+    broken(Law::Governed, &governed(keep(FLOOR_MS - 1)));
+    broken(Law::Governed, &governed([listed(FLOOR_MS - 1)]));
+    let shorter = [1, 2, 3].map(|number| kept_for(at(number, number as u8), FLOOR_MS - 1));
+    broken(Law::Governed, &governed([read(3, &shorter)]));
+    broken(Law::Genuine, &governed([all()]));
+}
+
+#[test]
+fn what_was_taken_can_be_seen() {
+    let delete = || done(1, Control::Delete(2));
+    let (stone, told) = (noticed(2, Told::Tombstone), noticed(4, Told::Deleted(2)));
+    let left = || [at(1, 1), at(3, 3)];
+    let with = |event: Event| governed(delete().into_iter().chain([event]));
+    let all = || read_with(PUBLISHED_MS, 4, &left(), &[stone, told]);
+    good(&with(all()));
+    let heard = |noticed| Event::Heard { device: DEVICE, room: ROOM, at_ms: PUBLISHED_MS, noticed };
+    let in_turn = [delivered(at(1, 1)), heard(stone), delivered(at(3, 3)), heard(told)];
+    good(&governed(delete().into_iter().chain(in_turn.clone())));
+    broken(Law::Once, &governed(delete().into_iter().chain(in_turn).chain([heard(told)])));
+    // It goes before what it tells of, or by a retention that was shortened after it.
+    let brief = Noticed { expires_at_ms: PUBLISHED_MS + FLOOR_MS, ..told };
+    broken(Law::Governed, &with(read_with(PUBLISHED_MS, 4, &left(), &[stone, brief])));
+    let again = |event: Event| governed(delete().into_iter().chain([all(), event]));
+    broken(Law::Governed, &again(read_with(PUBLISHED_MS, 4, &left(), &[stone])));
+    broken(Law::Governed, &again(read_with(PUBLISHED_MS, 4, &left(), &[stone, brief])));
+    let passed_over =
+        [delivered(at(1, 1)), heard(stone), delivered(at(3, 3)), heard(noticed(5, Told::Other))];
+    broken(Law::Governed, &governed(delete().into_iter().chain([all()]).chain(passed_over)));
+    // Nobody deleted it.
+    broken(Law::Genuine, &governed([all()]));
+    let after = noticed(4, Told::Other);
+    broken(Law::Kept, &governed([read(4, &[at(1, 1), at(2, 2), at(3, 3)]), heard(after)]));
+}
+
+#[test]
+fn control_is_not_refused_for_want_of_room_and_is_true() {
+    let crowded = |control| governed([asked(1, control), answered(1, Answer::Crowded)]);
+    broken(Law::Control, &crowded(Control::Delete(2)));
+    broken(Law::Control, &crowded(Control::Keep(FLOOR_MS)));
+    broken(Law::Control, &governed([asked(1, Control::Keep(FLOOR_MS)), answered(1, Answer::Forbidden)]));
+    let all = [at(1, 1), at(2, 2), at(3, 3)];
+    broken(Law::Control, &governed(done(1, Control::Delete(2)).into_iter().chain([read(3, &all)])));
+    // Nobody knows, and either is well; what was there before it was answered may be read.
+    let delete = || asked(1, Control::Delete(2));
+    good(&governed([delete(), answered(1, Answer::Unknown), read(3, &all)]));
+    good(&governed([delete(), read(3, &all)]));
+
+    let keep = |number, kept_ms| done(number, Control::Keep(kept_ms));
+    let listed = |since, kept_ms| Event::KeptRead { room: ROOM, since: Index(since), kept_ms };
+    let twice = || keep(1, FLOOR_MS).into_iter().chain(keep(2, 2 * FLOOR_MS));
+    good(&governed(twice().chain([listed(99, 2 * FLOOR_MS)])));
+    broken(Law::Control, &governed(twice().chain([listed(99, FLOOR_MS)])));
+    good(&governed(twice().chain([listed(0, FLOOR_MS)])));
+    let third = asked(3, Control::Keep(FLOOR_MS));
+    good(&governed(twice().chain([third, listed(99, FLOOR_MS)])));
+}
+
+#[test]
+fn nobody_comes_in_whose_access_was_taken_back() {
+    let revoked = |is_revoked| Event::Revoked { user: EVE, is_revoked };
+    let let_in = |since| Event::LetIn { user: EVE, since: Index(since) };
+    good(&[let_in(0), revoked(None), let_in(9), revoked(Some(false)), let_in(9)]);
+    good(&[revoked(Some(true)), Event::LetIn { user: BOB, since: Index(9) }, let_in(0)]);
+    broken(Law::Revoked, &[revoked(Some(true)), let_in(9)]);
+    broken(Law::Revoked, &[revoked(Some(true)), Event::Killed, let_in(9)]);
+    good(&[revoked(Some(true)), revoked(Some(false)), let_in(9)]);
 }
 
 #[test]

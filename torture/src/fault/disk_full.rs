@@ -1,10 +1,10 @@
 //! The disk fills up, slowly or at once, and is emptied again.
 //!
-//! Slowly: the broker must refuse writes while there is still its reserve, go on answering reads,
-//! and take writes again when there is room. At once: it may also find that out by a failed write,
-//! and then it must stop and say so with its exit code, but in most cases it must come through,
-//! which it does not if reclaims run into the full disk. Neither may cost anything that was
-//! acknowledged.
+//! Slowly: the broker must refuse messages while there is still its reserve, go on answering reads,
+//! and take messages again when there is room. At once: it may also find that out by a failed
+//! write, and then it must stop and say so with its exit code, but in most cases it must come
+//! through, which it does not if reclaims run into the full disk. Neither may cost anything that
+//! was acknowledged.
 
 use std::time::Duration;
 
@@ -84,7 +84,7 @@ async fn cycles(
     Ok(())
 }
 
-/// Until it refuses, and until it takes writes again.
+/// Until it refuses, and until it takes messages again.
 async fn slowly(trial: &mut Trial) -> anyhow::Result<()> {
     let before = trial.site.log_len();
     let filled = filler(trial, LEFT_BYTES)?;
@@ -111,7 +111,7 @@ async fn slowly(trial: &mut Trial) -> anyhow::Result<()> {
     until(|| acked(trial) > last, "messages to be acknowledged again").await
 }
 
-/// Until it takes writes again, by itself or started anew.
+/// Until it takes messages again, by itself or started anew.
 async fn at_once(trial: &mut Trial, figures: &mut Figures) -> anyhow::Result<()> {
     figures.at_once += 1;
     let before = trial.site.log_len();

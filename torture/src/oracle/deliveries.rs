@@ -10,7 +10,7 @@ use wardline_client::{ConversationId, DeviceId, Sequence, TimeMs};
 
 use super::hearing::{Hearing, Law};
 use super::messages::Messages;
-use crate::event::{Found, User};
+use crate::event::{Found, Noticed, User};
 
 /// What all devices have received.
 #[derive(Default)]
@@ -60,6 +60,33 @@ impl Run {
         Fit::After(last)
     }
 
+    /// Takes a delivery, and judges what it passes over.
+    fn take(
+        &mut self,
+        hearing: &mut Hearing,
+        messages: &mut Messages,
+        room: ConversationId,
+        (sequence, urgent): (Sequence, bool),
+        at_ms: TimeMs,
+    ) {
+        const SOMEBODY: User = User("a device");
+        match self.fit(sequence, urgent) {
+            Fit::Ahead => {}
+            Fit::Again => {
+                let text = format!("{sequence} was delivered again, or after {}", self.last);
+                hearing.object(Law::Once, text);
+            }
+            Fit::After(last) => {
+                let skipped: Vec<_> =
+                    (last + 1..sequence).filter(|sequence| !self.ahead.contains(sequence)).collect();
+                self.ahead.retain(|ahead| *ahead > sequence);
+                for place in skipped {
+                    messages.missing(hearing, room, place..place + 1, &BTreeSet::new(), (at_ms, SOMEBODY));
+                }
+            }
+        }
+    }
+
     /// Up to where everything came: in its turn, or ahead of it and not again.
     fn up_to(&self) -> Sequence {
         let ahead = (self.last + 1..).take_while(|sequence| self.ahead.contains(sequence));
@@ -86,7 +113,6 @@ impl Deliveries {
         at_ms: TimeMs,
         found: &Found,
     ) {
-        const SOMEBODY: User = User("a device");
         hearing.tally.deliveries += 1;
         messages.found(hearing, room, found);
         let device = self.devices.entry(device).or_default();
@@ -96,21 +122,23 @@ impl Deliveries {
             let text = format!("{sequence} had expired before the device began, and was delivered");
             hearing.object(Law::Expiry, text);
         }
-        match run.fit(sequence, found.urgent) {
-            Fit::Ahead => {}
-            Fit::Again => {
-                let text = format!("{sequence} was delivered again, or after {}", run.last);
-                hearing.object(Law::Once, text);
-            }
-            Fit::After(last) => {
-                let skipped: Vec<_> =
-                    (last + 1..sequence).filter(|sequence| !run.ahead.contains(sequence)).collect();
-                run.ahead.retain(|ahead| *ahead > sequence);
-                for place in skipped {
-                    messages.missing(hearing, room, place..place + 1, at_ms, SOMEBODY);
-                }
-            }
-        }
+        run.take(hearing, messages, room, (sequence, found.urgent), at_ms);
+    }
+
+    /// What is no message comes in its turn, once.
+    pub(super) fn noticed(
+        &mut self,
+        hearing: &mut Hearing,
+        messages: &mut Messages,
+        device: DeviceId,
+        room: ConversationId,
+        at_ms: TimeMs,
+        noticed: &Noticed,
+    ) {
+        hearing.tally.deliveries += 1;
+        messages.noticed(hearing, room, noticed);
+        let device = self.devices.entry(device).or_default();
+        device.runs.entry(room).or_default().take(hearing, messages, room, (noticed.sequence, false), at_ms);
     }
 
     pub(super) fn up_to(&self, device: DeviceId, room: ConversationId) -> Sequence {

@@ -1,4 +1,6 @@
 //! What the oracle has heard so far, in numbers, and what it objects to.
+//!
+//! Owns the laws by name. Never decides: each part of the oracle says what it objects to.
 
 use std::fmt;
 
@@ -22,11 +24,19 @@ pub enum Law {
     Settled,
     /// Expired messages are gone, others are there.
     Expiry,
+    /// Nothing is taken from others below the operator's floor, nor without a trace.
+    Governed,
+    /// What protects or takes away is not refused for want of room, and is true once it is done.
+    Control,
+    /// What was acknowledged as urgent is urgent.
+    Urgent,
+    /// Nobody comes in whose access was taken back.
+    Revoked,
 }
 
 impl Law {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 11] = [
         Self::Kept,
         Self::Genuine,
         Self::Once,
@@ -34,6 +44,10 @@ impl Law {
         Self::ReceiptsStay,
         Self::Settled,
         Self::Expiry,
+        Self::Governed,
+        Self::Control,
+        Self::Urgent,
+        Self::Revoked,
     ];
 
     /// What breaking it is called in a report.
@@ -46,6 +60,10 @@ impl Law {
             Self::ReceiptsStay => "receipts back",
             Self::Settled => "flapping",
             Self::Expiry => "expiry",
+            Self::Governed => "taken",
+            Self::Control => "control",
+            Self::Urgent => "not urgent",
+            Self::Revoked => "let in",
         }
     }
 }
@@ -81,6 +99,8 @@ pub struct Tally {
     pub entries_read: u64,
     pub deliveries: u64,
     pub receipts: u64,
+    pub controls: u64,
+    pub revocations: u64,
 }
 
 /// What all parts of the oracle tell.

@@ -4,12 +4,14 @@
 //! learnt from an acknowledgement, a delivery or a reading, never changes; a message's fate, once
 //! it is settled, never changes.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use wardline_client::{ConversationId, MessageId, Sequence, TimeMs};
 
+use super::governed::Governed;
 use super::hearing::{Hearing, Law};
-use crate::event::{Event, Found, Index, Life, Reading, User};
+use crate::event::{Answer as ControlAnswer, Control, ControlId};
+use crate::event::{Event, Found, Index, Life, Noticed, Reading, Told, User};
 
 /// No gap that is longer is gone through place by place.
 const GAP_MAX: u64 = 100_000;
@@ -19,6 +21,7 @@ const GAP_MAX: u64 = 100_000;
 pub(super) struct Messages {
     messages: HashMap<MessageId, Message>,
     rooms: HashMap<ConversationId, Room>,
+    governed: Governed,
 }
 
 /// What is known of a message.
@@ -30,10 +33,19 @@ struct Message {
     turn: u64,
     digest: u64,
     urgent: bool,
+    /// It was sent as urgent, and was found, or acknowledged, as routine.
+    is_routine: bool,
     expires_in_ms: Option<u64>,
     invoked_at_ms: TimeMs,
     answer: Answer,
     place: Option<Place>,
+}
+
+impl Message {
+    /// What it must be found as, if that is known.
+    fn is_urgent(&self) -> bool {
+        self.urgent && !self.is_routine
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -53,7 +65,10 @@ enum Answer {
 struct Place {
     sequence: Sequence,
     time_ms: TimeMs,
+    /// Until then it is there; it may be there for longer only where people change that.
     expires_at_ms: TimeMs,
+    /// Then it is gone in any case.
+    gone_at_ms: TimeMs,
     /// When this was learnt.
     since: Index,
 }
@@ -62,7 +77,9 @@ struct Place {
 #[derive(Default)]
 struct Room {
     members: Vec<User>,
+    /// The least and the most that messages are kept; both are one where nobody changes it.
     retention_ms: u64,
+    retention_ms_max: u64,
     places: BTreeMap<Sequence, MessageId>,
     /// Of each client, its turns by place: urgent messages overtake routine ones, and keep an order
     /// of their own.
@@ -78,7 +95,39 @@ struct Room {
 
 impl Messages {
     pub(super) fn opened(&mut self, room: ConversationId, members: &[User], retention_ms: u64) {
-        self.rooms.insert(room, Room { members: members.to_vec(), retention_ms, ..Room::default() });
+        let (members, retention_ms_max) = (members.to_vec(), retention_ms);
+        self.rooms.insert(room, Room { members, retention_ms, retention_ms_max, ..Room::default() });
+    }
+
+    /// From now on people change how long is kept here.
+    pub(super) fn governed(&mut self, room: ConversationId, floor_ms: u64) {
+        self.governed.governed(room, floor_ms);
+        let state = self.rooms.entry(room).or_default();
+        state.retention_ms = floor_ms.min(state.retention_ms);
+    }
+
+    pub(super) fn control_asked(&mut self, id: ControlId, room: ConversationId, control: Control) {
+        self.governed.asked(id, room, control);
+        if let Control::Keep(kept_ms) = control {
+            let state = self.rooms.entry(room).or_default();
+            state.retention_ms_max = kept_ms.max(state.retention_ms_max);
+        }
+    }
+
+    pub(super) fn control_answered(&mut self, hearing: &mut Hearing, id: ControlId, answer: ControlAnswer) {
+        self.governed.answered(hearing, id, answer);
+    }
+
+    pub(super) fn kept_read(&self, hearing: &mut Hearing, room: ConversationId, since: Index, kept_ms: u64) {
+        self.governed.kept_read(hearing, room, since, kept_ms);
+    }
+
+    /// See [`Oracle::to_delete`](super::Oracle::to_delete).
+    pub(super) fn to_delete(&self, room: ConversationId, up_to: Sequence) -> Option<Sequence> {
+        let places = self.rooms.get(&room)?.places.range(..=up_to).rev();
+        places
+            .map(|(sequence, _)| *sequence)
+            .find(|sequence| !self.governed.is_deletion_asked(room, *sequence))
     }
 
     pub(super) fn invoked(&mut self, hearing: &mut Hearing, event: &Event) {
@@ -96,6 +145,7 @@ impl Messages {
             turn: hearing.tally.invoked,
             digest: *digest,
             urgent: *urgent,
+            is_routine: false,
             expires_in_ms: *expires_in_ms,
             invoked_at_ms: *at_ms,
             answer: Answer::Open,
@@ -110,11 +160,18 @@ impl Messages {
         id: MessageId,
         sequence: Sequence,
         time_ms: TimeMs,
+        urgent: bool,
     ) {
         let Some(message) = self.messages.get_mut(&id) else {
             let text = format!("{sequence} is acknowledged, and nobody sent it");
             return hearing.object(Law::Genuine, text);
         };
+        if urgent && !message.is_urgent() {
+            let text = format!("{sequence} is acknowledged as urgent, and is not");
+            hearing.object(Law::Urgent, text);
+        }
+        // Whoever sent more urgent ones than they may is told so, and it is no silent loss.
+        message.is_routine |= message.urgent && !urgent;
         message.answer = Answer::Acked;
         hearing.tally.acked += 1;
         let (room, sender) = (message.room, message.sender);
@@ -163,23 +220,61 @@ impl Messages {
         hearing.tally.readings += 1;
         hearing.tally.entries_read += reading.entries.len() as u64;
         let mut last = 0;
+        let here = self.noticed_all(hearing, reading);
+        let whose = (reading.ended_ms, reading.reader);
         for found in &reading.entries {
             if found.sequence <= last {
                 let text = format!("{} was read after {last}", found.sequence);
                 hearing.object(Law::Ordered, text);
             }
-            self.missing(hearing, reading.room, last + 1..found.sequence, reading.ended_ms, reading.reader);
+            self.missing(hearing, reading.room, last + 1..found.sequence, &here, whose);
             last = last.max(found.sequence);
             self.found(hearing, reading.room, found);
+            if self.governed.is_deleted(reading.room, found.sequence, reading.since) {
+                let text = format!("{} was deleted, and {:?} read it", found.sequence, reading.reader);
+                hearing.object(Law::Control, text);
+            }
             if found.expires_at_ms <= reading.began_ms {
                 let text = format!("{} had expired, and {:?} read it", found.sequence, reading.reader);
                 hearing.object(Law::Expiry, text);
             }
         }
-        self.missing(hearing, reading.room, last + 1..reading.head + 1, reading.ended_ms, reading.reader);
+        self.missing(hearing, reading.room, last + 1..reading.head + 1, &here, whose);
         self.missing_above(hearing, reading, last.max(reading.head));
         self.settle(reading);
         self.count_holes(hearing, reading.room, reading.ended_ms);
+    }
+
+    /// Judges what a reading found that is no message; gives where.
+    fn noticed_all(&mut self, hearing: &mut Hearing, reading: &Reading) -> BTreeSet<Sequence> {
+        for noticed in &reading.notices {
+            self.noticed(hearing, reading.room, noticed);
+            if noticed.expires_at_ms <= reading.began_ms {
+                let text = format!("the notice at {} had expired, and was read", noticed.sequence);
+                hearing.object(Law::Expiry, text);
+            }
+        }
+        reading.notices.iter().map(|noticed| noticed.sequence).collect()
+    }
+
+    /// Judges what was found that is no message, and learns its place.
+    pub(super) fn noticed(&mut self, hearing: &mut Hearing, room: ConversationId, noticed: &Noticed) {
+        let sequence = noticed.sequence;
+        let state = self.rooms.entry(room).or_default();
+        if state.holes.remove(&sequence).is_some() {
+            hearing.object(Law::Kept, format!("{sequence} was not found though a notice is there"));
+        }
+        let told_of = match noticed.told {
+            Told::Deleted(of) => state.places.get(&of),
+            Told::Kept(_) => state.places.range(..sequence).next_back().map(|(_, id)| id),
+            Told::Tombstone | Told::Other => None,
+        };
+        let message = told_of.and_then(|id| self.messages.get(id));
+        let gone_at_ms = message.and_then(|message| message.place).map(|place| place.gone_at_ms);
+        if noticed.told != Told::Tombstone && state.places.contains_key(&sequence) {
+            hearing.object(Law::Once, format!("a message and a notice stand at {sequence}"));
+        }
+        self.governed.noticed(hearing, room, noticed, gone_at_ms);
     }
 
     /// The highest place in a conversation that is known to be taken.
@@ -197,12 +292,18 @@ impl Messages {
         };
         if message.sender != found.sender
             || message.digest != found.digest
-            || message.urgent != found.urgent
+            || (found.urgent && !message.urgent)
             || message.room != room
         {
             let text = format!("{sequence} is not as it was sent");
             hearing.object(Law::Genuine, text);
         }
+        if message.is_urgent() && !found.urgent && message.answer == Answer::Acked {
+            let text = format!("{sequence} was acknowledged as urgent, and is not");
+            hearing.object(Law::Urgent, text);
+        }
+        // As long as it has no answer, its sender may be told that it went as routine.
+        message.is_routine |= message.urgent && !found.urgent;
         match message.answer {
             Answer::Refused => {
                 hearing.object(Law::Genuine, format!("{sequence} was refused, and is there"));
@@ -219,25 +320,27 @@ impl Messages {
         let expected = self.messages.get(&found.id).and_then(|message| message.place);
         if let Some(place) = expected
             && place.sequence == sequence
-            && place.expires_at_ms != found.expires_at_ms
+            && !(place.expires_at_ms..=place.gone_at_ms).contains(&found.expires_at_ms)
         {
             let text = format!(
                 "{sequence} expires {} ms after its time, not {} ms",
                 found.expires_at_ms.wrapping_sub(found.time_ms) as i64,
                 place.expires_at_ms.wrapping_sub(place.time_ms) as i64
             );
-            hearing.object(Law::Expiry, text);
+            let is_range = place.expires_at_ms < place.gone_at_ms;
+            hearing.object(if is_range { Law::Governed } else { Law::Expiry }, text);
         }
     }
 
-    /// Judges that nothing was found at these places, by this time.
+    /// Judges that no message was found at these places, by this time; `here` is where something
+    /// else was found.
     pub(super) fn missing(
         &mut self,
         hearing: &mut Hearing,
         room: ConversationId,
         places: std::ops::Range<Sequence>,
-        at_ms: TimeMs,
-        by: User,
+        here: &BTreeSet<Sequence>,
+        (at_ms, by): (TimeMs, User),
     ) {
         let state = self.rooms.entry(room).or_default();
         if places.end.saturating_sub(places.start) > GAP_MAX {
@@ -245,6 +348,11 @@ impl Messages {
             return hearing.object(Law::Ordered, text);
         }
         for sequence in places {
+            if self.governed.is_notice(hearing, room, sequence, here, (at_ms, by))
+                || self.governed.is_deletion_asked(room, sequence)
+            {
+                continue;
+            }
             match state.places.get(&sequence) {
                 Some(id) => object_if_due(&self.messages, *id, at_ms, by, hearing),
                 None => {
@@ -258,7 +366,10 @@ impl Messages {
     /// What was known before must be found, though nothing above was.
     fn missing_above(&mut self, hearing: &mut Hearing, reading: &Reading, last: Sequence) {
         let Some(room) = self.rooms.get(&reading.room) else { return };
-        for (_, id) in room.places.range(last + 1..) {
+        for (sequence, id) in room.places.range(last + 1..) {
+            if self.governed.is_deletion_asked(reading.room, *sequence) {
+                continue;
+            }
             let known = self.messages.get(id).and_then(|message| message.place);
             if known.is_some_and(|place| place.since < reading.since) {
                 object_if_due(&self.messages, *id, reading.ended_ms, reading.reader, hearing);
@@ -326,9 +437,10 @@ impl Messages {
             return;
         }
         let state = self.rooms.entry(room).or_default();
-        let kept_ms = message.expires_in_ms.unwrap_or(u64::MAX).min(state.retention_ms);
-        let expires_at_ms = time_ms.saturating_add(kept_ms);
-        message.place = Some(Place { sequence, time_ms, expires_at_ms, since: hearing.heard });
+        let own_ms = message.expires_in_ms.unwrap_or(u64::MAX);
+        let after = |kept_ms: u64| time_ms.saturating_add(own_ms.min(kept_ms));
+        let (expires_at_ms, gone_at_ms) = (after(state.retention_ms), after(state.retention_ms_max));
+        message.place = Some(Place { sequence, time_ms, expires_at_ms, gone_at_ms, since: hearing.heard });
         state.fleeting.remove(&id);
         if state.places.insert(sequence, id).is_some() {
             hearing.object(Law::Once, format!("two messages stand at {sequence}"));
@@ -338,6 +450,10 @@ impl Messages {
         {
             let text = format!("{sequence} was not found though it is there and had not expired");
             hearing.object(Law::Kept, text);
+        }
+        // What goes as routine in the end goes later than it was sent.
+        if message.is_routine {
+            return;
         }
         let turns = state.turns.entry((message.life, message.urgent)).or_default();
         let before = turns.range(..sequence).next_back().is_some_and(|(_, turn)| *turn > message.turn);

@@ -8,9 +8,12 @@
 //! such places than such messages.
 //!
 //! `messages` has the rules for publishing and reading, `deliveries` those for devices, `receipts`
-//! those for watermarks and times.
+//! those for watermarks and times, `governed` those for what is taken from others, `access` those
+//! for who comes in.
 
+mod access;
 mod deliveries;
+mod governed;
 mod hearing;
 mod messages;
 mod receipts;
@@ -18,6 +21,7 @@ mod receipts;
 use wardline_client::{ConversationId, DeviceId, Sequence};
 
 use crate::event::{Event, Index};
+use access::Access;
 use deliveries::Deliveries;
 use hearing::Hearing;
 pub use hearing::{Law, Objection, Tally};
@@ -38,17 +42,26 @@ pub struct Oracle {
     messages: Messages,
     deliveries: Deliveries,
     receipts: Receipts,
+    access: Access,
 }
 
 impl Oracle {
     /// Hears of one more event.
     pub fn hear(&mut self, event: &Event) {
-        let Self { hearing, messages, deliveries, receipts } = self;
+        let Self { hearing, messages, deliveries, receipts, access } = self;
         hearing.heard.0 += 1;
         match event {
             Event::Opened { room, members, retention_ms } => messages.opened(*room, members, *retention_ms),
             Event::Invoked { .. } => messages.invoked(hearing, event),
-            Event::Acked { id, sequence, time_ms } => messages.acked(hearing, *id, *sequence, *time_ms),
+            Event::Acked { id, sequence, time_ms, urgent } => {
+                messages.acked(hearing, *id, *sequence, *time_ms, *urgent);
+            }
+            Event::Governed { room, floor_ms } => messages.governed(*room, *floor_ms),
+            Event::ControlAsked { id, room, control } => messages.control_asked(*id, *room, *control),
+            Event::ControlAnswered { id, answer } => messages.control_answered(hearing, *id, *answer),
+            Event::KeptRead { room, since, kept_ms } => messages.kept_read(hearing, *room, *since, *kept_ms),
+            Event::Revoked { user, is_revoked } => access.revoked(hearing, *user, *is_revoked),
+            Event::LetIn { user, since } => access.let_in(hearing, *user, *since),
             Event::Refused { id } => messages.refused(hearing, *id),
             Event::Unknown { id } => messages.unknown(hearing, *id),
             Event::Killed => messages.killed(hearing),
@@ -59,6 +72,9 @@ impl Oracle {
             Event::Connected { device, at_ms } => deliveries.connected(*device, *at_ms),
             Event::Delivered { device, room, at_ms, found } => {
                 deliveries.delivered(hearing, messages, *device, *room, *at_ms, found);
+            }
+            Event::Heard { device, room, at_ms, noticed } => {
+                deliveries.noticed(hearing, messages, *device, *room, *at_ms, noticed);
             }
             Event::MarkAsked { user, room, read } => receipts.mark_asked(*user, *room, *read),
             Event::MarkAcked { user, room, since, asked, delivered, read } => {
@@ -87,6 +103,12 @@ impl Oracle {
     /// The highest place in a conversation that is known to be taken.
     pub fn last_place(&self, room: ConversationId) -> Sequence {
         self.messages.last_place(room)
+    }
+
+    /// A message up to this place of a conversation that can be deleted: it is there, as far as is
+    /// known, and nobody asked to delete it.
+    pub fn to_delete(&self, room: ConversationId, up_to: Sequence) -> Option<Sequence> {
+        self.messages.to_delete(room, up_to)
     }
 
     /// Up to where a device has received everything.
