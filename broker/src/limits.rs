@@ -63,6 +63,9 @@ pub const ENTRY_BYTES_MAX: usize = 512;
 pub const LISTING_RECORDS_MAX: u64 = 16_384;
 /// And at a time: then others who wait for the store have their turn.
 pub const LISTING_STEP_RECORDS: u64 = 1_024;
+/// Most reads of one lane that wait for those under way, before the lane takes no further request:
+/// as many as the SDK has on its way, so that own reads do not hold up an own command.
+pub const LANE_READS_WAITING_MAX: usize = 64;
 /// Bytes of answers from which on a lane takes no further request until they are written.
 pub const ANSWERS_BYTES_MAX: usize = 32 * 1024;
 /// Least that a client takes of what waits for it in [`Limits::write_timeout`], unless it is less.

@@ -84,7 +84,7 @@ async fn ask_once(shared: &Shared, request: Request, at_least: u64) -> Result<Re
             other => other.to_string(),
         }))
     };
-    let seats = shared.requests(|requests| requests.seats());
+    let seats = shared.requests(|requests| requests.seats(&request));
     let Ok(seat) = seats.acquire_owned().await else { return Err(closed()) };
     let answer = shared.requests(|requests| requests.push(request, at_least, seat));
     shared.requests_bell.notify_one();

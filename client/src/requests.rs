@@ -1,8 +1,8 @@
 //! Requests with one answer each, until they have it.
 //!
 //! Owns the requests that wait to be sent or to be answered. It never touches a stream and never
-//! waits. Invariants: each is given out to be sent once; bounded by `REQUESTS_MAX`; one whose
-//! caller has gone is not sent any more.
+//! waits. Invariants: each is given out to be sent once; bounded by `REQUESTS_MAX` and
+//! `CONTROL_MAX`; one whose caller has gone is not sent any more.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -14,12 +14,15 @@ use wardline_proto::v1::server_frame::Response;
 
 /// Most requests of one client that are under way; further callers wait their turn.
 const REQUESTS_MAX: usize = 64;
+/// And so many that protect or take away, beside them: no other holds those up.
+const CONTROL_MAX: usize = 16;
 
 /// Requests that wait to be sent or to be answered.
 pub(crate) struct Requests {
     waiting: VecDeque<Call>,
     sent: HashMap<u64, Call>,
     seats: Arc<Semaphore>,
+    control_seats: Arc<Semaphore>,
 }
 
 struct Call {
@@ -41,14 +44,16 @@ pub(crate) enum NoAnswer {
 
 impl Default for Requests {
     fn default() -> Self {
-        Self { waiting: VecDeque::new(), sent: HashMap::new(), seats: Arc::new(Semaphore::new(REQUESTS_MAX)) }
+        let seats = |count| Arc::new(Semaphore::new(count));
+        let (seats, control_seats) = (seats(REQUESTS_MAX), seats(CONTROL_MAX));
+        Self { waiting: VecDeque::new(), sent: HashMap::new(), seats, control_seats }
     }
 }
 
 impl Requests {
     /// What a request needs before it may wait to be sent.
-    pub(crate) fn seats(&self) -> Arc<Semaphore> {
-        Arc::clone(&self.seats)
+    pub(crate) fn seats(&self, request: &Request) -> Arc<Semaphore> {
+        Arc::clone(if is_control(request) { &self.control_seats } else { &self.seats })
     }
 
     /// Puts a request in line, which must see `at_least` if it reads; gives where its answer will
@@ -98,9 +103,22 @@ impl Requests {
     /// Tells all that there will be no answer.
     pub(crate) fn close(&mut self, why: &str) {
         self.seats.close();
+        self.control_seats.close();
         let sent = self.sent.drain().map(|(_, call)| call);
         for call in sent.chain(self.waiting.drain(..)) {
             let _ = call.reply.send(Err(NoAnswer::Closed(why.to_owned())));
         }
     }
+}
+
+/// Whether it protects, or takes away.
+fn is_control(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::RemoveMember(_)
+            | Request::LeaveConversation(_)
+            | Request::SetRole(_)
+            | Request::SetRetention(_)
+            | Request::DeleteMessage(_)
+    )
 }

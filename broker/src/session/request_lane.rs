@@ -22,7 +22,7 @@ use wardline_storage::model::Priority;
 use super::reader::{self, FrameReader, Read};
 use super::sessions::{Session, Sessions};
 use super::timing::Timing;
-use crate::limits::ANSWERS_BYTES_MAX;
+use crate::limits::{ANSWERS_BYTES_MAX, LANE_READS_WAITING_MAX};
 use crate::refusal::{Code, Refusal};
 use crate::requests::admission::{Epoch, EpochGate, NotTaken, TRY_AGAIN};
 use crate::requests::answer::{Answer, answer};
@@ -127,7 +127,8 @@ impl RequestLane {
 
     fn has_room(&self) -> bool {
         let commands_max = self.session.all.limits.lane_requests_max;
-        self.commands < commands_max && self.waiting_reads.is_empty() && self.held.is_none()
+        let has_seats = self.commands < commands_max && self.waiting_reads.len() < LANE_READS_WAITING_MAX;
+        has_seats && self.held.is_none()
     }
 
     /// Takes a frame, and those that came with it.
@@ -284,8 +285,9 @@ impl RequestLane {
                 self.session.present.ending.end(Refusal::internal());
             }
         }
-        if let Some((id, at_least, query)) = self.waiting_reads.pop_front() {
-            self.read(id, at_least, query);
+        match self.waiting_reads.pop_front() {
+            Some((id, at_least, query)) => self.read(id, at_least, query),
+            None => self.waiting_reads = VecDeque::new(),
         }
     }
 

@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 use wardline_broker::limits::Limits;
 use wardline_broker::operator::revoke::{Done, Order, Whose};
 use wardline_broker::settings::DiskWatch;
-use wardline_client::{Body, Client, Code, ConversationId, Outgoing, Role};
+use wardline_client::{Body, Client, Code, ConversationId, Direction, Outgoing, Role};
 use wardline_proto::v1::client_frame::Request;
 use wardline_proto::v1::server_frame::Response;
 use wardline_proto::v1::{DeleteMessage, History, ListConversations, Publish, RemoveMember, SetRetention};
@@ -43,6 +43,9 @@ const READS: u64 = 4;
 /// Refusals that are remembered.
 const REFUSALS: usize = 64;
 const NAMED_AT_ONCE: usize = 100;
+/// As many as the SDK has on their way, and in how long no more than one of them has its turn.
+const OWN_READS: usize = 64;
+const AT_ONCE: Duration = Duration::from_secs(2);
 /// Longer than it takes to be refused, and for the disk to be looked at.
 const SILENCE: Duration = Duration::from_millis(400);
 /// What the retention of the conversation becomes, and a second more with each change.
@@ -336,4 +339,22 @@ async fn control_is_taken_in_when_every_queue_and_the_disk_are_full() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn control_is_taken_in_while_others_keep_every_queue_full() {
     all_are_taken_in(false).await;
+}
+
+/// Nor do own reads that wait for their turn: not in the SDK, and not in a lane.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn own_reads_that_wait_hold_up_no_control() {
+    let site = Site::memory_with(|settings| settings.limits.principal_read_cost = 1).await;
+    let ann = site.person("ann").await;
+    let group = ann.group(&["bob"]).await;
+    let mut lists = JoinSet::new();
+    for _ in 0..OWN_READS {
+        let client = ann.client.clone();
+        lists.spawn(async move { client.conversations(0, None).await });
+    }
+    sleep(SILENCE).await;
+    let removal = timeout(AT_ONCE, ann.client.remove_member(group, "bob")).await;
+    removal.expect("it does not wait for reads").unwrap();
+    let read = ann.client.history(group, 0, Direction::Forward, 1);
+    assert!(timeout(AT_ONCE, read).await.is_err(), "they do wait");
 }
