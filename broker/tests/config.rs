@@ -120,7 +120,7 @@ fn every_key_of_the_reference_file_takes_effect() {
                     let text = value.as_str().unwrap();
                     let more =
                         ["debug", "2m", "50ms", "128KiB", "9s", "8GiB", "1MiB", "60d", "127.0.0.2:1", "a=1"]
-                        .map(str::to_owned);
+                            .map(str::to_owned);
                     [vec![different(text)], more.to_vec()].concat()
                 }
             };

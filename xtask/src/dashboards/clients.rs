@@ -1,4 +1,6 @@
 //! Clients and QUIC: who connects, who is refused, how the network is.
+//!
+//! Beside them what decides whether somebody gets in: shares, issuers, tokens and the process.
 
 use super::panel::Unit::{Bytes, Count, PerSecond, Seconds, Share};
 use super::panel::{Dashboard, Panel, lines};
@@ -33,12 +35,7 @@ pub(super) fn dashboard() -> Dashboard {
                     .query("sum(wardline_sessions_partial{$i})", "follow in part")
                     .query("sum(increase(wardline_devices_gave_way_total{$i}[1h]))", "gave way"),
             ]),
-            ("Shares", vec![
-                lines("Shares used up", PerSecond, "Times that a user was told that their own share is used up, by what it is of. Others do not feel it.")
-                    .query("sum by (kind) (rate(wardline_shares_used_up_total{$i}[$__rate_interval]))", "{{kind}}").limits(1.0, 10.0),
-                lines("Answers in memory", Bytes, "Made and not written yet: clients do not read them as fast as they ask.")
-                    .query("sum(wardline_pages_bytes{$i})", "held").query("sum(wardline_pages_bytes_max{$i})", "most"),
-            ]),
+            ("Shares", shares()),
             ("Network", vec![
                 lines("Round-trip time", Seconds, "One observation for each connection every 30 s.")
                     .query("histogram_quantile(0.5, sum by (le) (rate(wardline_quic_rtt_seconds_bucket{$i}[5m])))", "p50")
@@ -73,6 +70,16 @@ pub(super) fn dashboard() -> Dashboard {
             ]),
         ],
     }
+}
+
+/// What each user has of what is scarce.
+fn shares() -> Vec<Panel> {
+    vec![
+        lines("Shares used up", PerSecond, "Times that a user was told that their own share is used up, by what it is of. Others do not feel it.")
+            .query("sum by (kind) (rate(wardline_shares_used_up_total{$i}[$__rate_interval]))", "{{kind}}").limits(1.0, 10.0),
+        lines("Answers in memory", Bytes, "Made and not written yet: clients do not read them as fast as they ask.")
+            .query("sum(wardline_pages_bytes{$i})", "held").query("sum(wardline_pages_bytes_max{$i})", "most"),
+    ]
 }
 
 /// Those that are asked over HTTPS, and what they say has ended.
