@@ -59,7 +59,7 @@ pub fn run(workspace: &Workspace, options: &Options, children: &Children) -> any
     let (turns, seconds) = (options.turns.to_string(), format!("{}s", options.seconds));
     let path = folder.join("summary.json");
     let mut command = Command::new(programs.loadgen);
-    command.arg("noisy").args(broker.client_arguments());
+    command.arg("noisy").args(["--target", &broker.target()]);
     command.args(["--turns", &turns, "--duration", &seconds, "--broker-pid", &broker.id().to_string()]);
     command.arg("--out").arg(&path).stdin(Stdio::null());
     let loadgen = children.spawn(&mut command)?;

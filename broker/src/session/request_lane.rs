@@ -4,7 +4,8 @@
 //! completion channel reserved, so at most `lane_requests_max` are under way; reads run beside, a
 //! few at a time. Nothing is read while there is no seat, so a client that does not read its
 //! answers stops being read; nor while a control command waits for room in the log, so a lane holds
-//! one at most. Answers that are ready go out in one write.
+//! one at most; nor for a while when its user was told too often that a share is used up. Answers
+//! that are ready go out in one write.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 use wardline_storage::command::Command;
 use wardline_storage::fail_point::{self, Point};
 use wardline_storage::log::{Completion, Reply};
@@ -60,6 +61,8 @@ pub(super) struct RequestLane {
     commands: usize,
     /// A control command for which the log had no room, and the request's id.
     held: Option<(u64, Command)>,
+    /// Until when nothing is read, because too much was refused.
+    rests: Option<Instant>,
     /// Each with the request's id.
     reads: JoinSet<(u64, Answered)>,
     /// Reads that wait for one of `reads` to end: the request's id, and how far they must see.
@@ -85,6 +88,7 @@ impl RequestLane {
             seats,
             commands: 0,
             held: None,
+            rests: None,
             reads: JoinSet::new(),
             waiting_reads: VecDeque::new(),
             timing,
@@ -115,6 +119,7 @@ impl RequestLane {
                     self.try_again();
                 }
                 () = sleep(TRY_AGAIN), if self.held.is_some() => self.try_again(),
+                () = rest(self.rests), if self.rests.is_some() => self.rests = None,
                 Some(read) = self.reads.join_next(), if !self.reads.is_empty() => self.read_done(read),
                 read = self.reader.next(), if open && self.has_room() => self.take(read),
             }
@@ -128,7 +133,7 @@ impl RequestLane {
     fn has_room(&self) -> bool {
         let commands_max = self.session.all.limits.lane_requests_max;
         let has_seats = self.commands < commands_max && self.waiting_reads.len() < LANE_READS_WAITING_MAX;
-        has_seats && self.held.is_none()
+        has_seats && self.held.is_none() && self.rests.is_none()
     }
 
     /// Takes a frame, and those that came with it.
@@ -298,8 +303,16 @@ impl RequestLane {
     fn answer(&mut self, id: u64, position: u64, response: Response) {
         if let Response::Refused(refusal) = &response {
             self.session.all.metrics.refused(refusal.code);
+            self.rest_after(refusal.code);
         }
         wire::answer(id, position, response, &mut self.out);
+    }
+
+    fn rest_after(&mut self, refused: Code) {
+        if refused == Code::ResourceExhausted {
+            let rest = self.session.all.shares.rest(Principal::from(&*self.session.caller.actor));
+            self.rests = (!rest.is_zero()).then(|| Instant::now() + rest);
+        }
     }
 
     /// The client broke the protocol: it is told, and the session ends; but one unfinished frame
@@ -338,5 +351,12 @@ impl RequestLane {
             self.session.present.ending.end(Refusal::new(Code::SlowReader, text));
         }
         matches!(written, Ok(Ok(())))
+    }
+}
+
+/// Waits until then.
+async fn rest(until: Option<Instant>) {
+    if let Some(until) = until {
+        sleep_until(until.into()).await;
     }
 }

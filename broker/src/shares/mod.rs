@@ -38,6 +38,13 @@ const TELL_EVERY: Duration = Duration::from_secs(10);
 /// What a principal is told to wait, at least, whose share comes back only when they give it back.
 const COME_BACK: Duration = Duration::from_secs(1);
 
+/// How often a principal is told at once that a share is used up, and how often again each second:
+/// more than the SDK has under way. To refuse costs something, too.
+const REFUSALS: u64 = 2_000;
+const REFUSALS_PER_SECOND: f64 = 1_000.0;
+/// Longest rest of a lane that goes on in spite of that.
+const REST_MAX: Duration = Duration::from_secs(1);
+
 /// One principal may have one part in so many of a commit group that others want, too.
 const GROUP_SHARE: usize = 8;
 
@@ -50,6 +57,8 @@ pub(crate) struct Shares {
     /// Bytes of answers that are made and not written.
     pub(crate) pages: Arc<Share>,
     people: Mutex<Allowances>,
+    /// Refusals that somebody is told without a pause.
+    refusals: Mutex<Allowances>,
     offenders: Offenders,
     metrics: Arc<Metrics>,
 }
@@ -73,6 +82,7 @@ impl Shares {
             reads: share(limits.principal_reads_max, limits.reads_waiting_max),
             pages: share(limits.principal_pages_bytes_max, limits.pages_bytes_max),
             people: Mutex::new(people),
+            refusals: Mutex::new(Allowances::new(REFUSALS, REFUSALS_PER_SECOND)),
             offenders: Offenders::default(),
             metrics,
         }
@@ -97,6 +107,12 @@ impl Shares {
     /// The same for what comes back when it is given back.
     pub(crate) fn held(&self, whose: Principal, kind: Kind) -> Refusal {
         self.used_up(whose, kind, COME_BACK.mul_f64(rand::random_range(0.5..1.5)))
+    }
+
+    /// Counts that somebody is told so; how long whoever told them is to leave them alone. So a
+    /// flood that is refused takes little from others.
+    pub(crate) fn rest(&self, whose: Principal) -> Duration {
+        self.refusals.lock().charge(whose.user, 1, Instant::now()).min(REST_MAX)
     }
 
     /// Tells of the worst offender now and then, until stopped.

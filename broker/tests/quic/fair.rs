@@ -2,7 +2,7 @@
 //! else feels it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use quinn::{TransportConfig, VarInt};
@@ -134,6 +134,34 @@ async fn a_flood_of_commands_is_refused_and_others_are_taken_in() {
     let taken = within("a place", bob.client.enqueue(Outgoing::text(group, "let me through"))).await.unwrap();
     engine.hooks.set(Commits::Pass);
     within("the ack", taken.wait()).await.unwrap();
+}
+
+/// To be refused costs the broker something, too: who goes on all the same is answered ever slower.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_goes_on_though_refused_is_left_alone_for_a_while() {
+    const SENT: u64 = 4_000;
+    let site = Site::memory_with(|settings| {
+        settings.limits.principal_people_max = 3;
+        settings.limits.principal_people_per_hour = 1;
+    })
+    .await;
+    let witness = Witness::start(&site).await;
+    let mut mallory = Raw::session(&site, "mallory", 1).await;
+    let made = mallory.create(ConversationKind::Group, &["ann", "bob"], 1).await;
+    let began = Instant::now();
+    for number in 1..=SENT {
+        mallory.control.send(9 + number, create(2, &["x", "y"])).await;
+        mallory.control.refused(9 + number, Code::ResourceExhausted).await;
+    }
+    // The first two thousand at once, then a thousand a second.
+    assert!(began.elapsed() >= Duration::from_millis(1_900), "{:?}", began.elapsed());
+    // Nobody else feels it, and what is no flood is not held up.
+    site.person("bob").await.group(&["ann"]).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let began = Instant::now();
+    mallory.publish(&made, 1, "what is no flood").await;
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    witness.stays_unharmed().await;
 }
 
 /// Somebody whose windows are so small that a page waits in the broker until it is read.

@@ -21,6 +21,9 @@ pub(super) struct Note {
     sent_ns: u64,
 }
 
+/// Longer ones count as this: ten minutes.
+const LATENCY_US_MAX: u64 = 600_000_000;
+
 /// One kill.
 pub(super) struct Round {
     number: u32,
@@ -80,7 +83,7 @@ impl Seen {
 
 impl Round {
     pub(super) fn new(clients: usize) -> Self {
-        let histogram = || Histogram::new(3).expect("three digits are few enough");
+        let histogram = || Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).expect("the bounds are in order");
         let (urgent, routine) = (histogram(), histogram());
         let clients = vec![Seen::default(); clients];
         Self { number: 0, killed_ns: 0, clients, missing: 0, urgent, routine }
