@@ -27,7 +27,13 @@ use crate::trial::{Disk, dial_for, site};
 
 const NAME: &str = "full";
 const VOLUME_BYTES: u64 = 256 << 20;
-const SETTINGS: [&str; 3] = ["storage.reserve=64MiB", "limits.retry_after=10ms", "limits.devices=64"];
+const SETTINGS: [&str; 4] = [
+    "storage.reserve=64MiB",
+    "limits.retry_after=10ms",
+    "limits.devices=64",
+    // One that is under way when the disk fills up may end the broker: that is for `--disk-full`.
+    "retention.reclaim_every=1h",
+];
 const OWNER: User = MEMBERS[0];
 const OTHER: User = MEMBERS[1];
 /// Members who never come: each can be removed once. So many at a time.
