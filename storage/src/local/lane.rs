@@ -1,7 +1,8 @@
 //! A lane of the queue: what waits of one priority, and whose turn is next.
 //!
-//! As long as all that waits fits into one group, and nobody has more of it than a principal's
-//! share, a lane is one line: first come, first served. Otherwise it is sorted by principal and
+//! As long as all that waits fits into one group, and nobody has more records to be looked up than
+//! a principal's share, a lane is one line: first come, first served. Turns would give all of it
+//! out, too, and the order within a group is nobody's gain. Otherwise it is sorted by principal and
 //! given out in turns (deficit round robin): tenants have turns, and within a tenant its
 //! principals, each for about as much work as the others and up to their share of the group. So
 //! whoever submits much waits behind themselves. What all of them leave of the group is for those
@@ -32,7 +33,7 @@ pub(super) struct Lane {
     spare: Vec<u32>,
     /// Tenants whose principals have something that is sorted.
     turns: VecDeque<Turn>,
-    /// Somebody has more than their share of a group.
+    /// Somebody has more records to be looked up than their share of a group.
     is_crowded: bool,
     /// Groups that were given out in turns.
     groups: u64,
@@ -181,8 +182,7 @@ impl Lane {
         let pile = &mut self.piles[one.pile as usize];
         pile.waiting.add(&one);
         self.waiting.add(&one);
-        self.is_crowded |=
-            !pile.waiting.fits(share.group_commands_max, share.group_bytes_max, share.group_records_max);
+        self.is_crowded |= pile.waiting.records > share.group_records_max;
         self.line.push_back(one);
     }
 
