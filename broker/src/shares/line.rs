@@ -108,7 +108,7 @@ impl Line {
     /// # Cancellation
     /// Whoever waits behind moves up.
     pub(crate) async fn turn(self: &Arc<Self>, whose: Principal) -> Option<Turn> {
-        self.ask(whose).await.ok()
+        self.ask(whose.sharing()).await.ok()
     }
 
     fn ask(self: &Arc<Self>, whose: Principal) -> oneshot::Receiver<Turn> {

@@ -78,6 +78,7 @@ impl Share {
     /// # Errors
     /// Whose share is used up.
     pub(crate) fn take(self: &Arc<Self>, whose: Principal, amount: usize) -> Result<Portion, UsedUp> {
+        let whose = whose.sharing();
         let mut held = self.held.lock();
         self.look(&held, whose, amount)?;
         held.add(whose, amount);
@@ -91,6 +92,7 @@ impl Share {
     /// # Cancellation
     /// Changes nothing.
     pub(crate) async fn room(&self, whose: Principal, amount: usize) {
+        let whose = whose.sharing();
         let used_up = match self.look(&self.held.lock(), whose, amount) {
             Ok(()) => return,
             Err(used_up) => used_up,
