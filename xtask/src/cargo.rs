@@ -5,6 +5,7 @@
 //! what the chores themselves leave behind goes to `target/` in the repository.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -82,6 +83,19 @@ impl Workspace {
             anyhow::Ok(PathBuf::from(text))
         };
         Ok(Self { root: path("workspace_root")?, target: path("target_directory")? })
+    }
+
+    /// The folder `target/NAME` of a chore, emptied.
+    ///
+    /// # Errors
+    /// If it cannot be emptied or made.
+    pub fn empty_folder(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let folder = self.root.join("target").join(name);
+        if folder.exists() {
+            fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
+        }
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        Ok(folder)
     }
 
     /// Runs cargo with these arguments and variables and shows what it says; whether it succeeded.

@@ -58,10 +58,7 @@ pub struct Options {
 pub fn run(workspace: &Workspace, options: &Options, children: &Children) -> anyhow::Result<bool> {
     let pause = pause(&workspace.root)?;
     let programs = workspace.programs(options.engine)?;
-    let folder = workspace.root.join("target").join("comeback");
-    if folder.exists() {
-        fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
-    }
+    let folder = workspace.empty_folder("comeback")?;
     let data = folder.join("data");
     fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
     let machine = machine::describe(&folder)?;

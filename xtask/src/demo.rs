@@ -114,10 +114,7 @@ struct Kill {
 /// If it could not be run.
 pub fn run(workspace: &Workspace, options: &Options, children: &Children) -> anyhow::Result<bool> {
     let programs = workspace.programs_in(options.profile(), options.engine)?;
-    let folder = workspace.root.join("target").join("demo");
-    if folder.exists() {
-        fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
-    }
+    let folder = workspace.empty_folder("demo")?;
     let data = folder.join("data");
     fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
     let machine = machine::describe(&folder)?;

@@ -36,10 +36,7 @@ pub struct Options {
 /// If it could not be run.
 pub fn run(workspace: &Workspace, options: &Options, children: &Children) -> anyhow::Result<bool> {
     let programs = workspace.programs(options.engine)?;
-    let folder = workspace.root.join("target").join("idle");
-    if folder.exists() {
-        fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
-    }
+    let folder = workspace.empty_folder("idle")?;
     let data = folder.join("data");
     fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
     let broker = Broker::start(

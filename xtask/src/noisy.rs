@@ -48,10 +48,7 @@ pub fn run(workspace: &Workspace, options: &Options, children: &Children) -> any
     } else {
         programs.wardline
     };
-    let folder = workspace.root.join("target").join("noisy");
-    if folder.exists() {
-        fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
-    }
+    let folder = workspace.empty_folder("noisy")?;
     let data = folder.join("data");
     fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
     let settings = Settings { program, engine: options.engine, data, log: folder.join("broker.log") };

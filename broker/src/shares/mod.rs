@@ -112,7 +112,7 @@ impl Shares {
     /// Counts that somebody is told so; how long whoever told them is to leave them alone. So a
     /// flood that is refused takes little from others.
     pub(crate) fn rest(&self, whose: Principal) -> Duration {
-        self.refusals.lock().charge(whose.user, 1, Instant::now()).min(REST_MAX)
+        self.refusals.lock().charge(whose.sharing().user, 1, Instant::now()).min(REST_MAX)
     }
 
     /// Tells of the worst offender now and then, until stopped.

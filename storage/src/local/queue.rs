@@ -58,7 +58,7 @@ impl Class {
     fn of(command: &Command) -> Self {
         if command.is_urgent() {
             Self::Urgent
-        } else if command.is_control() && !command.is_receipt() {
+        } else if command.is_control() {
             Self::Control
         } else {
             Self::Routine

@@ -85,12 +85,8 @@ pub fn run(workspace: &Workspace, options: &Options, children: &Children) -> any
     let programs = workspace.programs(options.engine)?;
     prerequisites::ensure_prometheus()?;
     let mut is_right = rules::check(&workspace.root)?;
-    let folder = workspace.root.join("target").join("observe");
-    if folder.exists() {
-        fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
-    }
+    let folder = workspace.empty_folder("observe")?;
     if options.cost {
-        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         return cost::run(&programs, &folder, children);
     }
     let pages = pages(&workspace.root.join("grafana/dashboards"), options.engine)?;
