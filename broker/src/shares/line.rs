@@ -53,6 +53,8 @@ struct Inside {
 struct Tenant {
     cost: u64,
     people: ById<UserId, Person>,
+    /// How many of them wait or have turns.
+    busy: usize,
     next: BTreeSet<(u64, UserId)>,
     /// What the person had cost whose turn was given last.
     now: u64,
@@ -174,6 +176,12 @@ fn hand_out(turns: Vec<(oneshot::Sender<Turn>, Turn)>) {
     }
 }
 
+impl Person {
+    fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.turns == 0
+    }
+}
+
 impl Inside {
     fn enter(&mut self, whose: Principal, give: oneshot::Sender<Turn>) {
         let now = self.now;
@@ -183,8 +191,9 @@ impl Inside {
             tenant.cost = tenant.cost.max(now);
         }
         let person = tenant.people.entry(whose.user).or_default();
-        if person.waiting.is_empty() && person.turns == 0 {
+        if person.is_idle() {
             person.cost = person.cost.max(tenant.now);
+            tenant.busy += 1;
         }
         person.waiting.push_back(give);
     }
@@ -226,6 +235,7 @@ impl Inside {
                 person.turns += 1;
                 (self.now, tenant.now) = (self.now.max(cost), tenant.now.max(own_cost));
             }
+            tenant.busy -= usize::from(person.is_idle());
             self.stand(whose, turns_max);
             if let Some(give) = give {
                 return Some((whose, give));
@@ -247,9 +257,11 @@ impl Inside {
 
     /// A turn is over, and the rest after it.
     fn end(&mut self, whose: Principal, turns_max: usize) {
-        let tenant = self.tenants.get_mut(&whose.tenant);
-        if let Some(person) = tenant.and_then(|tenant| tenant.people.get_mut(&whose.user)) {
-            person.turns = person.turns.saturating_sub(1);
+        if let Some(tenant) = self.tenants.get_mut(&whose.tenant)
+            && let Some(person) = tenant.people.get_mut(&whose.user)
+        {
+            person.turns -= 1;
+            tenant.busy -= usize::from(person.is_idle());
         }
         self.stand(whose, turns_max);
         self.forget(whose);
@@ -259,14 +271,13 @@ impl Inside {
     fn forget(&mut self, whose: Principal) {
         let Some(tenant) = self.tenants.get_mut(&whose.tenant) else { return };
         let now = tenant.now;
-        let is_idle = |person: &Person| person.waiting.is_empty() && person.turns == 0;
-        if tenant.people.get(&whose.user).is_some_and(|person| is_idle(person) && person.cost <= now) {
+        if tenant.people.get(&whose.user).is_some_and(|person| person.is_idle() && person.cost <= now) {
             tenant.people.remove(&whose.user);
         } else if tenant.people.len() > tenant.sweep_at.max(SWEEP_FROM) {
-            tenant.people.retain(|_, person| !is_idle(person) || person.cost > now);
+            tenant.people.retain(|_, person| !person.is_idle() || person.cost > now);
             tenant.sweep_at = tenant.people.len() * 2;
         }
-        if tenant.next.is_empty() && tenant.people.values().all(is_idle) {
+        if tenant.busy == 0 {
             // Nobody of theirs is left to be compared with: all begin anew, but for the tenant.
             tenant.people.clear();
             if tenant.cost <= self.now || self.next.is_empty() {
@@ -284,6 +295,12 @@ mod tests {
 
     fn whose(tenant: u8, user: u8) -> Principal {
         Principal { tenant: TenantId::new([tenant; 16]), user: UserId::new([user; 16]) }
+    }
+
+    /// Counts anew who waits or has turns.
+    fn is_counted(line: &Line) -> bool {
+        let busy = |tenant: &Tenant| tenant.people.values().filter(|person| !person.is_idle()).count();
+        line.inside.lock().tenants.values().all(|tenant| tenant.busy == busy(tenant))
     }
 
     /// Lets them all wait for the one turn, and gives the order in which they have it.
@@ -304,6 +321,7 @@ mod tests {
         let mut order = Vec::new();
         while let Some(user) = heard.recv().await {
             order.push(user);
+            assert!(is_counted(&line));
         }
         assert_eq!(line.given(), 0);
         assert!(line.inside.lock().tenants.len() <= 1, "who is not there is forgotten");
@@ -335,6 +353,7 @@ mod tests {
             let given_up = tokio::time::timeout(Duration::ZERO, line.turn(whose(1, 1))).await;
             assert!(given_up.is_err());
         }
+        assert!(is_counted(&line));
         let waiting = tokio::spawn({
             let line = Arc::clone(&line);
             async move { line.turn(whose(1, 2)).await.is_some() }
@@ -343,6 +362,7 @@ mod tests {
         drop(first);
         assert!(waiting.await.expect("no panic"));
         assert_eq!(line.given(), 0);
+        assert!(is_counted(&line));
     }
 
     #[tokio::test]
