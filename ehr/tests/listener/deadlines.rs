@@ -41,9 +41,11 @@ async fn a_message_that_trickles_in_is_not_waited_for() {
     // Each byte comes soon after the one before, but all of them too late.
     let ended = loop {
         tokio::select! {
+            biased;
             answer = sender.hear() => break answer,
             _ = ticks.tick() => {}
         }
+        sender.send("x").await;
         if began.elapsed() > LONG {
             break Some("it was waited for".into());
         }

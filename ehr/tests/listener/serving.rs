@@ -153,7 +153,7 @@ async fn senders_do_not_wait_for_each_other() {
     let (mut stuck, mut other) = (Sender::to(running.address).await, Sender::to(running.address).await);
     stuck.send(block(&message("1"))).await;
     assert!(stuck.hears_nothing().await);
-    // Refused before the sink, so without a pass.
+    // Passed over before the sink, so without a pass.
     other.send(block(&of("ADT", "2", ""))).await;
     assert_eq!(other.hear_code().await.as_deref(), Some("AA 2"));
     sink.gate.add_permits(1);
