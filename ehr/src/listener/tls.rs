@@ -45,9 +45,19 @@ pub enum TlsError {
         /// What it should have.
         wanted: &'static str,
     },
-    /// Certificate and key, or the authorities, do not work.
+    /// Certificate and key do not work.
     #[error("the certificate and its key cannot be used: {0}; take both from the same issue")]
     Unusable(#[from] rustls::Error),
+    /// A certificate that should be an authority's does not work.
+    #[error(
+        "{path} has a certificate that cannot be an authority's: {source}; name the senders' authorities"
+    )]
+    Authority {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: rustls::Error,
+    },
     /// The authorities do not work.
     #[error("the certificate authorities of the senders cannot be used: {0}")]
     Authorities(#[from] VerifierBuilderError),
@@ -74,7 +84,7 @@ pub fn load(certificate: &Path, key: &Path, senders: &Senders) -> Result<Arc<Ser
         Senders::Known(path) | Senders::OnlyKnown(path) => {
             let mut roots = RootCertStore::empty();
             for root in certificates(path)? {
-                roots.add(root)?;
+                roots.add(root).map_err(|source| TlsError::Authority { path: path.clone(), source })?;
             }
             WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
         }

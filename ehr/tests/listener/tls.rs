@@ -129,4 +129,7 @@ fn files_that_cannot_be_used_are_named() {
     assert!(load("server.pem", "sender.key").contains("from the same issue"));
     let missing = certificates.server(&Senders::Known(certificates.path("empty.pem")));
     assert!(missing.expect_err("there are none").to_string().contains("empty.pem"));
+    write(&certificates.folder, "odd.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    let odd = certificates.server(&Senders::OnlyKnown(certificates.path("odd.pem")));
+    assert!(odd.expect_err("it is none").to_string().contains("odd.pem has a certificate that cannot be"));
 }
