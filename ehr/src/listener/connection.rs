@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use jiff::Timestamp;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::control_ids::ControlIds;
 use super::limits::Limits;
 use super::metrics::Metrics;
-use super::room::{Room, Share};
+use super::room::{Portion, Room};
 use super::sink::Sink;
 use crate::hl7::ack::{Envelope, Objection, Reply, Stamped};
 use crate::hl7::batch::{self, Part};
@@ -87,7 +88,7 @@ pub(super) struct Connection<T, S> {
     peer: SocketAddr,
     shared: Arc<Shared<S>>,
     decoder: Decoder,
-    share: Share,
+    portion: Portion,
     /// When the message began of which some is there.
     began: Option<Instant>,
 }
@@ -98,8 +99,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send, S: Sink> Connection<T, S> {
             message_bytes_max: shared.rules.bounds.message_bytes_max,
             ..mllp::Bounds::default()
         };
-        let (decoder, share) = (Decoder::new(bounds), Share::none());
-        Self { stream, peer, shared, decoder, share, began: None }
+        let (decoder, portion) = (Decoder::new(bounds), Portion::none());
+        Self { stream, peer, shared, decoder, portion, began: None }
     }
 
     /// Serves it to its end.
@@ -108,7 +109,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send, S: Sink> Connection<T, S> {
             Ok(()) => End::Closed,
             Err(end) => end,
         };
-        self.shared.room.give_back(&mut self.share, &self.shared.metrics);
+        self.shared.room.give_back(&mut self.portion, &self.shared.metrics);
         self.shared.metrics.ended(end.label());
         match end {
             End::Closed | End::Stopped | End::Idle => {
@@ -149,7 +150,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send, S: Sink> Connection<T, S> {
             if buffer.capacity() > 2 * Limits::READ_BYTES {
                 *buffer = BytesMut::from(&buffer[..]);
             }
-            self.shared.room.give_back(&mut self.share, &self.shared.metrics);
+            self.shared.room.give_back(&mut self.portion, &self.shared.metrics);
         }
     }
 
@@ -162,12 +163,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send, S: Sink> Connection<T, S> {
             None => (limits.idle, End::Idle),
         };
         if self.decoder.buffer().len() >= Limits::READ_BYTES {
-            let taken = timeout(patience, shared.room.take(&mut self.share, &shared.metrics));
+            let taken = timeout(patience, shared.room.take(&mut self.portion, &shared.metrics));
             let taken = shared.stop.run_until_cancelled(taken).await.ok_or(End::Stopped)?;
             taken.map_err(|_| End::NoRoom)?;
         }
         let ends_soon = self.decoder.buffer().last() == Some(&mllp::FS) && self.decoder.is_within();
-        let (patience, late) = if ends_soon { (limits.pause, End::Slow) } else { (patience, late) };
+        let patience = if ends_soon { limits.pause } else { patience };
         let buffer = self.decoder.buffer();
         buffer.reserve(Limits::READ_BYTES);
         let mut part = buffer.limit(Limits::READ_BYTES);
@@ -230,9 +231,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send, S: Sink> Connection<T, S> {
         let began = Instant::now();
         let shared = Arc::clone(&self.shared);
         let metrics = &shared.metrics;
-        metrics.last_message.set(now_ms() as f64 / 1000.0);
+        let now_ms = now_ms();
+        metrics.last_message.set(now_ms as f64 / 1000.0);
         let envelope = Envelope::read(&bytes).unwrap_or_else(Envelope::unknown);
-        let Read { kind, outcome } = shared.rules.read(bytes, now_ms());
+        let Read { kind, outcome } = shared.rules.read(bytes, now_ms);
         let reply = match outcome {
             Ok(Reading::Event(event)) => self.apply(*event).await,
             Ok(Reading::Ignored) => {
@@ -286,8 +288,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send, S: Sink> Connection<T, S> {
     }
 
     async fn answer(&mut self, envelope: &Envelope, reply: &Reply) -> Result<(), End> {
-        let offset_s = self.shared.rules.zone.to_offset(now()).seconds();
-        let stamped = Stamped { control_id: self.shared.ids.give(), now_ms: now_ms(), offset_s };
+        let now_ms = now_ms();
+        let now = Timestamp::from_millisecond(now_ms).unwrap_or_default();
+        let offset_s = self.shared.rules.zone.to_offset(now).seconds();
+        let stamped = Stamped { control_id: self.shared.ids.give(), now_ms, offset_s };
         let mut out = BytesMut::new();
         envelope.answers(reply, &stamped).iter().for_each(|answer| mllp::encode(answer, &mut out));
         if out.is_empty() {
@@ -303,10 +307,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send, S: Sink> Connection<T, S> {
             Err(_) => Err(End::Unread),
         }
     }
-}
-
-fn now() -> jiff::Timestamp {
-    jiff::Timestamp::from_millisecond(now_ms()).unwrap_or_default()
 }
 
 fn now_ms() -> i64 {

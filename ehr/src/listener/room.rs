@@ -19,7 +19,7 @@ pub(super) struct Room {
 }
 
 /// What a connection has of it.
-pub(super) struct Share(Option<OwnedSemaphorePermit>);
+pub(super) struct Portion(Option<OwnedSemaphorePermit>);
 
 impl Room {
     /// So many bytes, and room for one message at least.
@@ -28,18 +28,18 @@ impl Room {
         Self { messages: Arc::new(Semaphore::new(messages_max)), messages_max, message_bytes_max }
     }
 
-    /// Takes a share, unless there is one already; waits until there is room.
-    pub(super) async fn take(&self, share: &mut Share, metrics: &Metrics) {
-        if share.0.is_none() {
+    /// Takes a portion, unless there is one already; waits until there is room.
+    pub(super) async fn take(&self, portion: &mut Portion, metrics: &Metrics) {
+        if portion.0.is_none() {
             // It is never closed.
-            share.0 = Arc::clone(&self.messages).acquire_owned().await.ok();
+            portion.0 = Arc::clone(&self.messages).acquire_owned().await.ok();
             self.note(metrics);
         }
     }
 
-    /// Gives a share back.
-    pub(super) fn give_back(&self, share: &mut Share, metrics: &Metrics) {
-        if share.0.take().is_some() {
+    /// Gives a portion back.
+    pub(super) fn give_back(&self, portion: &mut Portion, metrics: &Metrics) {
+        if portion.0.take().is_some() {
             self.note(metrics);
         }
     }
@@ -50,7 +50,7 @@ impl Room {
     }
 }
 
-impl Share {
+impl Portion {
     /// Nothing yet.
     pub(super) fn none() -> Self {
         Self(None)
