@@ -10,11 +10,8 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::flaw::{Flaw, Reason};
+use super::message::{begin, is_blank, is_end};
 use super::place::{Name, Place};
-
-/// UTF-8's byte order mark. It stays with the message that it stands before, whose bytes it
-/// explains.
-const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// What a piece consists of.
 #[derive(Clone, PartialEq, Eq)]
@@ -37,9 +34,7 @@ impl fmt::Debug for Part {
 
 /// Takes a piece apart. One without any header is one part, so that its reader can say why.
 pub fn split(piece: &Bytes) -> Vec<Part> {
-    let mark = if piece.starts_with(MARK) { MARK.len() } else { 0 };
-    let blank = piece[mark..].iter().take_while(|byte| is_blank(**byte) || is_end(**byte)).count();
-    let mut at = mark + blank;
+    let mut at = begin(piece);
     if at == piece.len() {
         return Vec::new();
     }
@@ -47,7 +42,7 @@ pub fn split(piece: &Bytes) -> Vec<Part> {
         return vec![Part::Message(piece.clone())];
     }
     let mut reading = Reading { piece, parts: Vec::new(), begun: None, stray: None, messages: 0, batches: 0 };
-    // What is blank belongs to the line that it stands before.
+    // What is blank, or a byte order mark, belongs to the line that it stands before.
     let mut start = 0;
     while at < piece.len() {
         let end = piece[at..].iter().position(|byte| is_end(*byte));
@@ -128,14 +123,6 @@ impl Reading<'_> {
 fn header(line: &[u8]) -> Option<Name> {
     let name = Name::read(line).filter(|_| line.get(3).is_none_or(u8::is_ascii_punctuation));
     name.filter(|name| *name == Name::MSH || Name::BATCH.contains(name))
-}
-
-fn is_end(byte: u8) -> bool {
-    matches!(byte, b'\r' | b'\n')
-}
-
-fn is_blank(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | 0 | 0x1a)
 }
 
 #[cfg(test)]

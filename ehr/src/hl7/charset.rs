@@ -10,6 +10,9 @@ use encoding_rs::Encoding;
 
 use super::flaw::Reason;
 
+/// UTF-8's byte order mark. It explains the bytes of the message that it stands before.
+pub(crate) const MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// How the bytes of a message become characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Charset {
@@ -65,7 +68,9 @@ impl Charset {
             return Err(Reason::WideCharset);
         }
         let windows = plain.strip_prefix("WINDOWS").or_else(|| plain.strip_prefix("CP"));
-        if let Some(page) = windows.filter(|page| (1250..=1258).any(|known| known.to_string() == **page)) {
+        if let Some(page) =
+            windows.filter(|page| page.parse().is_ok_and(|page| (1250..=1258).contains(&page)))
+        {
             return encoding(&format!("windows-{page}"));
         }
         let part = plain.trim_start_matches("ISO").strip_prefix("8859").and_then(|part| part.parse().ok());
@@ -100,7 +105,7 @@ fn encoding(name: &str) -> Result<Charset, Reason> {
 }
 
 /// Whether a message begins as UTF-16 or UTF-32 do.
-pub(super) fn is_wide(bytes: &[u8]) -> bool {
+pub(crate) fn is_wide(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0xff, 0xfe])
         || bytes.starts_with(&[0xfe, 0xff])
         || bytes.starts_with(b"M\0S\0")

@@ -128,7 +128,8 @@ impl<'m> Element<'m> {
     /// # Errors
     /// As [`Self::text`]; [`Reason::ValueTooLong`].
     pub fn named(&self) -> Result<Given<String>, Flaw> {
-        let Given::Value(text) = self.text()? else { return self.text() };
+        let given = self.text()?;
+        let Given::Value(text) = &given else { return Ok(given) };
         match text.trim() {
             "" => Ok(Given::Absent),
             name if name.len() > NAME_BYTES_MAX => {

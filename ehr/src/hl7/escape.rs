@@ -84,12 +84,7 @@ fn is_command(command: &[u8]) -> bool {
 
 /// The bytes that hexadecimal digits stand for.
 fn bytes(digits: &[u8]) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let pairs = digits.chunks(2).map(|pair| match pair {
-        [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
-        _ => None,
-    });
-    pairs.collect::<Option<Vec<u8>>>().filter(|bytes| !bytes.is_empty())
+    hex::decode(digits).ok().filter(|bytes| !bytes.is_empty())
 }
 
 /// Writes a text so that [`read`] gives it back: for what stands in our answers. Control characters

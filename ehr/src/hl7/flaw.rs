@@ -8,7 +8,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::place::Place;
+use super::place::{Name, Place};
 
 /// Error codes of HL7 table 0357.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -138,10 +138,10 @@ pub enum Reason {
     NotInCharset,
     /// A segment that must be there is not.
     #[error("there is no {0} segment")]
-    SegmentMissing(&'static str),
+    SegmentMissing(Name),
     /// A segment that may be there once is there twice.
     #[error("there are two {0} segments where one may be")]
-    SegmentTwice(&'static str),
+    SegmentTwice(Name),
     /// A segment where it may not be.
     #[error("this segment must not stand here")]
     SegmentOrder,
@@ -297,14 +297,14 @@ impl Reason {
 }
 
 /// A message that cannot be taken, and why. Its sender must act.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub struct Flaw {
     /// What is wrong.
     pub reason: Reason,
     /// Where.
     pub at: Place,
     /// The section of the event or message in question, for what is wrong with its segments.
-    about: Option<String>,
+    about: Option<&'static str>,
 }
 
 impl fmt::Display for Flaw {
@@ -320,13 +320,13 @@ impl Flaw {
     }
 
     /// Something is wrong with the segments of a message that this section describes.
-    pub fn about(section: impl Into<String>, reason: Reason, at: Place) -> Self {
-        Self { reason, at, about: Some(section.into()) }
+    pub fn about(section: &'static str, reason: Reason, at: Place) -> Self {
+        Self { reason, at, about: Some(section) }
     }
 
     /// The section of HL7 v2.5.1 in which the rule stands.
     pub fn section(&self) -> String {
-        let fixed = || self.reason.section().map(str::to_owned);
-        self.about.clone().or_else(fixed).or_else(|| self.at.section()).unwrap_or_else(|| "2.6".to_owned())
+        let fixed = self.about.or_else(|| self.reason.section()).map(str::to_owned);
+        fixed.or_else(|| self.at.section()).unwrap_or_else(|| "2.6".to_owned())
     }
 }

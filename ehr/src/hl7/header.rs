@@ -11,11 +11,9 @@ use super::time::Stamp;
 use crate::given::Given;
 use crate::record::Text;
 
-/// What MSH says.
+/// What MSH says beside type and event.
 #[derive(Clone, Debug)]
 pub struct Header {
-    /// Type and event.
-    pub kind: Kind,
     /// MSH-3: the application that sends.
     pub application: Option<Text>,
     /// MSH-4: where it stands.
@@ -59,14 +57,13 @@ impl Header {
     /// Reads it.
     ///
     /// # Errors
-    /// [`Flaw`] if type or control id are missing, or this is not HL7 version 2.
+    /// [`Flaw`] if the control id is missing, or this is not HL7 version 2.
     pub fn read(message: &Message) -> Result<Self, Flaw> {
         let header = message.header();
         version(message)?;
         let control_id = header.field(10);
         let text = |number| Ok(header.field(number).named()?.value().map(Text::from));
         Ok(Self {
-            kind: kind(message)?,
             application: text(3)?,
             facility: text(4)?,
             sent: header.field(7).time()?.value(),

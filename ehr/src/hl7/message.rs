@@ -122,13 +122,18 @@ impl Message {
         Segment { message: self, span: self.segments[0] }
     }
 
+    /// Behind its last byte: the place of what should have come.
+    pub(super) fn end(&self) -> Place {
+        Place::byte(self.bytes.len())
+    }
+
     /// The character set of MSH-18: the first of its repetitions is that of the whole message, the
     /// others only of what follows escape sequences.
     fn stated_charset(&self, unstated: Charset) -> Result<Charset, Flaw> {
         let field = self.header().field(18);
         match field.first().raw() {
             // A byte order mark states it, too.
-            b"" | b"\"\"" if self.bytes.starts_with(b"\xef\xbb\xbf") => Ok(Charset::Utf8),
+            b"" | b"\"\"" if self.bytes.starts_with(charset::MARK) => Ok(Charset::Utf8),
             b"" | b"\"\"" => Ok(unstated),
             label => {
                 let label = str::from_utf8(label).unwrap_or("\u{fffd}");
@@ -187,18 +192,22 @@ impl<'m> Segment<'m> {
     }
 }
 
-/// Where the header begins: behind a byte order mark and blank lines.
+/// Where the header begins.
 fn start(bytes: &[u8]) -> Result<usize, Flaw> {
     if charset::is_wide(bytes) {
         return Err(Flaw::new(Reason::WideCharset, Place::byte(0)));
     }
-    let mark = if bytes.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
-    let blank = bytes[mark..].iter().take_while(|byte| is_blank(**byte) || is_end(**byte)).count();
-    let start = mark + blank;
+    let start = begin(bytes);
     match bytes[start..].starts_with(b"MSH") {
         true => Ok(start),
         false => Err(Flaw::new(Reason::NoHeader, Place::byte(start))),
     }
+}
+
+/// Where something is said for the first time: behind a byte order mark and blank lines.
+pub(super) fn begin(bytes: &[u8]) -> usize {
+    let mark = if bytes.starts_with(charset::MARK) { charset::MARK.len() } else { 0 };
+    mark + bytes[mark..].iter().take_while(|byte| is_blank(**byte) || is_end(**byte)).count()
 }
 
 /// The name of the segment that a line is: behind it stands a field separator, or nothing.
@@ -235,12 +244,13 @@ fn place_after(last: Option<&Span>, byte: usize) -> Place {
     last.map_or_else(|| Place::byte(byte), after)
 }
 
-fn is_end(byte: u8) -> bool {
+/// Whether it ends a line.
+pub(super) fn is_end(byte: u8) -> bool {
     byte == b'\r' || byte == b'\n'
 }
 
 /// What may stand on a line of its own and says nothing; 0x1A ends files of another time.
-fn is_blank(byte: u8) -> bool {
+pub(super) fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | 0 | 0x1a)
 }
 

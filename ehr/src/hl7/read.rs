@@ -15,6 +15,7 @@ use super::flaw::{Flaw, Reason};
 use super::header::{self, Header, Kind, Processing};
 use super::message::{Bounds, Message};
 use super::oru;
+use super::place::Name;
 use super::time::Zones;
 use crate::record::Event;
 
@@ -79,7 +80,7 @@ impl Rules {
                 let kind = header::kind(&message);
                 let outcome = match &kind {
                     Ok(kind) => self.interpret(*kind, &message, now_ms),
-                    Err(flaw) => Err(flaw.clone()),
+                    Err(flaw) => Err(*flaw),
                 };
                 Read { kind: kind.ok(), outcome }
             }
@@ -100,8 +101,7 @@ impl Rules {
             now_ms,
             ahead_ms_max: i64::try_from(self.ahead_max.as_millis()).unwrap_or(i64::MAX),
         };
-        let event = kind.event.map(|event| event.as_str().to_owned());
-        let event = match (kind.message.as_str(), event.as_deref()) {
+        let event = match (kind.message.as_str(), kind.event.as_ref().map(Name::as_str)) {
             ("ADT", Some(_)) => match kind.event.and_then(adt::trigger) {
                 Some(trigger) => adt::read(trigger, message, &header, &context)?,
                 None => return self.other(Reason::EventCode, message),

@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::{Offset, TimeZone};
 
@@ -114,21 +115,8 @@ impl Zones {
 /// Writes a moment as HL7 does, to the second and with its zone: for our answers.
 pub fn write(unix_ms: i64, offset_s: i32) -> String {
     let offset = Offset::from_seconds(offset_s).unwrap_or(Offset::UTC);
-    let Ok(timestamp) = jiff::Timestamp::from_millisecond(unix_ms) else { return String::new() };
-    let local = offset.to_datetime(timestamp);
-    let minutes = offset.seconds() / 60;
-    let sign = if minutes < 0 { '-' } else { '+' };
-    format!(
-        "{:04}{:02}{:02}{:02}{:02}{:02}{sign}{:02}{:02}",
-        local.year(),
-        local.month(),
-        local.day(),
-        local.hour(),
-        local.minute(),
-        local.second(),
-        minutes.abs() / 60,
-        minutes.abs() % 60
-    )
+    let Ok(timestamp) = Timestamp::from_millisecond(unix_ms) else { return String::new() };
+    timestamp.to_zoned_datetime(offset.to_time_zone()).strftime("%Y%m%d%H%M%S%z").to_string()
 }
 
 /// `+0100`.

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use wardline_ehr::hl7::flaw::Reason;
+use wardline_ehr::hl7::place::Name;
 use wardline_ehr::record::{Report, ReportState, Results, What};
 
 use crate::messages::{at, event, flaw};
@@ -115,8 +116,11 @@ fn a_document_is_a_form_of_the_report() {
         let form = json!([{"contentType": "application/pdf", "data": wanted, "title": "The report"}]);
         assert_eq!((&fhir["presentedForm"], fhir.get("contained")), (&form, None), "{data}");
     }
-    let bad = format!("{MSH}{PID}{OBR}OBX|1|ED|X^The report^L||^application^pdf^Base64^a*b||||||F\r");
-    assert_eq!((flaw(&bad).reason, flaw(&bad).section()), (Reason::Document, "2.A.24".to_owned()));
+    for data in ["Base64^a*b", "Hex^0", "Hex^0g", "Hex^+1", "Latin^x"] {
+        let bad = format!("{MSH}{PID}{OBR}OBX|1|ED|X^The report^L||^application^pdf^{data}||||||F\r");
+        let flaw = flaw(&bad);
+        assert_eq!((flaw.reason, flaw.section()), (Reason::Document, "2.A.24".to_owned()), "{data}");
+    }
 }
 
 #[test]
@@ -182,13 +186,13 @@ fn a_note_on_the_whole_stands_with_the_whole() {
 #[test]
 fn results_that_are_incomplete_are_refused() {
     let of = |segments: &str| flaw(&format!("{MSH}{segments}"));
-    assert_eq!(of(PID).reason, Reason::SegmentMissing("OBR"));
-    assert_eq!(of(OBR).reason, Reason::SegmentMissing("PID"));
+    assert_eq!(of(PID).reason, Reason::SegmentMissing(Name::OBR));
+    assert_eq!(of(OBR).reason, Reason::SegmentMissing(Name::PID));
     // About the patient, and before all orders: no result, and no harm.
     let before = report_of(&format!("{PID}OBX|1|ST|X||a\r{OBR}"));
     assert_eq!(fhir(&before).get("contained"), None);
-    assert_eq!(of("").reason, Reason::SegmentMissing("PID"));
-    assert_eq!(of(&format!("{PID}OBX|1|ST|X||a\r")).reason, Reason::SegmentMissing("OBR"));
+    assert_eq!(of("").reason, Reason::SegmentMissing(Name::PID));
+    assert_eq!(of(&format!("{PID}OBX|1|ST|X||a\r")).reason, Reason::SegmentMissing(Name::OBR));
     assert_eq!(of(&format!("PID|1\r{OBR}")).reason, Reason::NoPatient);
     assert_eq!(of(&format!("{PID}OBR|1|2|3\r")).to_string().split(',').next(), Some("OBR-4"));
     let no_code = of(&format!("{PID}{OBR}OBX|1|ST|||a\r"));

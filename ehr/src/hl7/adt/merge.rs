@@ -20,27 +20,26 @@ pub(super) fn merges(
     own: Option<&Authority>,
     section: &'static str,
 ) -> Result<Vec<Merge>, Flaw> {
-    let end = Place::byte(message.bytes().len());
-    let missing = |name: &'static str, at: Place| Flaw::about(section, Reason::SegmentMissing(name), at);
+    let missing = |name: Name, at: Place| Flaw::about(section, Reason::SegmentMissing(name), at);
     let mut merges: Vec<(Merge, Place)> = Vec::new();
     let mut stays: Option<Segment<'_>> = None;
     for segment in message.segments() {
         match segment.name() {
-            Name::PID if stays.is_some() => return Err(missing("MRG", segment.place())),
+            Name::PID if stays.is_some() => return Err(missing(Name::MRG, segment.place())),
             Name::PID => stays = Some(segment),
             Name::MRG => {
                 if merges.len() == MERGES_MAX {
                     let reason = Reason::TooManySegments { max: MERGES_MAX };
                     return Err(Flaw::about(section, reason, segment.place()));
                 }
-                let pid = stays.take().ok_or_else(|| missing("PID", segment.place()))?;
+                let pid = stays.take().ok_or_else(|| missing(Name::PID, segment.place()))?;
                 merges.push((merge(pid, segment, own)?, segment.field(1).place()));
             }
             _ => {}
         }
     }
     if stays.is_some() || merges.is_empty() {
-        return Err(missing(if stays.is_some() { "MRG" } else { "PID" }, end));
+        return Err(missing(if stays.is_some() { Name::MRG } else { Name::PID }, message.end()));
     }
     match circle(&merges) {
         Some(at) => Err(Flaw::new(Reason::MergeCircle, at)),

@@ -15,7 +15,7 @@ pub(super) mod when;
 use super::flaw::{Flaw, Reason};
 use super::header::Header;
 use super::message::{Message, Segment};
-use super::place::{Name, Place};
+use super::place::Name;
 use crate::given::Given;
 use crate::record::{Change, EncounterEvent, Event, Source, What};
 use when::{occurred, past, source_at};
@@ -79,18 +79,18 @@ pub fn read(
     header: &Header,
     context: &Context,
 ) -> Result<Event, Flaw> {
-    let evn = one(message, Name::EVN, "EVN", trigger.section)?;
+    let evn = one(message, Name::EVN, trigger.section)?;
     let source = source(trigger.name, evn, message, header, context)?;
     let own = identifier::own_authority(message)?;
     let what = match trigger.sort {
         Sort::Merge => What::Merge(merge::merges(message, own.as_ref(), trigger.section)?),
         Sort::Person => {
-            let pid = one(message, Name::PID, "PID", trigger.section)?;
+            let pid = one(message, Name::PID, trigger.section)?;
             What::Person(Box::new(patient::patient(pid, own.as_ref())?))
         }
         Sort::Encounter(change) => {
-            let pid = one(message, Name::PID, "PID", trigger.section)?;
-            let pv1 = one(message, Name::PV1, "PV1", trigger.section)?;
+            let pid = one(message, Name::PID, trigger.section)?;
+            let pv1 = one(message, Name::PV1, trigger.section)?;
             let patient = patient::patient(pid, own.as_ref())?;
             if change == Change::Update && visit::number(pid, Some(pv1), own.as_ref())?.is_none() {
                 // Something is known better of a person, not of a visit.
@@ -104,17 +104,12 @@ pub fn read(
 }
 
 /// The one segment of this name.
-fn one<'m>(
-    message: &'m Message,
-    name: Name,
-    text: &'static str,
-    section: &'static str,
-) -> Result<Segment<'m>, Flaw> {
+fn one<'m>(message: &'m Message, name: Name, section: &'static str) -> Result<Segment<'m>, Flaw> {
     let mut all = message.all(name);
-    let missing = || Flaw::about(section, Reason::SegmentMissing(text), Place::byte(message.bytes().len()));
+    let missing = || Flaw::about(section, Reason::SegmentMissing(name), message.end());
     let first = all.next().ok_or_else(missing)?;
     match all.next() {
-        Some(second) => Err(Flaw::about(section, Reason::SegmentTwice(text), second.place())),
+        Some(second) => Err(Flaw::about(section, Reason::SegmentTwice(name), second.place())),
         None => Ok(first),
     }
 }

@@ -36,8 +36,8 @@ pub(in super::super) fn patient(pid: Segment<'_>, own: Option<&Authority>) -> Re
 
 /// PID-5: the legal name, else the first that is there.
 fn name(field: Element<'_>) -> Result<Given<crate::record::Name>, Flaw> {
-    if field.is_absent() || field.is_null() {
-        return Ok(if field.is_null() { Given::Null } else { Given::Absent });
+    if field.is_null() {
+        return Ok(Given::Null);
     }
     let is_legal = |repetition: &Element<'_>| repetition.component(7).raw() == b"L";
     let chosen = field.repetitions().find(is_legal).unwrap_or_else(|| field.first());

@@ -78,8 +78,7 @@ fn read_group(
 
 /// Finds what belongs to which patient, order and observation.
 fn groups(message: &Message) -> Result<Vec<Group<'_>>, Flaw> {
-    let end = Place::byte(message.bytes().len());
-    let missing = |name: &'static str, at: Place| Flaw::about(SECTION, Reason::SegmentMissing(name), at);
+    let missing = |name: Name, at: Place| Flaw::about(SECTION, Reason::SegmentMissing(name), at);
     let mut groups: Vec<Group<'_>> = Vec::new();
     let mut orc = None;
     let mut noted = Noted::Nothing;
@@ -101,11 +100,11 @@ fn groups(message: &Message) -> Result<Vec<Group<'_>>, Flaw> {
             }
             _ => {}
         }
-        let group = groups.last_mut().ok_or_else(|| missing("PID", segment.place()))?;
+        let group = groups.last_mut().ok_or_else(|| missing(Name::PID, segment.place()))?;
         noted = place(group, segment, &mut orc, noted);
     }
-    finish(groups.last(), end)?;
-    if groups.is_empty() { Err(missing("PID", end)) } else { Ok(groups) }
+    finish(groups.last(), message.end())?;
+    if groups.is_empty() { Err(missing(Name::PID, message.end())) } else { Ok(groups) }
 }
 
 /// On what notes are.
@@ -157,7 +156,7 @@ fn place<'m>(
 fn finish(group: Option<&Group<'_>>, at: Place) -> Result<(), Flaw> {
     match group {
         Some(group) if group.orders.is_empty() => {
-            Err(Flaw::about(SECTION, Reason::SegmentMissing("OBR"), at))
+            Err(Flaw::about(SECTION, Reason::SegmentMissing(Name::OBR), at))
         }
         _ => Ok(()),
     }

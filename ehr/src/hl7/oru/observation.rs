@@ -12,7 +12,6 @@ use super::fhir::{
 use super::order::{Observed, Order};
 use super::state::ObservationState;
 use super::value::{self, Observed as Value};
-use crate::given::Given;
 use crate::record::Moment;
 
 /// What an OBX came to.
@@ -52,16 +51,15 @@ pub(super) fn read(
     let flags = flags(observed)?;
     let is_critical =
         state != ObservationState::Withdrawn && flags.iter().any(|flag| critical.contains(flag));
-    let (value, document) = match value::observed(obx, zones)? {
-        Value::Nothing => (None, None),
-        Value::Value(value) => (Some(value), None),
-        Value::Document(document) => (None, Some(document)),
+    let value = match value::observed(obx, zones)? {
+        Value::Nothing => None,
+        Value::Value(value) => Some(value),
+        Value::Document(document) => {
+            let title = code.text.or_else(|| code.coding.first().and_then(|coding| coding.display.clone()));
+            let content = Content::Document(Form { title, ..document });
+            return Ok(Read { content, state, is_critical });
+        }
     };
-    if let Some(document) = document {
-        let title = code.text.or_else(|| code.coding.first().and_then(|coding| coding.display.clone()));
-        let content = Content::Document(Form { title, ..document });
-        return Ok(Read { content, state, is_critical });
-    }
     let absent = value.is_none().then(|| coded(ABSENT, "unknown"));
     let observation = Observation {
         resource_type: "Observation",
@@ -69,7 +67,7 @@ pub(super) fn read(
         identifier: sub_id(observed)?,
         status: state.fhir(),
         code,
-        effective_date_time: time(observed, order, zones)?.and_then(|moment| moment.fhir()),
+        effective_date_time: time(observed, order, zones).and_then(|moment| moment.fhir()),
         value,
         data_absent_reason: absent,
         interpretation: flags.iter().map(|flag| coded(FLAGS, flag)).collect(),
@@ -99,14 +97,9 @@ fn sub_id(observed: &Observed<'_>) -> Result<Vec<Identifier>, Flaw> {
     Ok(identifier.into_iter().collect())
 }
 
-/// OBX-14, else OBR-7. A time that is none is left out: the value matters more.
-fn time(observed: &Observed<'_>, order: &Order<'_>, zones: &Zones) -> Result<Option<Moment>, Flaw> {
-    for field in [observed.obx.field(14), order.obr.field(7)] {
-        if let Ok(Given::Value(stamp)) = field.time() {
-            return Ok(stamp.moment(zones));
-        }
-    }
-    Ok(None)
+/// OBX-14, else OBR-7.
+fn time(observed: &Observed<'_>, order: &Order<'_>, zones: &Zones) -> Option<Moment> {
+    [observed.obx.field(14), order.obr.field(7)].iter().find_map(|field| value::moment(field, zones))
 }
 
 /// NTE-3 of each.

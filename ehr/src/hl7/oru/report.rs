@@ -10,8 +10,9 @@ use super::fhir::{self, DiagnosticReport, Extension, Identifier, Period, Referen
 use super::observation::{self, Content};
 use super::order::Order;
 use super::state::{self, ObservationState};
+use super::value::moment;
 use crate::given::Given;
-use crate::record::{self, Moment, Patient, Precision, Report, Text};
+use crate::record::{self, Patient, Precision, Report, Text};
 
 /// FHIR R4 has no notes on a report; FHIR R5 has, and this is how R4 says the same.
 const NOTE: &str = "http://hl7.org/fhir/5.0/StructureDefinition/extension-DiagnosticReport.note";
@@ -45,7 +46,7 @@ pub(super) fn report(order: &Order<'_>, about: &About<'_>, critical: &[String]) 
     }
     let state = state(obr, &states)?;
     let (filler, placer) = (number(order, 3)?, number(order, 2)?);
-    let issued = moment(obr, 22, about.zones);
+    let issued = moment(&obr.field(22), about.zones);
     let (effective_date_time, effective_period) = effective(obr, about.zones);
     let notes = observation::notes(&order.notes)?;
     let report = DiagnosticReport {
@@ -97,15 +98,9 @@ fn local(id: &str) -> Reference {
     Reference { reference: Some(format!("#{id}")), ..Reference::default() }
 }
 
-/// The moment of a field. A time that is none is left out: the result matters more.
-fn moment(obr: Segment<'_>, field: u32, zones: &Zones) -> Option<Moment> {
-    let Ok(Given::Value(stamp)) = obr.field(field).time() else { return None };
-    stamp.moment(zones)
-}
-
 /// OBR-7, and up to OBR-8 if that is later.
 fn effective(obr: Segment<'_>, zones: &Zones) -> (Option<String>, Option<Period>) {
-    let (start, end) = (moment(obr, 7, zones), moment(obr, 8, zones));
+    let [start, end] = [7, 8].map(|field| moment(&obr.field(field), zones));
     let is_period = start.zip(end).is_some_and(|(start, end)| end.unix_ms > start.unix_ms);
     let [start, end] = [start, end].map(|moment| moment.and_then(|moment| moment.fhir()));
     match (start, end) {

@@ -13,6 +13,7 @@ use super::super::message::Segment;
 use super::super::time::Zones;
 use super::fhir::{CodeableConcept, Form, Quantity, Range, Ratio, Value, concept, whole};
 use crate::given::Given;
+use crate::record::Moment;
 
 /// What stands in an OBX.
 pub(super) enum Observed {
@@ -38,7 +39,7 @@ pub(super) fn observed(obx: Segment<'_>, zones: &Zones) -> Result<Observed, Flaw
         "NM" => number(&field, &units(obx)?)?,
         "SN" => structured(&field, &units(obx)?)?,
         "CE" | "CWE" | "CNE" | "CF" => Some(Value::Concept(concepts(&field)?)),
-        "DT" | "TS" | "DTM" => date_time(&field, zones)?,
+        "DT" | "TS" | "DTM" => date_time(&field, zones),
         "TM" => time(&field)?,
         _ => None,
     };
@@ -121,13 +122,16 @@ fn concepts(field: &Element<'_>) -> Result<CodeableConcept, Flaw> {
     Ok(all)
 }
 
-fn date_time(field: &Element<'_>, zones: &Zones) -> Result<Option<Value>, Flaw> {
-    // A time that is none is a text.
-    let stamp = match field.time() {
-        Ok(Given::Value(stamp)) if is_single(field) => stamp,
-        _ => return Ok(None),
-    };
-    Ok(stamp.moment(zones).and_then(|moment| moment.fhir()).map(Value::DateTime))
+/// The moment of a field. A time that is none is left out: the result matters more.
+pub(super) fn moment(field: &Element<'_>, zones: &Zones) -> Option<Moment> {
+    let Ok(Given::Value(stamp)) = field.time() else { return None };
+    stamp.moment(zones)
+}
+
+/// A time that is none is a text.
+fn date_time(field: &Element<'_>, zones: &Zones) -> Option<Value> {
+    let moment = moment(field, zones).filter(|_| is_single(field))?;
+    moment.fhir().map(Value::DateTime)
 }
 
 /// TM: `HHMM[SS]`, without a zone.
@@ -137,8 +141,8 @@ fn time(field: &Element<'_>) -> Result<Option<Value>, Flaw> {
     if !is_time || !is_single(field) {
         return Ok(None);
     }
-    let (hour, minute, second) = (&text[..2], &text[2..4], text.get(4..).unwrap_or("00"));
-    let second = if second.is_empty() { "00" } else { second };
+    let (hour, minute) = (&text[..2], &text[2..4]);
+    let second = if text.len() == 6 { &text[4..] } else { "00" };
     let is_in_a_day = hour < "24" && minute < "60" && second < "60";
     Ok(is_in_a_day.then(|| Value::Time(format!("{hour}:{minute}:{second}"))))
 }
@@ -154,7 +158,7 @@ fn document(element: &Element<'_>) -> Result<Form, Flaw> {
     let plain: String = text.chars().filter(|c| !c.is_whitespace()).collect();
     let bytes = match encoding.to_ascii_lowercase().as_str() {
         "base64" => STANDARD.decode(&plain).map_err(|_| refused())?,
-        "hex" => hexadecimal(&plain).ok_or_else(refused)?,
+        "hex" => hex::decode(&plain).map_err(|_| refused())?,
         "a" | "" => text.into_bytes(),
         _ => return Err(refused()),
     };
@@ -164,13 +168,6 @@ fn document(element: &Element<'_>) -> Result<Form, Flaw> {
         _ => "application/octet-stream".to_owned(),
     };
     Ok(Form { content_type, data: STANDARD.encode(bytes), title: None })
-}
-
-fn hexadecimal(digits: &str) -> Option<Vec<u8>> {
-    if !digits.len().is_multiple_of(2) || !digits.is_ascii() {
-        return None;
-    }
-    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).ok()).collect()
 }
 
 /// A number as it was written, if JSON can have it so: no plus, and something before the point.
@@ -213,13 +210,5 @@ mod tests {
         for text in ["", ".", "-", "1e5", "<5", "5,0", "NaN", "1.2.3", "--1", "٣"] {
             assert!(decimal(text).is_none(), "{text}");
         }
-    }
-
-    #[test]
-    fn hexadecimal_is_pairs_of_digits() {
-        assert_eq!(hexadecimal("00ffA0"), Some(vec![0, 255, 160]));
-        assert_eq!(hexadecimal("0"), None);
-        assert_eq!(hexadecimal("0g"), None);
-        assert_eq!(hexadecimal("ää"), None);
     }
 }
