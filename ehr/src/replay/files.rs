@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use super::report::Report;
 use crate::hl7::batch::{self, Part};
+use crate::hl7::charset;
 use crate::hl7::flaw::{Flaw, Reason};
 use crate::hl7::place::Place;
 use crate::hl7::read::Rules;
@@ -149,12 +150,13 @@ impl File<'_> {
 
 /// Whether a line begins with the name of a header.
 fn has_message(content: &[u8]) -> bool {
-    let is_wide = content.starts_with(b"\xff\xfeM\0") || content.starts_with(b"\xfe\xff\0M");
+    let marks = [b"\xff\xfe", b"\xfe\xff"];
+    let unmarked = marks.iter().find_map(|mark| content.strip_prefix(*mark)).unwrap_or(content);
     let begins = |line: &[u8]| {
-        let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+        let line = line.strip_prefix(charset::MARK).unwrap_or(line);
         let named = [b"MSH", b"FHS", b"BHS"].iter().any(|name| line.starts_with(*name));
         named && line.get(3).is_none_or(u8::is_ascii_punctuation)
     };
     let is_end = |byte: &u8| matches!(*byte, b'\r' | b'\n' | mllp::VT | mllp::FS);
-    is_wide || content.starts_with(b"M\0S\0") || content.split(is_end).any(begins)
+    charset::is_wide(unmarked) || content.split(is_end).any(begins)
 }

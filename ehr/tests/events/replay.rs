@@ -125,6 +125,17 @@ fn what_cannot_be_read_is_told_and_fails() {
 }
 
 #[test]
+fn messages_in_wide_characters_are_refused_and_not_passed_over() {
+    for order in [u16::to_le_bytes, u16::to_be_bytes] {
+        for text in ["MSH|^~\\&|A\r", "\u{feff}MSH|^~\\&|A\r"] {
+            let wide: Vec<u8> = text.encode_utf16().flat_map(order).collect();
+            let (told, code) = json(folder(&[("one.hl7", &wide)]).path());
+            assert_eq!((&told["refused"], code), (&serde_json::json!(1), Some(1)), "{wide:?}");
+        }
+    }
+}
+
+#[test]
 fn a_character_set_can_be_stated_for_those_that_state_none() {
     let latin =
         [b"MSH|^~\\&|A|B|C|D|20261130||ADT^A31|1|P|2.5\rEVN||20261130\rPID|||1||M\xfcller\r".as_slice()]
