@@ -3,16 +3,18 @@
 //! The portions in which bytes arrive change nothing; no more is held than a message and a portion;
 //! no message holds a byte that was not sent, nor are bytes told that were not there.
 
+#[path = "../../ehr/src/mllp/tests/portions.rs"]
+mod portions;
+
 use wardline_ehr::mllp::{Block, Bounds, Broken, Decoder};
 
 use crate::wire::Choices;
+use portions::blocks_in;
 
 /// Bytes of the input that choose the portions.
 const PORTIONS_BYTES: usize = 8;
 /// Small, so that what is too long is met often.
 const BOUNDS: Bounds = Bounds { message_bytes_max: 64, passed_bytes_max: 6000, stray_bytes_max: 256 };
-/// More than the decoder keeps beside a message: the head of one that is too long.
-const KEPT_BYTES_MAX: usize = 2048 + 8;
 
 /// Reads a stream.
 ///
@@ -22,8 +24,10 @@ pub fn run(data: &[u8]) {
     let Some((&how, rest)) = data.split_first() else { return };
     let (portions, rest) = rest.split_at(rest.len().min(PORTIONS_BYTES));
     let stream = if how % 2 == 0 { rest.to_vec() } else { made(&mut Choices(rest)) };
-    let at_once = read(&stream, &[u8::MAX]);
-    assert!(read(&stream, portions) == at_once, "the portions in which bytes arrived changed the outcome");
+    let portions: Vec<usize> = portions.iter().copied().map(usize::from).collect();
+    let at_once = blocks_in(&stream, &[usize::MAX], BOUNDS);
+    let in_portions = blocks_in(&stream, &portions, BOUNDS);
+    assert!(in_portions == at_once, "the portions in which bytes arrived changed the outcome");
     let told: usize = at_once.0.iter().map(bytes).sum();
     assert!(told <= stream.len(), "more is told than was sent");
 }
@@ -56,31 +60,6 @@ fn made(choices: &mut Choices<'_>) -> Vec<u8> {
         }
     }
     stream
-}
-
-fn read(stream: &[u8], portions: &[u8]) -> (Vec<Block>, Option<Broken>) {
-    let mut decoder = Decoder::new(BOUNDS);
-    let mut blocks = Vec::new();
-    let mut lengths = portions.iter().copied().cycle();
-    let mut rest = stream;
-    while !rest.is_empty() {
-        let length = match lengths.next() {
-            Some(u8::MAX) | None => rest.len(),
-            Some(length) => usize::from(length).clamp(1, rest.len()),
-        };
-        decoder.buffer().extend_from_slice(&rest[..length]);
-        rest = &rest[length..];
-        loop {
-            match decoder.next_block() {
-                Ok(Some(block)) => blocks.push(block),
-                Ok(None) => break,
-                Err(broken) => return (blocks, Some(broken)),
-            }
-        }
-        assert!(decoder.buffer().len() <= KEPT_BYTES_MAX + length, "more is held than there is room for");
-    }
-    blocks.extend(std::iter::from_fn(|| decoder.finish()));
-    (blocks, None)
 }
 
 /// How many bytes of the stream a block tells of.

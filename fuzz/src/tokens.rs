@@ -120,10 +120,10 @@ fn signed(data: &[u8]) {
     for (name, value) in given {
         claims[name] = value;
     }
-    if let Some(identity) = check(&self::token(&claims)) {
+    let token = self::token(&claims);
+    if let Some(identity) = check(&token) {
         deserved(&identity, &claims);
     }
-    let token = self::token(&claims);
     if ISSUING.verifier.verify_logout(&token, NOW).is_ok() {
         assert!(claims["events"].is_object() && claims.get("nonce").is_none(), "no logout token");
         assert!(check(&token).is_none(), "a logout token lets somebody in");

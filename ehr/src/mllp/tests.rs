@@ -1,32 +1,13 @@
 //! Framing, usual and odd, in whatever pieces it arrives.
 
+mod portions;
+
 use proptest::prelude::*;
 
 use super::*;
+use portions::blocks_in;
 
 const BOUNDS: Bounds = Bounds { message_bytes_max: 40, passed_bytes_max: 5000, stray_bytes_max: 100 };
-
-/// What a stream has, if its bytes arrive in pieces of these lengths, in turn.
-fn blocks_in(stream: &[u8], pieces: &[usize], bounds: Bounds) -> (Vec<Block>, Option<Broken>) {
-    let mut decoder = Decoder::new(bounds);
-    let (mut blocks, mut rest) = (Vec::new(), stream);
-    let mut lengths = pieces.iter().copied().cycle();
-    while !rest.is_empty() {
-        let length = lengths.next().unwrap_or(1).clamp(1, rest.len());
-        decoder.buffer().extend_from_slice(&rest[..length]);
-        rest = &rest[length..];
-        loop {
-            match decoder.next_block() {
-                Ok(Some(block)) => blocks.push(block),
-                Ok(None) => break,
-                Err(broken) => return (blocks, Some(broken)),
-            }
-        }
-        assert!(decoder.buffer().len() <= HEAD_BYTES.max(bounds.message_bytes_max) + length + 8);
-    }
-    blocks.extend(std::iter::from_fn(|| decoder.finish()));
-    (blocks, None)
-}
 
 fn blocks(stream: &str) -> Vec<Block> {
     let whole = blocks_in(stream.as_bytes(), &[usize::MAX], BOUNDS);
@@ -110,7 +91,7 @@ fn a_message_that_is_too_long_is_passed_over_and_told() {
 fn ten_megabytes_cost_no_more_than_a_message() {
     let bounds = Bounds { message_bytes_max: 1 << 16, ..Bounds::default() };
     let stream = [b"\x0bMSH|".as_slice(), &vec![b'x'; 10 << 20], b"\x1c\r\x0bMSH|2\r\x1c\r"].concat();
-    // The helper checks after each piece how much is held.
+    // How much is held is checked after each piece.
     let (blocks, broken) = blocks_in(&stream, &[1 << 14], bounds);
     assert_eq!(broken, None);
     assert!(matches!(blocks[0], Block::TooLong { bytes, .. } if bytes == 4 + (10 << 20)));
