@@ -1,6 +1,6 @@
 //! What the record's systems say, whatever language they say it in: people, encounters, results.
 //!
-//! Neutral: HL7 v2 and FHIR are both read into these. A field that may be left, taken away or set
+//! Neutral: nothing here says how it was sent. A field that may be left, taken away or set
 //! is [`Given`](crate::given::Given). What comes from a patient's record is [`Text`], which no
 //! `Debug` shows. Where nobody says who assigned an identifier, it says so.
 
