@@ -7,26 +7,21 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use quinn::{TransportConfig, VarInt};
 use tokio::time::timeout;
-use wardline_client::{Code, Outgoing};
+use wardline_client::{Code, ConversationId, Outgoing, PendingAck};
 use wardline_proto::v1::client_frame::Request;
 use wardline_proto::v1::server_frame::Response;
-use wardline_proto::v1::{ConversationKind, CreateConversation, History, ListConversations, Publish};
+use wardline_proto::v1::{ConversationKind, History, ListConversations};
 use wardline_storage::hooked::{CommitGate, Commits, HookedEngine};
 
-use crate::raw::{Lane, Raw, hello};
+use crate::raw::{self, Lane, Raw, hello, publish};
 use crate::site::{Person, Site, until, within};
 use crate::witness::Witness;
 
 fn create(key: u8, members: &[&str]) -> Request {
-    Request::CreateConversation(CreateConversation {
-        kind: ConversationKind::Group.into(),
-        members: members.iter().map(|name| (*name).to_owned()).collect(),
-        client_conversation_id: Bytes::from(vec![key; 16]),
-        ..Default::default()
-    })
+    raw::create(ConversationKind::Group, members, key)
 }
 
-fn history(group: wardline_client::ConversationId) -> Request {
+fn history(group: ConversationId) -> Request {
     Request::History(History { conversation_id: group.0.to_vec().into(), ..History::default() })
 }
 
@@ -101,7 +96,7 @@ async fn who_brings_in_many_people_is_told_when_to_come_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_commands_is_refused_and_others_are_taken_in() {
-    const SENT: u64 = 100;
+    const SENT: u8 = 100;
     let engine = Arc::new(HookedEngine::new(CommitGate::default()));
     let site = Site::start(Arc::clone(&engine) as _, None, |settings| {
         settings.limits.principal_commands_max = 8;
@@ -109,15 +104,11 @@ async fn a_flood_of_commands_is_refused_and_others_are_taken_in() {
     .await;
     let (ann, bob) = (site.person("ann").await, site.person("bob").await);
     let group = ann.group(&["bob", "mallory"]).await;
+    let conversation = Bytes::copy_from_slice(&group.0);
     let mut mallory = Raw::session(&site, "mallory", 1).await;
     engine.hooks.set(Commits::Hold);
     for number in 1..=SENT {
-        let publish = Publish {
-            conversation_id: group.0.to_vec().into(),
-            client_message_id: Bytes::copy_from_slice(&u128::from(number).to_be_bytes()),
-            ..Publish::default()
-        };
-        mallory.control.send(1 + number, Request::Publish(publish)).await;
+        mallory.control.send(1 + u64::from(number), publish(&conversation, number, "")).await;
     }
     // Refusals come at once, while nothing is committed.
     let mut refused = 0;
@@ -207,12 +198,11 @@ async fn answers_wait_for_earlier_ones_to_be_read() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn listings_of_one_hold_up_nobody_elses_history() {
     let site = Site::memory_with(|settings| settings.limits.principal_read_cost = 20_000).await;
-    let (ann, bob): (Person, Person) = (site.person("ann").await, site.person("bob").await);
+    let (ann, bob) = (site.person("ann").await, site.person("bob").await);
     let quiet = bob.group(&["ann"]).await;
     for _ in 0..20 {
         let group = ann.group(&["mallory"]).await;
-        let acks: Vec<_> = pipelined(&ann, group, 100).await;
-        for ack in acks {
+        for ack in pipelined(&ann, group, 100).await {
             within("the ack", ack.wait()).await.unwrap();
         }
     }
@@ -239,11 +229,7 @@ async fn listings_of_one_hold_up_nobody_elses_history() {
 }
 
 /// Messages of somebody that are on their way.
-async fn pipelined(
-    person: &Person,
-    group: wardline_client::ConversationId,
-    count: usize,
-) -> Vec<wardline_client::PendingAck> {
+async fn pipelined(person: &Person, group: ConversationId, count: usize) -> Vec<PendingAck> {
     let mut acks = Vec::with_capacity(count);
     for _ in 0..count {
         acks.push(within("a place", person.client.enqueue(Outgoing::text(group, "x"))).await.unwrap());

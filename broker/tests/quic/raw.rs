@@ -169,13 +169,7 @@ impl Raw {
 
     /// Makes a conversation under a key.
     pub(crate) async fn create(&mut self, kind: ConversationKind, members: &[&str], key: u8) -> Bytes {
-        let request = Request::CreateConversation(CreateConversation {
-            kind: kind.into(),
-            members: members.iter().map(|name| (*name).to_owned()).collect(),
-            client_conversation_id: Bytes::from(vec![key; 16]),
-            ..Default::default()
-        });
-        match self.ask(request).await {
+        match self.ask(create(kind, members, key)).await {
             Response::Conversation(conversation) => conversation.conversation_id,
             other => panic!("{other:?} instead of a conversation"),
         }
@@ -334,6 +328,16 @@ pub(crate) fn hello(token: String, user: &str, device: u8) -> Hello {
         resume: None,
         publish_only: false,
     }
+}
+
+/// A conversation to be made under a key.
+pub(crate) fn create(kind: ConversationKind, members: &[&str], key: u8) -> Request {
+    Request::CreateConversation(CreateConversation {
+        kind: kind.into(),
+        members: members.iter().map(|name| (*name).to_owned()).collect(),
+        client_conversation_id: Bytes::from(vec![key; 16]),
+        ..Default::default()
+    })
 }
 
 /// A message under a key of its sender.
