@@ -10,8 +10,9 @@ use wardline_client::{ConversationId, MessageId, Sequence, TimeMs};
 
 use super::governed::Governed;
 use super::hearing::{Hearing, Law};
-use crate::event::{Answer as ControlAnswer, Control, ControlId};
-use crate::event::{Event, Found, Index, Life, Noticed, Reading, Told, User};
+use crate::event::{
+    Answer as ControlAnswer, Control, ControlId, Event, Found, Index, Life, Noticed, Reading, Told, User,
+};
 
 /// No gap that is longer is gone through place by place.
 const GAP_MAX: u64 = 100_000;
