@@ -86,13 +86,10 @@ impl Reloader {
         let issuer = Arc::clone(verifier.issuer());
         for gone in callers.replace(verifier) {
             // Another issuer may have the same key, and be right.
-            let theirs = registry.find(|present| {
+            let ended = registry.cut(&revocations::refusal(&Subject::Key(gone.id)), |present| {
                 let credential = present.credential.lock();
                 credential.key.id == gone.id && credential.issuer == issuer
             });
-            let why = revocations::refusal(&Subject::Key(gone.id));
-            theirs.iter().for_each(|present| present.ending.cut(why.clone()));
-            let ended = theirs.len();
             tracing::warn!(code = "token-key-gone", key = %gone, ended, "a token key is not good any more: its sessions are ended");
         }
     }

@@ -160,16 +160,12 @@ impl Inner {
 
     /// Cuts off the sessions of what has ended, but those of a token of later.
     fn cut(&self, subjects: &[Subject], through: Timestamp) -> usize {
-        let found = self.registry.find(|present| {
+        let Some(first) = subjects.first() else { return 0 };
+        self.registry.cut(&revocations::refusal(first), |present| {
             let credential = present.credential.lock();
             let is_of = |sign_in| subjects.contains(&Subject::SignIn(sign_in));
             credential.sign_ins.into_iter().any(is_of) && credential.issued.unwrap_or_default() <= through
-        });
-        for present in &found {
-            let [first, _] = present.credential.lock().sign_ins;
-            present.ending.cut(revocations::refusal(&Subject::SignIn(first)));
-        }
-        found.len()
+        })
     }
 }
 

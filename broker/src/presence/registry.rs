@@ -90,11 +90,12 @@ impl Registry {
     /// sent anything more. Whoever comes while this is done is to be checked after they have
     /// joined.
     pub(crate) fn revoke(&self, subject: &Subject, why: &Refusal) -> usize {
-        let found = self.of(subject);
-        for present in &found {
-            present.ending.cut(why.clone());
-        }
-        found.len()
+        cut(&self.of(subject), why)
+    }
+
+    /// The same with those of which something is so.
+    pub(crate) fn cut(&self, why: &Refusal, is_wanted: impl Fn(&Present) -> bool) -> usize {
+        cut(&self.find(is_wanted), why)
     }
 
     /// Those of which something is so.
@@ -104,13 +105,9 @@ impl Registry {
     }
 
     fn of(&self, subject: &Subject) -> Vec<Present> {
-        let users = self.users.lock();
-        let of = |sessions: &Vec<Present>| -> Vec<Present> {
-            sessions.iter().filter(|present| present.is_of(subject)).cloned().collect()
-        };
         match subject {
-            Subject::User(user) => users.get(user).map(of).unwrap_or_default(),
-            _ => users.values().flat_map(of).collect(),
+            Subject::User(user) => self.users.lock().get(user).cloned().unwrap_or_default(),
+            _ => self.find(|present| present.is_of(subject)),
         }
     }
 
@@ -122,4 +119,11 @@ impl Registry {
             }
         }
     }
+}
+
+fn cut(found: &[Present], why: &Refusal) -> usize {
+    for present in found {
+        present.ending.cut(why.clone());
+    }
+    found.len()
 }
