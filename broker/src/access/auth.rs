@@ -350,6 +350,7 @@ impl std::fmt::Debug for Verifier {
     }
 }
 
-fn is_name(text: &str) -> bool {
+/// Whether a tenant, a user or a claim could be called so.
+pub(crate) fn is_name(text: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
 }

@@ -8,11 +8,10 @@
 use std::collections::BTreeSet;
 
 use super::error::ConfigError;
-use super::key::is_claim;
 use super::typed::{Config, Issuer};
 use super::value::Given;
-use crate::access::auth::Expected;
 use crate::access::auth::tenants::Tenants;
+use crate::access::auth::{Expected, is_name};
 use crate::access::provider::{self, Account};
 use crate::https::{Trust, TrustError};
 use crate::limits::{ISSUERS_MAX, NAME_BYTES_MAX};
@@ -23,7 +22,7 @@ const ISSUER_BYTES_MAX: usize = 1024;
 const SECTION: &str = "issuers";
 
 /// A key of an issuer.
-pub(super) struct IssuerKey {
+struct IssuerKey {
     name: &'static str,
     takes: Takes,
 }
@@ -53,8 +52,15 @@ const ISSUER_KEYS: &[IssuerKey] = &[
     IssuerKey { name: "introspect", takes: Takes::Switch(|i, v| i.introspect = v) },
 ];
 
+/// Sets a key of an issuer; `None`: it is another key.
+pub(super) fn set(config: &mut Config, key: &str, given: &Given) -> Option<Result<(), String>> {
+    let (name, key) = split(key)?;
+    let known = IssuerKey::find(key)?;
+    Some(of(config, name).and_then(|issuer| known.set(issuer, given)))
+}
+
 impl IssuerKey {
-    pub(super) fn find(name: &str) -> Option<&'static Self> {
+    fn find(name: &str) -> Option<&'static Self> {
         ISSUER_KEYS.iter().find(|key| key.name == name)
     }
 
@@ -62,16 +68,16 @@ impl IssuerKey {
     ///
     /// # Errors
     /// What the key takes, for people, if the value is something else.
-    pub(super) fn set(&self, issuer: &mut Issuer, given: &Given) -> Result<(), String> {
+    fn set(&self, issuer: &mut Issuer, given: &Given) -> Result<(), String> {
         let text = || given.text().map(str::to_owned);
         let done = match &self.takes {
             Takes::Text(put) => text().map(|text| put(issuer, text)),
-            Takes::Tenant(put) => text().filter(|text| is_tenant(text)).map(|text| put(issuer, text)),
+            Takes::Tenant(put) => text().filter(|text| is_name(text)).map(|text| put(issuer, text)),
             Takes::Tenants(put) => given
                 .texts()
-                .filter(|texts| texts.iter().all(|text| is_tenant(text)))
+                .filter(|texts| texts.iter().all(|text| is_name(text)))
                 .map(|texts| put(issuer, texts.into_iter().collect())),
-            Takes::Claim(put) => text().filter(|text| is_claim(text)).map(|text| put(issuer, text)),
+            Takes::Claim(put) => text().filter(|text| is_name(text)).map(|text| put(issuer, text)),
             Takes::Switch(put) => given.switch().map(|on| put(issuer, on)),
         };
         done.ok_or_else(|| self.allowed().to_owned())
@@ -88,10 +94,6 @@ impl IssuerKey {
     }
 }
 
-fn is_tenant(text: &str) -> bool {
-    (1..=NAME_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
-}
-
 /// Whether a section of the file is that of issuers, or of one of them.
 pub(super) fn is_section(name: &str) -> bool {
     name.strip_prefix(SECTION).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
@@ -106,8 +108,8 @@ pub(super) fn split(key: &str) -> Option<(&str, &str)> {
 ///
 /// # Errors
 /// What a name is, for people, if this is none, or how many there can be.
-pub(super) fn of<'c>(config: &'c mut Config, name: &str) -> Result<&'c mut Issuer, String> {
-    if !is_tenant(name) {
+fn of<'c>(config: &'c mut Config, name: &str) -> Result<&'c mut Issuer, String> {
+    if !is_name(name) {
         return Err(format!("of an issuer whose name has 1 to {NAME_BYTES_MAX} bytes"));
     }
     if config.issuers.len() == ISSUERS_MAX && !config.issuers.contains_key(name) {

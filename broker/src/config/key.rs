@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::tenant::TenantKey;
 use super::typed::Config;
 use super::value::{DAY, Given, HOUR, MINUTE, SECOND, show_bytes};
-use crate::limits::NAME_BYTES_MAX;
+use crate::access::auth;
 
 /// A key of the configuration.
 pub(super) struct Key {
@@ -176,7 +176,7 @@ impl Key {
                 .text()
                 .filter(|text| crate::operator::text_log::is_filter(text))
                 .map(|text| put(config, text)),
-            Claim(put) => given.text().filter(|text| is_claim(text)).map(|text| put(config, text)),
+            Claim(put) => given.text().filter(|text| auth::is_name(text)).map(|text| put(config, text)),
             Engine(put) => given.text().filter(|text| is_name(text)).map(|text| put(config, text)),
             Time(range, put) => given
                 .time()
@@ -249,10 +249,6 @@ impl Key {
 /// Whether an engine could be called so: `serve` and `check-config` know which engines there are.
 fn is_name(text: &str) -> bool {
     text.len() <= 32 && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-}
-
-pub(super) fn is_claim(text: &str) -> bool {
-    (1..=NAME_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
 fn millis(ms: &u64) -> Duration {

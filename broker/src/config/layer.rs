@@ -10,9 +10,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::ConfigError;
 use super::foreign;
-use super::issuer::{self, IssuerKey};
+use super::issuer;
 use super::key::{KEYS, Key};
-use super::tenant::{self, TenantKey};
+use super::tenant;
 use super::typed::Config;
 use super::value::Given;
 
@@ -69,45 +69,15 @@ impl Assignment {
     }
 
     pub(super) fn apply(self, config: &mut Config) -> Result<(), ConfigError> {
-        if let Some((name, key)) = tenant::split(&self.key)
-            && let Some(known) = TenantKey::find(key)
-        {
-            let name = name.to_owned();
-            return self.apply_to_tenant(&name, known, config);
-        }
-        if let Some((name, key)) = issuer::split(&self.key)
-            && let Some(known) = IssuerKey::find(key)
-        {
-            let name = name.to_owned();
-            return self.apply_to_issuer(&name, known, config);
-        }
-        self.apply_to_all(config)
-    }
-
-    fn apply_to_issuer(self, name: &str, known: &IssuerKey, config: &mut Config) -> Result<(), ConfigError> {
         let Self { origin, key, given } = self;
-        let done = issuer::of(config, name).and_then(|issuer| known.set(issuer, &given));
-        done.map_err(|allowed| ConfigError::Value { origin, key, value: given.to_string(), allowed })
-    }
-
-    fn apply_to_tenant(self, name: &str, known: &TenantKey, config: &mut Config) -> Result<(), ConfigError> {
-        let Self { origin, key, given } = self;
-        let done = tenant::terms(config, name).and_then(|terms| known.set(terms, &given));
-        done.map_err(|allowed| ConfigError::Value { origin, key, value: given.to_string(), allowed })
-    }
-
-    fn apply_to_all(self, config: &mut Config) -> Result<(), ConfigError> {
-        let Self { origin, key, given } = self;
-        let Some(known) = Key::find(&key) else {
+        let done = tenant::set(config, &key, &given)
+            .or_else(|| issuer::set(config, &key, &given))
+            .or_else(|| Key::find(&key).map(|known| known.set(config, &given)));
+        let Some(done) = done else {
             let nearest = Key::nearest(&key).into();
             return Err(ConfigError::Unknown { origin, key, nearest });
         };
-        known.set(config, &given).map_err(|allowed| ConfigError::Value {
-            origin,
-            key: known.name.to_owned(),
-            value: given.to_string(),
-            allowed,
-        })
+        done.map_err(|allowed| ConfigError::Value { origin, key, value: given.to_string(), allowed })
     }
 }
 

@@ -10,6 +10,7 @@ use wardline_storage::retention::Retentions;
 
 use super::typed::Config;
 use super::value::{DAY, Given, SECOND};
+use crate::access::auth::is_name;
 use crate::limits::NAME_BYTES_MAX;
 use crate::retention::{Kept, Terms};
 
@@ -56,6 +57,13 @@ pub(super) const TENANT_KEYS: &[TenantKey] = &[
     open("broadcast_default", |t, v| t.broadcast.default = v),
     open("broadcast_max", |t, v| t.broadcast.max = v),
 ];
+
+/// Sets a key of a tenant; `None`: it is another key.
+pub(super) fn set(config: &mut Config, key: &str, given: &Given) -> Option<Result<(), String>> {
+    let (name, key) = split(key)?;
+    let known = TenantKey::find(key)?;
+    Some(terms(config, name).and_then(|terms| known.set(terms, given)))
+}
 
 impl TenantKey {
     pub(super) fn find(name: &str) -> Option<&'static Self> {
@@ -105,8 +113,8 @@ pub(super) fn split(key: &str) -> Option<(&str, &str)> {
 ///
 /// # Errors
 /// What a name of a tenant is, for people, if this is none, or how many can be named.
-pub(super) fn terms<'c>(config: &'c mut Config, tenant: &str) -> Result<&'c mut Terms, String> {
-    if !(1..=NAME_BYTES_MAX).contains(&tenant.len()) || tenant.chars().any(char::is_control) {
+fn terms<'c>(config: &'c mut Config, tenant: &str) -> Result<&'c mut Terms, String> {
+    if !is_name(tenant) {
         return Err(format!("of a tenant whose name has 1 to {NAME_BYTES_MAX} bytes, as in its tokens"));
     }
     let everybody = config.retention.everybody;
