@@ -17,11 +17,11 @@ use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandl
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinHandle;
 use tokio::time::interval;
 
 use crate::metrics::buckets;
 use crate::operator::readiness::Readiness;
+pub use crate::operator::serving::Serving;
 use crate::operator::serving::{self, Answers, Page, page_of, text};
 use crate::settings::Tls;
 
@@ -68,15 +68,6 @@ pub struct Http {
     recorded: PrometheusHandle,
 }
 
-/// The pages while they are served; ended when this is dropped.
-pub struct Serving(JoinHandle<()>);
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 impl Http {
     /// Binds the address, and records metrics from now on: to be called before the broker starts,
     /// which resolves its handles then. With `tls`, each new connection gets the certificate of
@@ -115,9 +106,9 @@ impl Http {
             scrape_seconds: metrics::gauge!(SCRAPE_SECONDS),
             one_scrape: Semaphore::new(1),
         });
-        Serving(tokio::spawn(async move {
+        Serving::new(async move {
             tokio::join!(keep_up(self.recorded.clone()), serving::accept(self.listener, self.tls, pages));
-        }))
+        })
     }
 }
 

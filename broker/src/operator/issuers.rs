@@ -68,6 +68,6 @@ fn show_once(callers: &Callers, metrics: &Metrics) {
     metrics.issuers_without_keys.set(keys.iter().filter(|keys| !keys.are_there).count() as f64);
     metrics.issuer_keys_age.set(oldest.as_secs_f64());
     metrics.introspection_grace.set(asked.clone().map(|provider| grace(provider.pace())).fold(0.0, f64::max));
-    let silent = asked.map(|provider| provider.silence()).max().unwrap_or_default();
+    let silent = asked.filter_map(|provider| provider.silence()).max().unwrap_or_default();
     metrics.introspection_silent.set(silent.as_secs_f64());
 }

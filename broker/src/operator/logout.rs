@@ -19,12 +19,11 @@ use hyper::{Method, Request, StatusCode};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use url::form_urlencoded;
 
 use crate::limits::LOGOUT_FORM_BYTES_MAX;
-use crate::operator::http::HttpError;
+use crate::operator::http::{HttpError, Serving};
 use crate::operator::serving::{self, Answers, Page, page_of, text};
 use crate::operator::sign_out::SignOuts;
 use crate::settings::Tls;
@@ -39,15 +38,6 @@ pub struct Door {
     listener: TcpListener,
     address: SocketAddr,
     tls: Option<watch::Receiver<Tls>>,
-}
-
-/// The door while it is open; shut when this is dropped.
-pub struct Open(JoinHandle<()>);
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 impl Door {
@@ -73,18 +63,12 @@ impl Door {
     }
 
     /// Answers, until what this returns is dropped.
-    pub fn open(self, sign_outs: SignOuts) -> Open {
-        let desk = Arc::new(Desk { sign_outs });
-        Open(tokio::spawn(serving::accept(self.listener, self.tls, desk)))
+    pub fn open(self, sign_outs: SignOuts) -> Serving {
+        Serving::new(serving::accept(self.listener, self.tls, Arc::new(sign_outs)))
     }
 }
 
-/// Who answers.
-struct Desk {
-    sign_outs: SignOuts,
-}
-
-impl Answers for Desk {
+impl Answers for SignOuts {
     async fn answer(&self, request: Request<Incoming>) -> Page {
         if request.uri().path() != PATH {
             return text(StatusCode::NOT_FOUND, "there is /logout\n".into());
@@ -97,14 +81,14 @@ impl Answers for Desk {
         let token = match token(request).await {
             Ok(token) => token,
             Err(why) => {
-                self.sign_outs.malformed();
+                self.malformed();
                 tracing::warn!(code = "logout-malformed", why, "what came to /logout is no logout token");
                 return refused(why);
             }
         };
-        let sign_outs = self.sign_outs.clone();
+        let sign_outs = self.clone();
         match tokio::spawn(async move { sign_outs.take(&token).await }).await {
-            Ok(Ok(_)) => page_of(StatusCode::OK, "text/plain; charset=utf-8", String::new()),
+            Ok(Ok(_)) => text(StatusCode::OK, String::new()),
             Ok(Err(error)) => refused(&error.to_string()),
             // A panic is logged by whoever panics.
             Err(_) => refused("the broker could not do this"),

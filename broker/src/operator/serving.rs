@@ -20,7 +20,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
@@ -45,6 +45,21 @@ pub(super) type Page = Response<Full<Bytes>>;
 pub(super) trait Answers: Send + Sync + 'static {
     /// Answers a request.
     fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Page> + Send;
+}
+
+/// Somebody who answers; no more when this is dropped.
+pub struct Serving(JoinHandle<()>);
+
+impl Serving {
+    pub(super) fn new(answering: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(tokio::spawn(answering))
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Takes connections and has each answered, until it is dropped. With `tls`, each new one gets the

@@ -182,15 +182,14 @@ impl Provider {
     }
 
     /// For how long it has said nothing about tokens, though it was asked.
-    pub(crate) fn silence(&self) -> Duration {
+    pub(crate) fn silence(&self) -> Option<Duration> {
         let silent = self.talk.lock().silent;
-        silent.map_or(Duration::ZERO, |silent| self.clock.own().since(silent))
+        silent.map(|silent| self.clock.own().since(silent))
     }
 
     /// Whether it has been silent for longer than that is taken for a yes.
     pub(crate) fn is_past_grace(&self) -> bool {
-        let silent = self.talk.lock().silent;
-        silent.is_some_and(|silent| self.clock.own().since(silent) >= self.config.pace.introspect_grace)
+        self.silence().is_some_and(|silence| silence >= self.config.pace.introspect_grace)
     }
 
     /// Its keys, as they are in force; `None`: nobody has looked yet.

@@ -9,7 +9,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use wardline_broker::access::auth::tenants::Tenants;
-use wardline_broker::operator::logout::{Door, Open};
+use wardline_broker::operator::http::Serving;
+use wardline_broker::operator::logout::Door;
 use wardline_client::{Code, ConnectError, DeviceId, connect};
 
 use super::provider::{CLIENT, Idp};
@@ -24,7 +25,7 @@ fn settings(idp: &Idp) -> Vec<wardline_broker::access::provider::Config> {
     vec![idp.config(Tenants::One("north".into()))]
 }
 
-async fn door(site: &Site) -> (SocketAddr, Open) {
+async fn door(site: &Site) -> (SocketAddr, Serving) {
     let (_, tls) = watch::channel(site.settings.tls.clone());
     let door = Door::bind(SocketAddr::from(([127, 0, 0, 1], 0)), tls).await.unwrap();
     (door.address(), door.open(site.broker.sign_outs()))
