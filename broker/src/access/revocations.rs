@@ -26,11 +26,6 @@ impl Bearer {
     pub(crate) fn token(&self) -> &str {
         &self.0
     }
-
-    /// Whether it is one and the same.
-    pub(crate) fn same(one: &Arc<Self>, other: &Arc<Self>) -> bool {
-        Arc::ptr_eq(one, other)
-    }
 }
 
 impl std::fmt::Debug for Bearer {

@@ -26,9 +26,9 @@ impl Answer {
 
 /// `max-age`, less the time that it lay in caches on the way.
 fn fresh_for(headers: &HeaderMap) -> Option<Duration> {
-    let mut all = headers.get_all(CACHE_CONTROL).iter().filter_map(|line| line.to_str().ok());
+    let lines = headers.get_all(CACHE_CONTROL).iter().filter_map(|line| line.to_str().ok());
     let directives: Vec<String> =
-        all.by_ref().flat_map(|line| line.split(',')).map(|one| one.trim().to_ascii_lowercase()).collect();
+        lines.flat_map(|line| line.split(',')).map(|one| one.trim().to_ascii_lowercase()).collect();
     if directives.iter().any(|one| one == "no-store" || one == "no-cache") {
         return Some(Duration::ZERO);
     }

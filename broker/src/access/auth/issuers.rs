@@ -34,11 +34,6 @@ impl Issuers {
         Self(all)
     }
 
-    /// All of them.
-    pub fn all(&self) -> impl Iterator<Item = &Arc<Verifier>> {
-        self.0.iter()
-    }
-
     /// The one with this `iss`.
     pub fn of(&self, issuer: &str) -> Option<&Arc<Verifier>> {
         self.0.iter().find(|verifier| &**verifier.issuer() == issuer)

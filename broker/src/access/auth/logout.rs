@@ -59,12 +59,15 @@ impl Verifier {
             Some(typ) if is_logout_type(typ) || typ.eq_ignore_ascii_case("jwt") => {}
             Some(_) => return Err(TokenError::Invalid("its type (typ) is not that of a logout token")),
         }
-        let (through, good_until) = self.times_of_logout(&claims, now)?;
-        let logout = self.read(&claims).map_err(TokenError::Invalid)?;
-        Ok(Logout { through, good_until, ..logout })
+        let times = self.times_of_logout(&claims, now)?;
+        self.read(&claims, times).map_err(TokenError::Invalid)
     }
 
-    fn read(&self, claims: &Claims) -> Result<Logout, &'static str> {
+    fn read(
+        &self,
+        claims: &Claims,
+        (through, good_until): (Timestamp, Timestamp),
+    ) -> Result<Logout, &'static str> {
         let Expected { issuer, client, .. } = &self.expected;
         claims.check_issuer(issuer)?;
         claims.check_audience(client)?;
@@ -81,11 +84,9 @@ impl Verifier {
         if claims.any("nonce").is_some() {
             return Err("it has a nonce, which a logout token must not have");
         }
-        let id = claims.optional_text("jti", "claim jti has the wrong type: it must be text")?;
-        let id = id
-            .filter(|id| (1..=ID_BYTES_MAX).contains(&id.len()))
-            .ok_or("claim jti is missing or too long")?;
         let fits = |text: &&str, max| (1..=max).contains(&text.len());
+        let id = claims.optional_text("jti", "claim jti has the wrong type: it must be text")?;
+        let id = id.filter(|id| fits(id, ID_BYTES_MAX)).ok_or("claim jti is missing or too long")?;
         if !user.iter().all(|user| fits(user, NAME_BYTES_MAX))
             || !session.iter().all(|session| fits(session, ID_BYTES_MAX))
         {
@@ -95,9 +96,9 @@ impl Verifier {
             issuer: Arc::clone(issuer),
             user: user.map(str::to_owned),
             session: session.map(str::to_owned),
-            through: Timestamp::ZERO,
+            through,
             id: id.to_owned(),
-            good_until: Timestamp::ZERO,
+            good_until,
         })
     }
 

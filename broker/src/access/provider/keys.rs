@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::config::Config;
 use super::document::{self, DOCUMENT, Document};
 use super::error::ProviderError;
+use super::introspection;
 use crate::access::auth::Verifier;
 use crate::https::Https;
 
@@ -23,13 +24,6 @@ pub struct Fetched {
     /// For how long it is fresh, as the issuer says.
     pub(super) fresh_for: Option<Duration>,
     pub(super) document: Document,
-}
-
-impl Fetched {
-    /// Whether it can be asked about tokens.
-    pub fn has_introspection(&self) -> bool {
-        self.document.introspection.is_some()
-    }
 }
 
 pub(super) async fn fetch(https: &Https, config: &Config) -> Result<Fetched, ProviderError> {
@@ -52,11 +46,11 @@ pub(super) async fn fetch(https: &Https, config: &Config) -> Result<Fetched, Pro
 pub async fn try_out(config: &Config) -> Result<Fetched, ProviderError> {
     let https = Https::new(&config.trust, config.pace.bounds());
     let fetched = fetch(&https, config).await?;
-    if config.introspection.is_some() && !fetched.has_introspection() {
-        return Err(ProviderError::NoAddress("introspection_endpoint"));
-    }
     if let Some(account) = &config.introspection {
-        super::introspection::login(account).await?;
+        if fetched.document.introspection.is_none() {
+            return Err(ProviderError::NoAddress("introspection_endpoint"));
+        }
+        introspection::login(account).await?;
     }
     Ok(fetched)
 }

@@ -6,19 +6,21 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::one::{Provider, Standing};
-use crate::access::revocations::Bearer;
 use crate::limits::ISSUER_QUESTIONS_MAX;
 use crate::presence::registry::{Present, Registry};
 use crate::refusal::{Code, Refusal};
 
 /// Questions of a round that may stay unanswered.
 const UNANSWERED_MAX: usize = ISSUER_QUESTIONS_MAX;
+/// When those are to come again whose issuer has been silent for too long.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Goes round until it is told to stop.
 ///
@@ -57,10 +59,8 @@ async fn round(provider: &Arc<Provider>, registry: &Registry) {
         }
     }
     // Those that were not asked about any more fare as those that were.
-    for present in waiting {
-        if provider.is_past_grace() {
-            present.ending.cut(silent());
-        }
+    if provider.is_past_grace() {
+        waiting.iter().for_each(|present| present.ending.cut(silent()));
     }
 }
 
@@ -68,7 +68,7 @@ async fn one(provider: &Provider, present: &Present) -> Standing {
     let Some(bearer) = present.credential.lock().bearer.clone() else { return Standing::Active };
     let standing = provider.ask_about(bearer.token()).await;
     // Of a token that was renewed meanwhile it says nothing.
-    let is_same = present.credential.lock().bearer.as_ref().is_some_and(|now| Bearer::same(now, &bearer));
+    let is_same = present.credential.lock().bearer.as_ref().is_some_and(|now| Arc::ptr_eq(now, &bearer));
     match standing {
         Standing::Inactive if is_same => present.ending.cut(inactive()),
         Standing::Silent if is_same => present.ending.cut(silent()),
@@ -87,6 +87,3 @@ pub(crate) fn silent() -> Refusal {
     let text = "the token's issuer has not answered for too long: whether it is active cannot be told";
     Refusal::new(Code::Unavailable, text).after(RETRY_AFTER)
 }
-
-/// When to come again then.
-const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(5);
