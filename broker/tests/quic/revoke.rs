@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use wardline_broker::operator::revoke::{Done, Order, Whose};
-use wardline_client::{Code, ConnectError, DeviceId, Outgoing, Status, connect};
+use wardline_client::{Code, Outgoing, Status, connect};
 use wardline_proto::v1::client_frame::Request;
 
 use crate::raw::{Raw, hello};
-use crate::site::{Person, Site, TENANT, TokenIssuer, claims, device_of, now_ms, until, within};
+use crate::site::{Person, Site, TENANT, TokenIssuer, claims, device_of, kept_out, now_ms, until, within};
 
 on_all_engines!(whose_access_is_taken_back_is_cut_off_and_stays_out, a_token_of_later_lets_in_again);
 
@@ -33,13 +33,6 @@ async fn revoke(site: &Site, whose: Whose, until_lifted: bool) -> usize {
 async fn lift(site: &Site, whose: Whose) {
     let done = within("the order", site.broker.revoker().carry_out(Order::Lift(whose))).await;
     assert_eq!(done, Ok(Done::Lifted { was_revoked: true }));
-}
-
-async fn refused(site: &Site, token: String, device: DeviceId) -> Code {
-    match within("the refusal", connect(site.options_with(token, device))).await.map(|_| ()) {
-        Err(ConnectError::Refused(refusal)) => refusal.code,
-        other => panic!("{other:?}"),
-    }
 }
 
 /// Somebody who reads nothing, so that more and more waits for them.
@@ -76,7 +69,7 @@ async fn whose_access_is_taken_back_is_cut_off_and_stays_out(site: Site) {
         let after = raw.connection.stats().udp_rx.bytes - before;
         assert!(after < FAREWELL_BYTES_MAX, "{whose:?}: {after} bytes came after it");
 
-        assert_eq!(refused(&site, site.issuer.token(name), device_of(name, 1)).await, Code::Revoked);
+        assert_eq!(kept_out(&site, site.issuer.token(name), device_of(name, 1)).await, Code::Revoked);
         lift(&site, whose).await;
         site.person(name).await.leave().await;
     }
@@ -97,7 +90,7 @@ async fn a_token_of_later_lets_in_again(mut site: Site) {
     // What is on record outlives the broker.
     site = site.restart().await;
     let device = device_of("bob", 1);
-    assert_eq!(refused(&site, site.issuer.token("bob"), device).await, Code::Revoked);
+    assert_eq!(kept_out(&site, site.issuer.token("bob"), device).await, Code::Revoked);
     tokio::time::sleep(Duration::from_millis(10)).await;
     let later = site.issuer.sign(&issued("bob"));
     Person::connect(site.options_with(later.clone(), device)).await.leave().await;
@@ -105,8 +98,8 @@ async fn a_token_of_later_lets_in_again(mut site: Site) {
     // Until it is lifted, no token does.
     revoke(&site, user("bob"), true).await;
     site = site.restart().await;
-    assert_eq!(refused(&site, later.clone(), device).await, Code::Revoked);
-    assert_eq!(refused(&site, site.issuer.sign(&issued("bob")), device).await, Code::Revoked);
+    assert_eq!(kept_out(&site, later.clone(), device).await, Code::Revoked);
+    assert_eq!(kept_out(&site, site.issuer.sign(&issued("bob")), device).await, Code::Revoked);
     site.person("ann").await.leave().await;
     lift(&site, user("bob")).await;
     site = site.restart().await;
@@ -131,7 +124,7 @@ async fn a_key_that_is_taken_out_of_the_set_ends_its_sessions() {
     assert!(asked.elapsed() < END_MAX, "{:?}", asked.elapsed());
     renews.direct("ann").await;
     stays.leave().await;
-    assert_eq!(refused(&site, other.token("bob"), device_of("bob", 1)).await, Code::Unauthenticated);
+    assert_eq!(kept_out(&site, other.token("bob"), device_of("bob", 1)).await, Code::Unauthenticated);
 }
 
 /// Whoever comes while keys are replaced is not missed.

@@ -18,8 +18,8 @@ use wardline_broker::limits::Limits;
 use wardline_broker::retention::Retention;
 use wardline_broker::settings::{Settings, Tls};
 use wardline_client::{
-    Client, Code, Conversation, ConversationId, DeviceId, Direction, Entry, Inbox, Incoming, NewConversation,
-    Options, Receipt, RequestError, Session, Status, Trust, connect,
+    Client, Code, ConnectError, Conversation, ConversationId, DeviceId, Direction, Entry, Inbox, Incoming,
+    NewConversation, Options, Receipt, RequestError, Session, Status, Trust, connect,
 };
 use wardline_storage::engine::Engine;
 use wardline_storage::format;
@@ -328,6 +328,14 @@ impl Person {
     /// Goes offline properly: everything enqueued is acknowledged.
     pub(crate) async fn leave(self) {
         within("closing", self.client.close(PATIENCE)).await;
+    }
+}
+
+/// Why somebody with this token is kept out.
+pub(crate) async fn kept_out(site: &Site, token: String, device: DeviceId) -> Code {
+    match within("the refusal", connect(site.options_with(token, device))).await.map(|_| ()) {
+        Err(ConnectError::Refused(refusal)) => refusal.code,
+        other => panic!("{other:?}"),
     }
 }
 

@@ -5,21 +5,15 @@ use std::time::{Duration, Instant};
 
 use wardline_broker::access::auth::tenants::Tenants;
 use wardline_broker::access::provider::{Config, try_out};
-use wardline_client::{Code, ConnectError, DeviceId, connect};
+use wardline_client::{Code, DeviceId, connect};
 
 use super::provider::{DOCUMENT, INTROSPECTION, Idp, Odd};
+use super::refused;
 use crate::raw::{Raw, hello};
-use crate::site::{Person, Site, until, within};
+use crate::site::{Person, Site, until};
 
 fn asked(idp: &Idp) -> Config {
     idp.introspecting(Tenants::One("north".into()))
-}
-
-async fn refused(site: &Site, token: String) -> Code {
-    match within("the refusal", connect(site.options_with(token, DeviceId::random()))).await.map(|_| ()) {
-        Err(ConnectError::Refused(refusal)) => refusal.code,
-        other => panic!("{other:?}"),
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

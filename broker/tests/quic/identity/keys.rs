@@ -6,11 +6,12 @@ use serde_json::json;
 use wardline_broker::access::auth::tenants::Tenants;
 use wardline_broker::access::auth::{Expected, Verifier};
 use wardline_broker::access::provider::Pace;
-use wardline_client::{Code, ConnectError, DeviceId, connect};
+use wardline_client::{Code, DeviceId, connect};
 
 use super::provider::{Idp, KEYS};
+use super::refused;
 use crate::raw::{Raw, hello};
-use crate::site::{ISSUER, Person, Site, claims, until, within};
+use crate::site::{ISSUER, Person, Site, claims, until};
 
 /// Longest time from a reading of keys to the end of the last session.
 const END_MAX: Duration = Duration::from_secs(3);
@@ -21,13 +22,6 @@ fn north() -> Tenants {
 
 async fn comes(site: &Site, token: String) -> Person {
     Person::connect(site.options_with(token, DeviceId::random())).await
-}
-
-async fn refused(site: &Site, token: String) -> Code {
-    match within("the refusal", connect(site.options_with(token, DeviceId::random()))).await.map(|_| ()) {
-        Err(ConnectError::Refused(refusal)) => refusal.code,
-        other => panic!("{other:?}"),
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,3 +8,12 @@ mod odd;
 mod provider;
 #[cfg(feature = "peers")]
 mod real;
+
+use wardline_client::{Code, DeviceId};
+
+use crate::site::{self, Site};
+
+/// Why somebody with this token is kept out, on whatever device.
+async fn refused(site: &Site, token: String) -> Code {
+    site::kept_out(site, token, DeviceId::random()).await
+}

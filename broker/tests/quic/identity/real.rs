@@ -15,7 +15,7 @@ use wardline_broker::access::auth::tenants::Tenants;
 use wardline_broker::access::provider::{Config, Pace, try_out};
 use wardline_broker::https::Trust;
 use wardline_broker::operator::logout::Door;
-use wardline_client::{Code, ConnectError, DeviceId, connect};
+use wardline_client::{Code, DeviceId};
 
 use crate::raw::{Raw, hello};
 use crate::site::{Authority, Person, Site, within};
@@ -121,10 +121,7 @@ async fn a_real_provider_is_followed_and_its_logout_tokens_end_what_they_name() 
     real.hears("sign-out").await;
     assert_eq!(real.until("logout").await, "accepted");
     raw.closed(Code::Revoked).await;
-    match within("the refusal", connect(site.options_with(token, DeviceId::random()))).await.map(|_| ()) {
-        Err(ConnectError::Refused(refusal)) => assert_eq!(refusal.code, Code::Revoked),
-        other => panic!("{other:?}"),
-    }
+    assert_eq!(super::refused(&site, token).await, Code::Revoked);
     // Issue times are whole seconds.
     tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
     let token = real.sign_in("ann").await;
