@@ -52,6 +52,7 @@ pub(super) fn write(place: &Path, kept: &Kept) -> io::Result<()> {
     }
     let mut file = File::options().write(true).create_new(true).mode(0o600).open(&beside)?;
     file.write_all(&serde_json::to_vec(kept)?)?;
+    file.sync_all()?;
     fs::rename(&beside, place)
 }
 
