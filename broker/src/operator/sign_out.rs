@@ -131,8 +131,10 @@ impl Inner {
         let Logout { issuer, user, session, through, .. } = logout;
         let ended = self.callers.ids().signed_out(issuer, user.as_deref(), session.as_deref());
         let subjects: Vec<_> = ended.into_iter().map(Subject::SignIn).collect();
-        let new = subjects.iter().filter(|subject| !self.callers.revocations().has(subject)).count();
-        let has_room = self.callers.revocations().sign_outs() + new <= SIGN_OUTS_MAX;
+        if !self.has_room(&subjects) {
+            self.revoker.lift_moot().await;
+        }
+        let has_room = self.has_room(&subjects);
         for subject in subjects.iter().filter(|_| has_room) {
             let made = self.callers.clock().now();
             self.callers.revoke(*subject, Revocation { made, through: *through, name: Text::new(NAME) });
@@ -156,6 +158,12 @@ impl Inner {
         let revoker = self.revoker.clone();
         tokio::spawn(async move { revoker.lift_moot().await });
         Ok(cut)
+    }
+
+    fn has_room(&self, subjects: &[Subject]) -> bool {
+        let revocations = self.callers.revocations();
+        let new = subjects.iter().filter(|subject| !revocations.has(subject)).count();
+        revocations.sign_outs() + new <= SIGN_OUTS_MAX
     }
 
     /// Cuts off the sessions of what has ended, but those of a token of later.

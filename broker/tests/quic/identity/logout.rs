@@ -2,6 +2,7 @@
 //! everything else.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -9,11 +10,19 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use wardline_broker::access::auth::tenants::Tenants;
+use wardline_broker::limits::SIGN_OUTS_MAX;
 use wardline_broker::operator::http::Serving;
 use wardline_broker::operator::logout::Door;
-use wardline_client::{Code, ConnectError, DeviceId, connect};
+use wardline_client::{Code, DeviceId};
+use wardline_storage::engine::{Durability, Engine as _, Mutation, Table};
+use wardline_storage::id::{SignInId, Timestamp};
+use wardline_storage::memory::MemoryEngine;
+use wardline_storage::model::{Revocation, Subject, Text};
+use wardline_storage::record::Record as _;
+use wardline_storage::{format, key};
 
 use super::provider::{CLIENT, Idp};
+use super::refused;
 use crate::raw::{Raw, hello};
 use crate::site::{Person, Site, now_ms, within};
 
@@ -68,13 +77,6 @@ fn logout(idp: &Idp, user: Option<&str>, session: Option<&str>) -> Value {
         claims["sid"] = json!(session);
     }
     claims
-}
-
-async fn refused(site: &Site, token: String) -> Code {
-    match within("the refusal", connect(site.options_with(token, DeviceId::random()))).await.map(|_| ()) {
-        Err(ConnectError::Refused(refusal)) => refusal.code,
-        other => panic!("{other:?}"),
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -148,6 +150,31 @@ async fn who_signs_in_again_comes_in_and_a_late_or_replayed_logout_does_not_touc
     assert_eq!(logs_out(address, &token).await.0, 400);
     ann.leave().await;
     site.person("bob").await.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ended_sign_ins_of_which_no_token_is_good_any_more_make_room() {
+    let idp = Idp::start().await;
+    let engine = Arc::new(MemoryEngine::default());
+    let long_ago = Revocation { made: Timestamp(1), through: Timestamp(1), name: Text::new("") }.encode();
+    let put = |number: usize| {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&number.to_be_bytes());
+        let key = key::revoked(&Subject::SignIn(SignInId::new(id)));
+        let (key, value) = (key.into(), long_ago.clone());
+        Mutation::Put { table: Table::Meta, key, value, expires: Timestamp::NEVER }
+    };
+    let all: Vec<_> = (0..SIGN_OUTS_MAX).map(put).collect();
+    format::check(&*engine).unwrap();
+    engine.commit(&all, Durability::Synced).unwrap();
+    let site = Site::start(engine, None, |site| site.providers = settings(&idp)).await;
+    let (address, _open) = door(&site).await;
+    let token = idp.token("ann", Some("s1"));
+    let raw = Raw::silent(&site).await.says(hello(token.clone(), "ann", 1)).await;
+    let logout = idp.signs("logout+jwt", None, &logout(&idp, Some("ann"), Some("s1")));
+    assert_eq!(logs_out(address, &logout).await.0, 200);
+    raw.closed(Code::Revoked).await;
+    assert_eq!(refused(&site, token).await, Code::Revoked);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
