@@ -39,11 +39,9 @@ pub fn run(workspace: &Workspace) -> anyhow::Result<bool> {
             .arg(PACKAGE);
         ensure!(npm.status().context("cannot run npm")?.success(), "{PACKAGE} cannot be installed");
     }
-    let arguments = ["test", "--locked", "--release", "-p", "wardline-broker", "--features", "peers"];
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(arguments).args(["--test", "quic", TEST]);
-    cargo.current_dir(&workspace.root).env("WARDLINE_PEERS", &peers);
-    let passed = cargo.status().context("cannot run cargo")?.success();
+    let test = ["test", "--locked", "--release", "-p", "wardline-broker", "--features", "peers"];
+    let arguments = [&test[..], &["--test", "quic", TEST]].concat();
+    let passed = workspace.run(&arguments, &[("WARDLINE_PEERS", &peers.to_string_lossy())])?;
     say(if passed { "a real provider was followed" } else { "the test with a real provider FAILED" });
     Ok(passed)
 }
