@@ -29,18 +29,17 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// Begins.
+    /// Begins, if there are any.
     pub(crate) fn start(self, tasks: &mut Tasks) {
         let Self { callers, registry, reloader, metrics, folder } = self;
+        let Some(pace) = callers.providers().first().map(|provider| provider.pace()) else { return };
+        metrics.issuer_keys_kept.set(pace.keys_kept.as_secs_f64());
         let put: Put = Arc::new(move |verifier| reloader.replace_keys(verifier));
         for provider in callers.providers() {
             let (keys, tokens) = (Arc::clone(provider), Arc::clone(provider));
             let (put, folder, registry) = (Arc::clone(&put), folder.clone(), Arc::clone(&registry));
             tasks.spawn(|stop| follow(keys, folder, put, stop));
             tasks.spawn(|stop| rounds::run(tokens, registry, stop));
-        }
-        if let Some(pace) = callers.providers().first().map(|provider| provider.pace()) {
-            metrics.issuer_keys_kept.set(pace.keys_kept.as_secs_f64());
         }
         tasks.spawn(|stop| show(callers, metrics, stop));
     }
