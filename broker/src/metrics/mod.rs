@@ -64,6 +64,7 @@ impl Metrics {
 
     /// Counts what came of asking an issuer for its keys.
     pub(crate) fn fetched(&self, result: &str) {
+        debug_assert!(table::FETCH_RESULTS.contains(&result), "{result} is counted nowhere");
         let results = table::FETCH_RESULTS.iter().zip(&self.fetches);
         results.filter(|(known, _)| **known == result).for_each(|(_, counter)| counter.increment(1));
     }
