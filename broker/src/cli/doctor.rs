@@ -82,7 +82,10 @@ pub(super) fn run(arguments: &Arguments, engines: Engines) -> anyhow::Result<()>
     ];
     if !arguments.configuration.dev() {
         checks.push(("keys", keys(&config)));
-        checks.push(("key file", key_file(&config.tls_key)));
+        // One that is not set is named by the check of the keys.
+        if !config.tls_key.as_os_str().is_empty() {
+            checks.push(("key file", key_file(&config.tls_key)));
+        }
         checks.extend(issuers(&config)?.into_iter().map(|finding| ("issuer", finding)));
     }
     if chosen.keeps_files() {
