@@ -81,7 +81,9 @@ pub const DEFECTS: &[Defect] = &[
                      let result = self.applier.apply_group(now, &submissions, |verdicts| { \
                      for ((reply, told), verdict) in replies.iter_mut().zip(&submissions).zip(verdicts) { \
                      if matches!(told.command, crate::command::Command::Publish(_)) { \
-                     reply.take().unwrap().send(*verdict, 0); } } })?; \
+                     reply.take().unwrap().send(*verdict, 0); } } }); \
+                     let result = match result { Ok(result) => result, Err(error) => { \
+                     replies.into_iter().flatten().for_each(|reply| reply.lose()); return Err(error); } }; \
                      for (reply, verdict) in replies.into_iter().zip(&result.verdicts) { \
                      if let Some(reply) = reply { reply.send(*verdict, 0); } }",
             },
