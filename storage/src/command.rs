@@ -6,15 +6,22 @@
 //! [`record`](crate::record)'s business. What comes back is a [`Verdict`]; what others must hear of
 //! is an [`Event`].
 
+mod event;
+mod rejection;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use thiserror::Error;
 
+use crate::encounter::{EncounterEvent, Heard};
 use crate::id::{ClientMessageId, ConversationId, DeviceId, Seq, TenantId, Timestamp, UserId};
-use crate::model::{Entry, IdSecret, Kind, Person, Policy, Priority, ReceiptKind, Role, Subject, Text};
+use crate::model::{IdSecret, Kind, Person, Policy, Priority, Role, Subject, Text};
+use crate::patient::{Merge, Patient, PatientEvent};
 use crate::retention::Retentions;
+
+pub use event::Event;
+pub use rejection::Rejection;
 
 /// A command with its author. Durations in it are whole milliseconds: finer ones have no bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +52,11 @@ impl Submission {
             Command::Publish(publish) => OVERHEAD + publish.payload.len(),
             Command::Create(create) => OVERHEAD + create.others.len() * OVERHEAD,
             Command::AddMembers { people, .. } => OVERHEAD + people.len() * OVERHEAD,
+            Command::Encounter(event) => OVERHEAD + event.patient.identifiers.len() * OVERHEAD,
+            Command::Patient(event) => OVERHEAD + event.patient.identifiers.len() * OVERHEAD,
+            Command::Merge(merge) => {
+                OVERHEAD + (merge.survivor.identifiers.len() + merge.retired.identifiers.len()) * OVERHEAD
+            }
             _ => OVERHEAD,
         }
     }
@@ -73,6 +85,8 @@ pub struct Rights {
     /// The tenant's administrator: names admins in conversations of the tenant, also where they are
     /// no member.
     pub administrator: bool,
+    /// Says what the patients' record of the tenant says.
+    pub registrar: bool,
 }
 
 /// What can be asked.
@@ -167,6 +181,12 @@ pub enum Command {
         /// Whose.
         subject: Subject,
     },
+    /// Takes in what happened to an encounter. Registrars.
+    Encounter(Box<EncounterEvent>),
+    /// Takes in what is known of a patient. Registrars.
+    Patient(Box<PatientEvent>),
+    /// Takes in that two patients are one. Registrars.
+    Merge(Box<Merge>),
 }
 
 impl Command {
@@ -189,7 +209,10 @@ impl Command {
             | Self::SetRetentions(_)
             | Self::Tick
             | Self::Revoke { .. }
-            | Self::Lift { .. } => None,
+            | Self::Lift { .. }
+            | Self::Encounter(_)
+            | Self::Patient(_)
+            | Self::Merge(_) => None,
         }
     }
 
@@ -213,24 +236,34 @@ impl Command {
             | Self::Tick
             | Self::Revoke { .. }
             | Self::Lift { .. } => true,
+            Self::Encounter(event) => event.what.takes_away(),
             Self::Create(_)
             | Self::AddMembers { .. }
             | Self::Rename { .. }
             | Self::Publish(_)
             | Self::Acknowledge(_)
             | Self::Reexpire { .. }
-            | Self::RegisterDevice => false,
+            | Self::RegisterDevice
+            | Self::Patient(_)
+            | Self::Merge(_) => false,
         }
     }
 
     /// How many records it may touch beyond the few that every command does: one for each person
-    /// and each single receipt that it names.
+    /// and each single receipt that it names, three for each identifier, two for each patient that
+    /// may be merged.
     pub fn records(&self) -> usize {
         match self {
             Self::Acknowledge(acknowledge) => acknowledge.delivered_only.len() + acknowledge.read_only.len(),
             Self::Create(create) => create.others.len(),
             Self::AddMembers { people, .. } => people.len(),
             Self::DeleteMessage { .. } => 1,
+            Self::Encounter(event) => event.patient.identifiers.len() * 3,
+            Self::Patient(event) => event.patient.identifiers.len() * 3,
+            Self::Merge(merge) => {
+                let identifiers = merge.survivor.identifiers.len() + merge.retired.identifiers.len();
+                identifiers * 3 + Patient::ABSORBED_MAX * 2
+            }
             _ => 0,
         }
     }
@@ -351,128 +384,8 @@ pub enum Outcome {
         /// How far it reaches on record.
         through: Timestamp,
     },
-}
-
-/// Why a command changed nothing. The peer must act.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum Rejection {
-    /// No such conversation or message, or the actor may not see it: one answer for both.
-    #[error("no such conversation or message, or you may not see it")]
-    NotFound,
-    /// A member, but not allowed to do this.
-    #[error("you may not do this in this conversation")]
-    Forbidden,
-    /// Making a broadcast takes a token that allows it.
-    #[error("creating a broadcast takes the role broadcaster")]
-    NotBroadcaster,
-    /// The one named is not a member.
-    #[error("the person named is not a member of this conversation")]
-    NotMember,
-    /// The operator wants messages kept for longer.
-    #[error("messages are kept for at least {} ms in this conversation", min.as_millis())]
-    RetentionMin {
-        /// The floor.
-        min: Duration,
-    },
-    /// The operator wants a message to live for longer.
-    #[error("a message lives for at least {} ms in this conversation", min.as_millis())]
-    ExpiryMin {
-        /// The floor.
-        min: Duration,
-    },
-    /// The conversation would have too many members.
-    #[error("the conversation would have more than {max} members")]
-    MembersMax {
-        /// The bound.
-        max: u32,
-    },
-    /// The reply's target lies beyond the head, or is zero.
-    #[error("the message replied to does not exist")]
-    ReplyTarget,
-    /// A watermark beyond the head.
-    #[error("the receipt lies beyond the head of the conversation, {head}")]
-    ReceiptBeyondHead {
-        /// The head.
-        head: Seq,
-    },
-    /// A watermark behind the one on record.
-    #[error("the receipt lies behind the one on record, {current}")]
-    ReceiptBackwards {
-        /// The watermark on record.
-        current: Seq,
-    },
-    /// A single receipt for a message that is not urgent.
-    #[error("only urgent messages are acknowledged singly")]
-    NotUrgent,
-    /// Several shortenings of retention are still being carried out; waiting a little helps.
-    #[error("earlier changes of retention are still being carried out")]
-    RetentionBusy,
-    /// Nobody has set the bounds yet. The broker does when it starts, before it takes clients.
-    #[error("the store has no policy yet")]
-    NoPolicy,
-}
-
-/// What others must hear of, once it is durable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// An entry was appended.
-    Appended {
-        /// Where.
-        conversation: ConversationId,
-        /// Its place.
-        seq: Seq,
-        /// What it is.
-        entry: Arc<Entry>,
-        /// The sender's name.
-        sender: Text,
-    },
-    /// A message became a tombstone in place: copies in memory must go.
-    Erased {
-        /// Where.
-        conversation: ConversationId,
-        /// Its place.
-        seq: Seq,
-    },
-    /// Somebody received or read.
-    Receipt {
-        /// Where.
-        conversation: ConversationId,
-        /// Who.
-        person: Person,
-        /// What, and how far it reaches.
-        kind: ReceiptKind,
-        /// Up to, or just, this.
-        seq: Seq,
-        /// When.
-        time: Timestamp,
-    },
-    /// Somebody became a member: their sessions attach.
-    Joined {
-        /// Where.
-        conversation: ConversationId,
-        /// Who.
-        user: UserId,
-    },
-    /// Somebody is a member no longer: their sessions detach before the next delivery.
-    Left {
-        /// Where.
-        conversation: ConversationId,
-        /// Who.
-        user: UserId,
-    },
-    /// Retention was shortened: copies in memory must go, and [`Command::Reexpire`] is due.
-    RetentionShortened {
-        /// Where.
-        conversation: ConversationId,
-    },
-    /// Somebody published here for the first time: push receipts to them from now on.
-    FirstPublish {
-        /// Where.
-        conversation: ConversationId,
-        /// Who.
-        user: UserId,
-    },
+    /// What a source said was heard.
+    Heard(Heard),
 }
 
 impl Default for ConversationId {

@@ -45,11 +45,23 @@ pub enum Table {
     Meta,
     /// Conversation, sequence → when: the index of urgent messages. Expires with its message.
     Urgent,
+    /// Patient → their record.
+    Patient,
+    /// Identifier → the patient that has it.
+    Identifier,
+    /// Encounter → its record.
+    Encounter,
+    /// Patient, ward or bed, encounter → nothing: which encounters belong there.
+    Stay,
+    /// Ward → its record.
+    Ward,
+    /// Source event → what it was about: what is known already. Expires.
+    Heard,
 }
 
 impl Table {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 16] = [
         Self::Conversation,
         Self::Member,
         Self::Membership,
@@ -60,6 +72,12 @@ impl Table {
         Self::Device,
         Self::Meta,
         Self::Urgent,
+        Self::Patient,
+        Self::Identifier,
+        Self::Encounter,
+        Self::Stay,
+        Self::Ward,
+        Self::Heard,
     ];
 
     /// Stable name, for engines that name their tables.
@@ -75,12 +93,18 @@ impl Table {
             Self::Device => "device",
             Self::Meta => "meta",
             Self::Urgent => "urgent",
+            Self::Patient => "patient",
+            Self::Identifier => "identifier",
+            Self::Encounter => "encounter",
+            Self::Stay => "stay",
+            Self::Ward => "ward",
+            Self::Heard => "heard",
         }
     }
 
     /// Whether records of it may carry an expiry.
     pub const fn expires(self) -> bool {
-        matches!(self, Self::Message | Self::Receipt | Self::Dedupe | Self::Urgent)
+        matches!(self, Self::Message | Self::Receipt | Self::Dedupe | Self::Urgent | Self::Heard)
     }
 }
 

@@ -21,8 +21,9 @@ use crate::state;
 
 /// The format that this code writes. 1: a position for each of 64 partitions, and the secret of the
 /// ids without a version. 2: one position with the log's time; the policy is a record. 3: members
-/// with the role publisher, and who gave it; notices of roles; retentions by tenant.
-pub const FORMAT: u32 = 3;
+/// with the role publisher, and who gave it; notices of roles; retentions by tenant. 4: patients,
+/// encounters and wards.
+pub const FORMAT: u32 = 4;
 
 /// For records that do not expire.
 const ANY_TIME: Timestamp = Timestamp::ZERO;
@@ -55,7 +56,7 @@ pub fn check(engine: &dyn Engine) -> Result<(), FormatError> {
     match found(engine)? {
         None => engine.commit(&[format_row()], Durability::Synced)?,
         Some(1) => migrate_from_1(engine)?,
-        Some(2) => migrate_from_2(engine)?,
+        Some(2 | 3) => renumber(engine)?,
         Some(_) => {}
     }
     Ok(())
@@ -117,8 +118,9 @@ fn position_of_1(engine: &dyn Engine) -> Result<u64, EngineError> {
     Ok(position)
 }
 
-/// What 3 added is read in what 2 wrote as not being there; an older build must not meet it.
-fn migrate_from_2(engine: &dyn Engine) -> Result<(), EngineError> {
+/// What 3 and 4 added is read in what came before as not being there; an older build must not meet
+/// it.
+fn renumber(engine: &dyn Engine) -> Result<(), EngineError> {
     engine.commit(&[format_row()], Durability::Synced)
 }
 

@@ -74,6 +74,30 @@ opaque_id!(
     /// What an issuer began when somebody signed in there, and can end.
     SignInId
 );
+opaque_id!(
+    /// A patient: the bytes of the identifier that made them known.
+    PatientId
+);
+opaque_id!(
+    /// A number that an authority gave to a patient.
+    IdentifierId
+);
+opaque_id!(
+    /// An encounter: one stay or visit of a patient.
+    EncounterId
+);
+opaque_id!(
+    /// A ward, where encounters stand.
+    WardId
+);
+opaque_id!(
+    /// A bed of a ward.
+    BedId
+);
+opaque_id!(
+    /// An event of a source, by the source's own name for it.
+    EventId
+);
 
 /// A key that tokens are signed with: its thumbprint (RFC 7638, with SHA-256).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

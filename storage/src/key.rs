@@ -6,7 +6,10 @@
 //! Layouts are part of the format.
 
 use crate::engine::{EngineError, KeyRange};
-use crate::id::{ClientMessageId, ConversationId, DeviceId, KeyId, Seq, SignInId, TenantId, UserId};
+use crate::id::{
+    BedId, ClientMessageId, ConversationId, DeviceId, EncounterId, EventId, IdentifierId, KeyId, PatientId,
+    Seq, SignInId, TenantId, UserId, WardId,
+};
 use crate::model::{ReceiptKind, Subject};
 
 const ID: usize = 16;
@@ -22,6 +25,10 @@ pub const MESSAGE_BYTES: usize = ID + SEQ;
 pub const RECEIPT_BYTES: usize = 2 * ID + 1 + SEQ;
 /// `dedupe`: conversation, sender, client message id.
 pub const DEDUPE_BYTES: usize = 3 * ID;
+/// `patient`, `identifier`, `encounter`, `ward` and `heard`: one id.
+pub const ID_BYTES: usize = ID;
+/// `stay`: kind; patient, ward or bed; encounter.
+pub const STAY_BYTES: usize = 1 + 2 * ID;
 
 /// Key in `meta` of the store's format, a number of 4 bytes: what is read before anything else.
 pub const FORMAT: &[u8] = b"store/format";
@@ -219,6 +226,78 @@ pub fn devices(user: UserId) -> Span {
 /// [`EngineError::Corrupt`] if the key has another width.
 pub fn device_id(key: &[u8]) -> Result<DeviceId, EngineError> {
     second(key).and_then(DeviceId::from_slice).ok_or_else(|| corrupt("reading a device's key"))
+}
+
+/// Key of a patient's record.
+pub fn patient(patient: PatientId) -> [u8; ID_BYTES] {
+    *patient.as_bytes()
+}
+
+/// Key of who has an identifier.
+pub fn identifier(identifier: IdentifierId) -> [u8; ID_BYTES] {
+    *identifier.as_bytes()
+}
+
+/// Key of an encounter's record.
+pub fn encounter(encounter: EncounterId) -> [u8; ID_BYTES] {
+    *encounter.as_bytes()
+}
+
+/// Key of a ward's record.
+pub fn ward(ward: WardId) -> [u8; ID_BYTES] {
+    *ward.as_bytes()
+}
+
+/// Key of what remembers a source event.
+pub fn heard(event: EventId) -> [u8; ID_BYTES] {
+    *event.as_bytes()
+}
+
+/// What encounters belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stay {
+    /// All of a patient.
+    Of(PatientId),
+    /// Those that stand on a ward.
+    On(WardId),
+    /// Those that hold a bed.
+    In(BedId),
+}
+
+impl Stay {
+    fn prefix(self) -> [u8; 1 + ID] {
+        let (kind, id) = match &self {
+            Self::Of(patient) => (1, patient.as_bytes()),
+            Self::On(ward) => (2, ward.as_bytes()),
+            Self::In(bed) => (3, bed.as_bytes()),
+        };
+        let mut prefix = [kind; 1 + ID];
+        prefix[1..].copy_from_slice(id);
+        prefix
+    }
+}
+
+/// Key of an encounter where it belongs.
+pub fn stay(stay: Stay, encounter: EncounterId) -> [u8; STAY_BYTES] {
+    let mut key = [0; STAY_BYTES];
+    key[..1 + ID].copy_from_slice(&stay.prefix());
+    key[1 + ID..].copy_from_slice(encounter.as_bytes());
+    key
+}
+
+/// The encounters that belong there, those beyond `after` if it is given.
+pub fn stays(whose: Stay, after: Option<EncounterId>) -> Span {
+    let all = Span::prefix(&whose.prefix(), STAY_BYTES);
+    after.map_or(all.clone(), |encounter| all.after(&stay(whose, encounter)))
+}
+
+/// The encounter in a key of the `stay` table.
+///
+/// # Errors
+/// [`EngineError::Corrupt`] if the key has another width.
+pub fn stay_encounter(key: &[u8]) -> Result<EncounterId, EngineError> {
+    let encounter = if key.len() == STAY_BYTES { key.get(1 + ID..) } else { None };
+    encounter.and_then(EncounterId::from_slice).ok_or_else(|| corrupt("reading the key of a stay"))
 }
 
 /// The applied positions of partitions that a store of format 1 has in `meta`.

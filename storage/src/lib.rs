@@ -6,18 +6,20 @@
 //!                └──► Reply (after the sync)          └──► Event ─► Observer (fan-out)
 //! ```
 //!
-//! [`model`], [`id`], [`retention`]: what is kept, and for how long. [`key`], [`record`]: how it
-//! lies in bytes. [`command`]: what can change it. [`machine`]: the deterministic core.
-//! [`applier`], [`overlay`]: a group of commands as one batch. [`view`]: every read, with expiry
-//! and membership applied. [`state_hash`]: whether two stores hold the same. [`engine`], [`log`]:
-//! the two seams; [`memory`] and [`local`] are the ones that come with this crate. [`ballast`]:
-//! room on the disk for what must be written.
+//! [`model`], [`id`], [`retention`]: what is kept, and for how long. [`said`], [`patient`],
+//! [`encounter`]: what the patient's record says. [`key`], [`record`]: how all that lies in bytes.
+//! [`command`]: what can change it. [`machine`]: the deterministic core. [`applier`], [`overlay`]: a
+//! group of commands as one batch. [`view`]: every read, with expiry and membership applied.
+//! [`state_hash`]: whether two stores hold the same. [`engine`], [`log`]: the two seams; [`memory`]
+//! and [`local`] are the ones that come with this crate. [`ballast`]: room on the disk for what must
+//! be written.
 
 pub mod applier;
 pub mod ballast;
 pub mod command;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod encounter;
 pub mod engine;
 pub mod fail_point;
 pub mod format;
@@ -34,10 +36,12 @@ pub mod memory;
 pub mod model;
 pub mod open;
 pub mod overlay;
+pub mod patient;
 mod recent;
 pub mod record;
 pub mod retention;
 pub mod room;
+pub mod said;
 mod scan;
 pub mod state;
 pub mod state_hash;

@@ -10,7 +10,9 @@ use wardline_storage::command::{Actor, Command, Rights, Submission};
 use wardline_storage::engine::{Direction, Durability, Engine, EngineError, KeyRange, Mutation, Row, Table};
 use wardline_storage::format::{self, FORMAT, FormatError};
 use wardline_storage::hooked::{CommitGate, Commits, HookedEngine};
-use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, Seq, TenantId, Timestamp, UserId};
+use wardline_storage::id::{
+    ClientMessageId, ConversationId, DeviceId, EncounterId, Seq, TenantId, Timestamp, UserId,
+};
 use wardline_storage::key;
 use wardline_storage::memory::MemoryEngine;
 use wardline_storage::model::{
@@ -217,6 +219,24 @@ fn a_store_of_format_1_is_brought_up_to_date() {
     applier.apply_group(TIME, &group).unwrap();
     format::check(&*engine).unwrap();
     assert_eq!(applied(&*engine).unwrap(), Applied { position: 365, time: SEEN });
+}
+
+/// What 4 added is not there: nothing was said of any patient.
+#[test]
+fn a_store_of_format_3_is_brought_up_to_date() {
+    let engine = store_of_format_1();
+    format::check(&engine).unwrap();
+    put_format(&engine, &3u32.to_be_bytes());
+    let before = rows(&engine);
+    assert_eq!(format::found(&engine).unwrap(), Some(3));
+    assert_eq!(format::progress(&engine).unwrap(), (3, Applied { position: 363, time: SEEN }));
+    assert_eq!(rows(&engine), before, "looking writes nothing");
+    format::check(&engine).unwrap();
+    let beside_format = |rows: Vec<Stored>| rows.into_iter().filter(|(_, key, _)| key != FORMAT_KEY);
+    assert!(beside_format(rows(&engine)).eq(beside_format(before)), "all else is as it was");
+    assert_eq!(format::found(&engine).unwrap(), Some(4));
+    let (tenant, nobody) = (TenantId::new([1; 16]), EncounterId::new([0; 16]));
+    assert_eq!(View::new(&engine, SEEN).encounter(tenant, nobody).unwrap(), None);
 }
 
 /// What 3 added is not there: nobody gave a role, and anything up to the policy's longest is kept.

@@ -65,6 +65,15 @@ fn machine_and_view_do_what_the_model_does() {
             "Left",
             "RetentionShortened",
             "FirstPublish",
+            "Changed",
+            "Unchanged",
+            "Late",
+            "Repeated",
+            "NotRegistrar",
+            "NoIdentifier",
+            "NoPlace",
+            "OtherPatient",
+            "MergeCircle",
         ] {
             assert!(
                 tally.happened.get(what).is_some_and(|count| *count >= 100),

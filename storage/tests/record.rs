@@ -8,9 +8,10 @@ use records::{check_bytes, samples};
 use wardline_storage::command::{Rights, Submission};
 use wardline_storage::engine::EngineError;
 use wardline_storage::id::{
-    ClientMessageId, ConversationId, DeviceId, KeyId, Seq, SignInId, TenantId, UserId,
+    BedId, ClientMessageId, ConversationId, DeviceId, EncounterId, EventId, IdentifierId, KeyId, PatientId,
+    Seq, SignInId, TenantId, UserId, WardId,
 };
-use wardline_storage::key;
+use wardline_storage::key::{self, Stay};
 use wardline_storage::model::{Cursor, Entry, IdSecret, Member, ReceiptKind, Subject};
 use wardline_storage::record::{EntryHeader, Record};
 use wardline_storage::retention::Retentions;
@@ -99,11 +100,49 @@ fn records_are_frozen() {
 }
 
 #[test]
+fn what_the_record_says_is_frozen() {
+    let [tenant, patient, other, encounter] = ["7e", "9a", "9b", "ec"].map(|id| id.repeat(16));
+    // An authority and a number; who said something; a ward and a bed.
+    let number = "03 4d524e 04 34373131";
+    let said = format!("01 0000018bcfe5687b {} {}", "ee".repeat(16), "a1".repeat(16));
+    let (ward, bed) = ("da".repeat(16), "be".repeat(16) + "03 332d31");
+    let identified = format!("01 {tenant} 01 {} {number}", "1d".repeat(16));
+    frozen(
+        records::patients(),
+        &[
+            format!("{identified} 00 00 00 00"),
+            format!("{identified} 05 4d2e204d2e {said} 00 01 {other}"),
+            format!("{identified} 00 00 01 {patient} 00"),
+        ],
+    );
+    let begun = format!("01 {tenant} {patient} {number}");
+    frozen(
+        records::encounters(),
+        &[
+            format!("{begun} 01 00 00 00 00 00 00 0000018bcfe5687b"),
+            format!("{begun} 02 {said} 01 01 {ward} 01 {bed} {said} 01 {said} 0000018bcfe5687b"),
+            format!("{begun} 03 {said} 00 01 {ward} 00 00 00 00 0000018bcfe5687b"),
+            format!("{begun} 04 {said} 00 00 00 00 00 0000018bcfe5687b"),
+        ],
+    );
+    frozen(records::wards(), &[format!("01 {tenant} 02 3742 {said}")]);
+    frozen(
+        records::known(),
+        &[
+            "01 0000018bcfe5687b 00 00".into(),
+            format!("01 0000018bcfe5687b 01 {patient} 00"),
+            format!("01 0000018bcfe5687b 01 {patient} 01 {encounter}"),
+        ],
+    );
+    frozen(vec![records::PATIENT], &[format!("01 {patient}")]);
+}
+
+#[test]
 fn submissions_are_frozen() {
     const BOB: &str = "b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0";
     const ID: &str = "c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1";
-    // Tenant, user and device; the name; an administrator's rights.
-    let actor = ["7e", "a1", "d1"].map(|id| id.repeat(16)).concat() + "05 616c696365 02";
+    // Tenant, user and device; the name; the rights of an administrator and a registrar.
+    let actor = ["7e", "a1", "d1"].map(|id| id.repeat(16)).concat() + "05 616c696365 06";
     let room = "c0".repeat(16);
     let commands = [
         format!("01 {room} 01 01 {BOB} 03 626f62 00 00"),
@@ -128,9 +167,11 @@ fn submissions_are_frozen() {
         format!("0e {room} {BOB} 03"),
         format!("0f {}", hex(&records::retentions().encode()[1..])),
     ];
-    let whole: Vec<String> = commands.iter().map(|command| format!("02 {actor} {command}")).collect();
+    let [policy, tick] = [17, 18].map(|place| &commands[place]);
+    let said = said_by_a_source();
+    let whole: Vec<String> =
+        commands.iter().chain(&said).map(|command| format!("02 {actor} {command}")).collect();
     frozen(records::submissions(), &whole);
-    let [.., policy, tick, _, _] = &commands;
     frozen(
         records::groups(),
         &[
@@ -138,6 +179,24 @@ fn submissions_are_frozen() {
             format!("02 f0a204 0000018bcfe5687b 02 {actor} {policy} {actor} {tick}"),
         ],
     );
+}
+
+/// The events of an encounter in all kinds, with and without a place; one of a patient; a merge.
+fn said_by_a_source() -> Vec<String> {
+    let source = format!("{} 0000018bcfe5687b", "ee".repeat(16));
+    let number = "03 4d524e 04 34373131";
+    let nameless = format!("01 {} {number} 00", "1d".repeat(16));
+    let named = format!("01 {} {number} 01 05 4d2e204d2e", "1d".repeat(16));
+    let happened = |what: u8, place: &str| {
+        format!("12 {source} {} {number} {what:02x} {place} {named}", "ec".repeat(16))
+    };
+    let mut all: Vec<String> = (1..=12).map(|what| happened(what, "00")).collect();
+    let (ward, bed) = ("da".repeat(16), "be".repeat(16));
+    all.push(happened(2, &format!("01 {ward} 01 {bed} 03 332d31 02 3742")));
+    all.push(happened(4, &format!("01 {ward} 00 02 3742")));
+    all.push(format!("13 {source} {nameless}"));
+    all.push(format!("14 {source} {named} {nameless}"));
+    all
 }
 
 #[test]
@@ -163,6 +222,26 @@ fn keys_are_frozen() {
     let client_id = ClientMessageId::new([0xe1; 16]);
     assert_eq!(hex(&key::dedupe(conversation, user, client_id)), format!("{c}{u}{m}"));
     assert_eq!(hex(&key::device(user, device)), format!("{u}{d}"));
+    let [p, e, w, b] = ["9a", "ec", "da", "be"].map(|id| id.repeat(16));
+    let (patient, encounter) = (PatientId::new([0x9a; 16]), EncounterId::new([0xec; 16]));
+    let (ward, bed) = (WardId::new([0xda; 16]), BedId::new([0xbe; 16]));
+    assert_eq!(hex(&key::patient(patient)), p);
+    assert_eq!(hex(&key::identifier(IdentifierId::new([0x9a; 16]))), p);
+    assert_eq!(hex(&key::encounter(encounter)), e);
+    assert_eq!(hex(&key::ward(ward)), w);
+    assert_eq!(hex(&key::heard(EventId::new([0xec; 16]))), e);
+    for (stay, begins) in [
+        (Stay::Of(patient), format!("01{p}")),
+        (Stay::On(ward), format!("02{w}")),
+        (Stay::In(bed), format!("03{b}")),
+    ] {
+        let at = key::stay(stay, encounter);
+        assert_eq!(hex(&at), format!("{begins}{e}"));
+        assert_eq!(key::stay_encounter(&at).expect("it was made here"), encounter);
+        let all = key::stays(stay, None);
+        assert!(all.range().from <= &at[..] && &at[..] < all.range().to);
+        assert!(key::stays(stay, Some(encounter)).range().from > &at[..]);
+    }
     let store = [key::FORMAT, key::ID_SECRET, key::APPLIED, key::POLICY, key::RETENTIONS];
     let names = ["store/format", "store/id-secret", "store/applied", "store/policy", "store/retentions"];
     assert_eq!(store, names.map(str::as_bytes));

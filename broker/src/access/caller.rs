@@ -42,7 +42,7 @@ impl Caller {
     pub(crate) fn asks(&self) -> Arc<Actor> {
         let (broadcaster, administrator) =
             (self.broadcaster.load(Ordering::Relaxed), self.administrator.load(Ordering::Relaxed));
-        let rights = Rights { broadcaster, administrator };
+        let rights = Rights { broadcaster, administrator, ..Rights::default() };
         if rights == self.actor.rights {
             return Arc::clone(&self.actor);
         }
@@ -269,7 +269,8 @@ impl Callers {
         let tenant = self.ids.tenant(&identity.tenant);
         let user = self.ids.user(tenant, &identity.user);
         let Identity { broadcaster, administrator, .. } = *identity;
-        let (name, rights) = (Text::new(identity.user.as_str()), Rights { broadcaster, administrator });
+        let (name, rights) =
+            (Text::new(identity.user.as_str()), Rights { broadcaster, administrator, ..Rights::default() });
         Caller {
             actor: Arc::new(Actor { tenant, user, name, device, rights }),
             tenant_name: identity.tenant.clone(),

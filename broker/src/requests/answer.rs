@@ -32,7 +32,8 @@ pub(crate) fn answer(completion: &Completion, intake: &Intake) -> Answer {
             Outcome::DeviceRegistered { .. }
             | Outcome::Reexpired { .. }
             | Outcome::Noted
-            | Outcome::Revoked { .. },
+            | Outcome::Revoked { .. }
+            | Outcome::Heard(_),
         )) => Response::Done(None),
     };
     Answer::Now(response)

@@ -3,7 +3,7 @@
 //! [`apply`] reads state, takes one [`Submission`] with the time that the log gave it, and gives a
 //! verdict, changes and events. It has no clock, no randomness, no I/O of its own and no
 //! configuration: the operator's bounds are a record of the state, the machine's own are constants
-//! (`REEXPIRE_MAX`, `SEEN_EVERY`) and part of its version. So the same groups in the same order
+//! (`REEXPIRE_MAX`, `SEEN_EVERY`, `HEARD_FOR`) and part of its version. So the same groups in the same order
 //! give the same state, on every replica and in every engine. A rejection changes nothing.
 //!
 //! Access comes first: for somebody who is no active member, a conversation does not exist; but its
@@ -12,6 +12,8 @@
 //! engine's keeper: nothing may be reclaimed as of a time that the log has not reached.
 
 mod conversation;
+mod encounter;
+mod patient;
 mod publish;
 mod receipt;
 mod retention;
@@ -116,6 +118,9 @@ pub fn apply(
         Command::Tick => Ok(Outcome::Noted),
         Command::Revoke { subject, name, through } => step.revoke(subject, name, *through),
         Command::Lift { subject } => step.lift(subject),
+        Command::Encounter(event) => step.encounter_event(event),
+        Command::Patient(event) => step.patient_event(event),
+        Command::Merge(merge) => step.merge(merge),
     };
     match outcome {
         Ok(outcome) => Ok(Ok(outcome)),

@@ -8,7 +8,10 @@
 //! submissions, are records too.
 
 mod codec;
+mod encounter;
+mod patient;
 mod retention;
+mod said;
 mod submission;
 
 use bytes::{Bytes, BytesMut};

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::codec::{Damage, Reader, Writer};
-use super::{Record, kind, kind_byte, priority, priority_byte, role, role_byte};
+use super::{Record, encounter, kind, kind_byte, patient, priority, priority_byte, role, role_byte};
 use crate::command::{Acknowledge, Actor, Command, Create, Group, Publish, Rights, Submission};
 use crate::id::{ClientMessageId, ConversationId, DeviceId, KeyId, Seq, SignInId, TenantId, UserId};
 use crate::key;
@@ -41,6 +41,9 @@ const SET_ROLE: u8 = 14;
 const SET_RETENTIONS: u8 = 15;
 const REVOKE: u8 = 16;
 const LIFT: u8 = 17;
+const ENCOUNTER: u8 = 18;
+const PATIENT: u8 = 19;
+const MERGE: u8 = 20;
 
 /// The shortest submission in a group: its name is empty, its command has no fields; one of version
 /// 1 has no rights.
@@ -87,11 +90,13 @@ impl Record for Group {
 }
 
 fn rights_byte(rights: Rights) -> u8 {
-    u8::from(rights.broadcaster) | u8::from(rights.administrator) << 1
+    let Rights { broadcaster, administrator, registrar } = rights;
+    u8::from(broadcaster) | u8::from(administrator) << 1 | u8::from(registrar) << 2
 }
 
 fn rights(byte: u8) -> Result<Rights, Damage> {
-    let rights = Rights { broadcaster: byte & 1 != 0, administrator: byte & 2 != 0 };
+    let [broadcaster, administrator, registrar] = [1, 2, 4].map(|right| byte & right != 0);
+    let rights = Rights { broadcaster, administrator, registrar };
     if rights_byte(rights) == byte { Ok(rights) } else { Err(Damage("a right is unknown")) }
 }
 
@@ -133,34 +138,25 @@ fn write_command(command: &Command, out: &mut Writer<'_>) {
         }
         Command::RegisterDevice => out.u8(REGISTER_DEVICE),
         Command::Reexpire { conversation } => start(REEXPIRE, *conversation, out),
-        Command::Found { secret } => {
-            out.u8(FOUND);
-            secret.write(out);
-        }
-        Command::SetPolicy(policy) => {
-            out.u8(SET_POLICY);
-            policy.write(out);
-        }
+        Command::Found { secret } => secret.write(tagged(FOUND, out)),
+        Command::SetPolicy(policy) => policy.write(tagged(SET_POLICY, out)),
         Command::Tick => out.u8(TICK),
         Command::SetRole { conversation, user, role } => {
             start(SET_ROLE, *conversation, out);
             out.id(user.as_bytes());
             out.u8(role_byte(*role));
         }
-        Command::SetRetentions(retentions) => {
-            out.u8(SET_RETENTIONS);
-            retentions.write(out);
-        }
+        Command::SetRetentions(retentions) => retentions.write(tagged(SET_RETENTIONS, out)),
         Command::Revoke { subject, name, through } => {
             out.u8(REVOKE);
             write_subject(subject, out);
             out.text(name);
             out.time(*through);
         }
-        Command::Lift { subject } => {
-            out.u8(LIFT);
-            write_subject(subject, out);
-        }
+        Command::Lift { subject } => write_subject(subject, tagged(LIFT, out)),
+        Command::Encounter(event) => encounter::write_event(event, tagged(ENCOUNTER, out)),
+        Command::Patient(event) => patient::write_event(event, tagged(PATIENT, out)),
+        Command::Merge(merge) => patient::write_merge(merge, tagged(MERGE, out)),
     }
 }
 
@@ -175,6 +171,9 @@ fn read_command(from: &mut Reader<'_>) -> Result<Command, Damage> {
         TICK => Command::Tick,
         REVOKE => Command::Revoke { subject: read_subject(from)?, name: from.text()?, through: from.time()? },
         LIFT => Command::Lift { subject: read_subject(from)? },
+        ENCOUNTER => Command::Encounter(Box::new(encounter::read_event(from)?)),
+        PATIENT => Command::Patient(Box::new(patient::read_event(from)?)),
+        MERGE => Command::Merge(Box::new(patient::read_merge(from)?)),
         ADD_MEMBERS..=REEXPIRE | SET_ROLE => read_command_in(tag, ConversationId::new(from.array()?), from)?,
         _ => return Err(Damage("the kind of command is unknown")),
     })
@@ -201,6 +200,12 @@ fn read_command_in(tag: u8, conversation: ConversationId, from: &mut Reader<'_>)
         }
         _ => return Err(Damage("the kind of command is unknown")),
     })
+}
+
+/// What follows are the fields of a command of this kind.
+fn tagged<'w, 'b>(tag: u8, out: &'w mut Writer<'b>) -> &'w mut Writer<'b> {
+    out.u8(tag);
+    out
 }
 
 fn start(tag: u8, conversation: ConversationId, out: &mut Writer<'_>) {

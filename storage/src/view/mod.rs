@@ -9,6 +9,7 @@
 mod calls;
 mod entries;
 mod people;
+mod record;
 
 use std::cell::Cell;
 use std::ops::ControlFlow;

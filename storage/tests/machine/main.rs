@@ -7,5 +7,6 @@ mod driver;
 mod expiry;
 mod groups;
 mod members;
+mod registered;
 mod retention;
 mod revocation;

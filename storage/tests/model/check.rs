@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use wardline_storage::applier::Applier;
-use wardline_storage::command::Submission;
+use wardline_storage::command::{Outcome, Submission};
 use wardline_storage::engine::{Direction, Engine, KeyRange, Table};
 use wardline_storage::id::Timestamp;
 use wardline_storage::key;
@@ -66,6 +66,7 @@ pub(crate) fn sequence(
         tally.commands += size;
         for verdict in &result.verdicts {
             match verdict {
+                Ok(Outcome::Heard(heard)) => tally.note(&heard.effect),
                 Ok(outcome) => tally.note(outcome),
                 Err(rejection) => tally.note(rejection),
             }

@@ -16,8 +16,8 @@ use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, Seq, Tenan
 use wardline_storage::model::{IdSecret, Kind, Person, Policy, Priority, Role, Text};
 use wardline_storage::retention::{ByKind, Keeping, Retentions};
 
-use super::Model;
 use super::read::edges;
+use super::{Model, registrar};
 
 /// The last one is of another tenant.
 pub(crate) const USERS: [u8; 5] = [0, 1, 2, 3, 4];
@@ -99,6 +99,10 @@ impl Draw {
         let command = match self.below(100) {
             _ if model.policy.is_none() && !self.one_in(8) => Command::SetPolicy(self.policy()),
             _ if fresh => self.create(id),
+            _ if self.one_in(5) => {
+                let now = self.latest;
+                registrar::command(self, now)
+            }
             0..3 => self.create(id),
             3..10 => self.add_members(id),
             10..16 => Command::RemoveMember { conversation: id, user: user(self.below(5) as u8) },
@@ -124,7 +128,8 @@ impl Draw {
         let tenant = TenantId::new([if number == 4 { 2 } else { 1 }; 16]);
         let Person { user, name } = person(number);
         let device = device(self.below(3) as u8);
-        let rights = Rights { broadcaster: self.one_in(2), administrator: self.one_in(6) };
+        let rights =
+            Rights { broadcaster: self.one_in(2), administrator: self.one_in(6), registrar: !self.one_in(5) };
         Submission { actor: Arc::new(Actor { tenant, user, name, device, rights }), command }
     }
 

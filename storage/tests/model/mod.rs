@@ -9,12 +9,16 @@ pub(crate) mod check;
 pub(crate) mod generate;
 pub(crate) mod read;
 mod receipt;
+pub(crate) mod record;
+pub(crate) mod registrar;
+mod retention;
 mod role;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use retention::keeping;
 use role::{check_manager, check_publisher};
 use wardline_storage::command::{Command, Create, Event, Outcome, Publish, Rejection, Submission, Verdict};
 use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, Seq, TenantId, Timestamp, UserId};
@@ -31,6 +35,7 @@ pub(crate) struct Model {
     gave_way: BTreeMap<UserId, Timestamp>,
     pub(crate) policy: Option<Policy>,
     pub(crate) retentions: Option<Arc<Retentions>>,
+    pub(crate) register: record::Register,
     published: Vec<Published>,
 }
 
@@ -132,33 +137,6 @@ struct Case<'a> {
     events: Vec<Event>,
 }
 
-/// What the operator says of a kind of conversation of a tenant.
-pub(crate) fn keeping(
-    policy: Policy,
-    retentions: Option<&Retentions>,
-    tenant: TenantId,
-    kind: Kind,
-) -> Keeping {
-    let ceiling = policy.retention_max;
-    let mut said =
-        Keeping { min: Duration::ZERO, default: ceiling, max: ceiling, message_min: Duration::ZERO };
-    if let Some(retentions) = retentions {
-        let named = retentions.tenants.iter().find(|(id, _)| *id == tenant);
-        let by_kind = named.map_or(retentions.everybody, |(_, by_kind)| *by_kind);
-        said = match kind {
-            Kind::Direct => by_kind.direct,
-            Kind::Group => by_kind.group,
-            Kind::Broadcast => by_kind.broadcast,
-        };
-    }
-    if kind == Kind::Direct && said.min < said.default {
-        said.min = said.default;
-    }
-    let max = said.max.min(ceiling);
-    let [min, default, message_min] = [said.min, said.default, said.message_min].map(|time| time.min(max));
-    Keeping { min, default, max, message_min }
-}
-
 impl Case<'_> {
     fn keeping(&self, kind: Kind) -> Keeping {
         keeping(self.policy, self.retentions.as_deref(), self.submission.actor.tenant, kind)
@@ -210,6 +188,9 @@ impl Model {
     }
 
     fn apply_beside_rooms(&mut self, now: Timestamp, submission: &Submission) -> Verdict {
+        if let Some(verdict) = self.register.apply(now, submission) {
+            return verdict;
+        }
         match &submission.command {
             Command::RegisterDevice => {
                 let policy = self.policy.ok_or(Rejection::NoPolicy)?;

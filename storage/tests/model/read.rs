@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use wardline_storage::encounter::Encounter;
 use wardline_storage::engine::{Direction, EngineError};
-use wardline_storage::id::{ConversationId, DeviceId, Seq, Timestamp, UserId};
+use wardline_storage::id::{ConversationId, DeviceId, PatientId, Seq, TenantId, Timestamp, UserId};
+use wardline_storage::key::Stay;
 use wardline_storage::model::{Body, Kind, Notice, ReceiptKind, Text};
 use wardline_storage::view::{Access, Placed, View};
 
 use super::generate::{CONVERSATIONS, DEVICES, Draw, USERS};
-use super::{Model, Room, keeping};
+use super::{Model, Room, keeping, record, registrar};
 
 /// Compares everything that can be read at `now`, for everybody.
 ///
@@ -65,8 +67,51 @@ impl Reading<'_> {
                 self.conversation(user, id)?;
             }
         }
+        self.register()?;
         let due = self.model.rooms.iter().filter(|(_, room)| room.reexpire_due).map(|(id, _)| *id).collect();
         same("reexpiring", pages(|after| engine(self.view.reexpiring(after, 1)))?, due)
+    }
+
+    /// What the record says, for both tenants.
+    fn register(&mut self) -> Result<(), String> {
+        let (model, view) = (&self.model.register, self.view);
+        let tenants = [1, 2].map(|tenant| TenantId::new([tenant; 16]));
+        for tenant in tenants {
+            for number in 0..registrar::ENCOUNTERS {
+                let id = registrar::encounter(number);
+                let stood = model.encounters.get(&id).filter(|stood| stood.stands().tenant == tenant);
+                let found = engine(view.encounter(tenant, id))?;
+                let status = found.as_ref().map(Encounter::status);
+                same("status", status, stood.map(|stood| stood.status()))?;
+                same("encounter", found, stood.map(|stood| stood.stands()))?;
+            }
+            for number in 0..registrar::WARDS {
+                let id = registrar::ward(number);
+                let said = model.wards.get(&id).filter(|(whose, _)| *whose == tenant);
+                let name = said.map(|(_, said)| record::ward_name(said));
+                same("ward", engine(view.ward(tenant, id))?.map(|ward| ward.name), name)?;
+            }
+            for number in 0..registrar::IDENTIFIERS {
+                let found = engine(view.identified(tenant, registrar::identifier(number)))?;
+                let owner = model.owner(registrar::identifier(number));
+                let owner = owner.filter(|owner| model.tenant(*owner) == tenant);
+                same("owner", found.as_ref().map(|(id, _)| *id), owner)?;
+                let Some((id, mut patient)) = found else { continue };
+                let absorbed: BTreeSet<PatientId> = patient.absorbed.drain(..).collect();
+                same("patient", (patient, absorbed), model.record(id))?;
+            }
+        }
+        let mut stays: Vec<Stay> = model.patients.keys().map(|patient| Stay::Of(*patient)).collect();
+        for ward in 0..registrar::WARDS {
+            stays.push(Stay::On(registrar::ward(ward)));
+            stays.extend((0..registrar::BEDS).map(|bed| Stay::In(registrar::bed(ward, bed))));
+        }
+        for stay in stays {
+            let limit = self.draw.below(3) as usize + 1;
+            let found = pages(|after| engine(view.stays(stay, after, limit)))?;
+            same(&format!("{stay:?}"), found, model.stays(stay))?;
+        }
+        Ok(())
     }
 
     fn conversation(&mut self, user: UserId, id: ConversationId) -> Result<(), String> {

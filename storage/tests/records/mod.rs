@@ -5,16 +5,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use wardline_storage::command::{Acknowledge, Actor, Command, Create, Group, Publish, Rights, Submission};
+use wardline_storage::encounter::{Bed, Encounter, EncounterEvent, Known, Life, Location, Place, Ward, What};
 use wardline_storage::engine::EngineError;
 use wardline_storage::id::{
-    ClientMessageId, ConversationId, DeviceId, KeyId, Seq, TenantId, Timestamp, UserId,
+    BedId, ClientMessageId, ConversationId, DeviceId, EncounterId, EventId, IdentifierId, KeyId, PatientId,
+    Seq, TenantId, Timestamp, UserId, WardId,
 };
 use wardline_storage::model::{
     Acknowledgement, Applied, Body, Conversation, Cursor, Device, Entry, IdSecret, Kind, Member, Message,
     Notice, Person, Policy, Priority, Revocation, Role, Shortening, Subject, Text,
 };
+use wardline_storage::patient::{Identifier, Merge, Naming, Patient, PatientEvent};
 use wardline_storage::record::{EntryHeader, Record};
 use wardline_storage::retention::{ByKind, Keeping, Retentions};
+use wardline_storage::said::{Latest, Said, SourceEvent};
 
 const ALICE: UserId = UserId::new([0xa1; 16]);
 const BOB: UserId = UserId::new([0xb0; 16]);
@@ -128,6 +132,77 @@ pub(crate) fn revocations() -> Vec<Revocation> {
     vec![Revocation { made: TIME, through: Timestamp::NEVER, name: Text::new("bob") }]
 }
 
+const TENANT: TenantId = TenantId::new([0x7e; 16]);
+pub(crate) const PATIENT: PatientId = PatientId::new([0x9a; 16]);
+const OTHER_PATIENT: PatientId = PatientId::new([0x9b; 16]);
+const ENCOUNTER: EncounterId = EncounterId::new([0xec; 16]);
+const SAID: Said = Said { time: TIME, event: EventId::new([0xee; 16]), by: ALICE };
+
+fn identifier() -> Identifier {
+    Identifier { authority: Text::new("MRN"), value: Text::new("4711") }
+}
+
+fn identified() -> Vec<(IdentifierId, Identifier)> {
+    vec![(IdentifierId::new([0x1d; 16]), identifier())]
+}
+
+fn place() -> Place {
+    let bed = Bed { id: BedId::new([0xbe; 16]), name: Text::new("3-1") };
+    Place { ward: WardId::new([0xda; 16]), bed: Some(bed) }
+}
+
+pub(crate) fn patients() -> Vec<Patient> {
+    let plain = Patient { identifiers: identified(), ..Patient::new(TENANT) };
+    let label = Latest { value: Text::new("M. M."), said: Some(SAID) };
+    let survivor = Patient { label, absorbed: vec![OTHER_PATIENT], ..plain.clone() };
+    let retired = Patient { merged_into: Some(PATIENT), ..plain.clone() };
+    vec![plain, survivor, retired]
+}
+
+pub(crate) fn encounters() -> Vec<Encounter> {
+    let plain = Encounter::new(TENANT, PATIENT, identifier(), TIME);
+    let on_ward = Encounter {
+        life: Latest { value: Life::InProgress, said: Some(SAID) },
+        has_moved: true,
+        place: Latest { value: Some(place()), said: Some(SAID) },
+        away: Latest { value: true, said: Some(SAID) },
+        ..plain.clone()
+    };
+    let life = |life| Latest { value: life, said: Some(SAID) };
+    let nowhere = Latest { value: Some(Place { bed: None, ..place() }), said: None };
+    let finished = Encounter { life: life(Life::Finished), place: nowhere, ..plain.clone() };
+    let cancelled = Encounter { life: life(Life::Cancelled), ..plain.clone() };
+    vec![plain, on_ward, finished, cancelled]
+}
+
+pub(crate) fn wards() -> Vec<Ward> {
+    vec![Ward { tenant: TENANT, name: Latest { value: Text::new("7B"), said: Some(SAID) } }]
+}
+
+pub(crate) fn known() -> Vec<Known> {
+    let known = Known { heard: TIME, patient: None, encounter: None };
+    let patient = Some(PATIENT);
+    vec![known, Known { patient, ..known }, Known { patient, encounter: Some(ENCOUNTER), ..known }]
+}
+
+/// Of every form; of what a source says in all its kinds.
+fn source_commands() -> Vec<Command> {
+    let source = SourceEvent { id: EventId::new([0xee; 16]), time: TIME };
+    let nameless = Naming { identifiers: identified(), label: None };
+    let named = Naming { label: Some(Text::new("M. M.")), ..nameless.clone() };
+    let happened = |what, place: Option<Place>| {
+        let place = place.map(|place| Location { place, ward_name: Text::new("7B") });
+        let (encounter, number, patient) = (ENCOUNTER, identifier(), named.clone());
+        Command::Encounter(Box::new(EncounterEvent { source, encounter, number, what, place, patient }))
+    };
+    let mut all: Vec<Command> = What::ALL.into_iter().map(|what| happened(what, None)).collect();
+    all.push(happened(What::Admit, Some(place())));
+    all.push(happened(What::Transfer, Some(Place { bed: None, ..place() })));
+    all.push(Command::Patient(Box::new(PatientEvent { source, patient: nameless.clone() })));
+    all.push(Command::Merge(Box::new(Merge { source, survivor: named.clone(), retired: nameless })));
+    all
+}
+
 /// One of every kind and form.
 pub(crate) fn commands() -> Vec<Command> {
     let conversation = ConversationId::new([0xc0; 16]);
@@ -191,6 +266,9 @@ pub(crate) fn commands() -> Vec<Command> {
         Command::SetRole { conversation, user: BOB, role: Role::Publisher },
         Command::SetRetentions(Arc::new(retentions())),
     ]
+    .into_iter()
+    .chain(source_commands())
+    .collect()
 }
 
 pub(crate) fn submissions() -> Vec<Submission> {
@@ -199,7 +277,7 @@ pub(crate) fn submissions() -> Vec<Submission> {
         user: ALICE,
         name: Text::new("alice"),
         device: DeviceId::new([0xd1; 16]),
-        rights: Rights { broadcaster: false, administrator: true },
+        rights: Rights { administrator: true, registrar: true, ..Rights::default() },
     });
     commands().into_iter().map(|command| Submission { actor: Arc::clone(&actor), command }).collect()
 }
@@ -230,6 +308,11 @@ pub(crate) fn samples() -> Vec<Bytes> {
         .chain(all(vec![retentions()]))
         .chain(all(revocations()))
         .chain(all(vec![IdSecret::new([0x5e; 32])]))
+        .chain(all(patients()))
+        .chain(all(encounters()))
+        .chain(all(wards()))
+        .chain(all(known()))
+        .chain(all(vec![PATIENT]))
         .chain(all(submissions()))
         .chain(all(groups()))
         .collect()
@@ -260,6 +343,11 @@ pub(crate) fn check_bytes(bytes: &[u8]) -> Result<usize, String> {
         check_as::<Retentions>(bytes)?,
         check_as::<Revocation>(bytes)?,
         check_as::<IdSecret>(bytes)?,
+        check_as::<Patient>(bytes)?,
+        check_as::<Encounter>(bytes)?,
+        check_as::<Ward>(bytes)?,
+        check_as::<Known>(bytes)?,
+        check_as::<PatientId>(bytes)?,
         check_as::<Submission>(bytes)?,
         check_as::<Group>(bytes)?,
     ]

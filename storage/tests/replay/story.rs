@@ -9,11 +9,15 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use wardline_storage::command::{Acknowledge, Actor, Command, Create, Outcome, Publish, Rights, Submission};
+use wardline_storage::encounter::{Bed, EncounterEvent, Location, Place, What};
 use wardline_storage::id::{
-    ClientMessageId, ConversationId, DeviceId, KeyId, Seq, TenantId, Timestamp, UserId,
+    BedId, ClientMessageId, ConversationId, DeviceId, EncounterId, EventId, IdentifierId, KeyId, Seq,
+    TenantId, Timestamp, UserId, WardId,
 };
 use wardline_storage::model::{IdSecret, Kind, Person, Policy, Priority, Role, Subject, Text};
+use wardline_storage::patient::{Identifier, Merge, Naming, PatientEvent};
 use wardline_storage::retention::{ByKind, Keeping, Retentions};
+use wardline_storage::said::SourceEvent;
 
 const PEOPLE: u8 = 40;
 const ROOMS: u8 = 30;
@@ -39,6 +43,14 @@ fn person(number: u8) -> Person {
     Person { user: UserId::new([number + 1; 16]), name: Text::new(format!("person-{number}")) }
 }
 
+fn identifier(number: u8) -> Identifier {
+    Identifier { authority: Text::new("MRN"), value: Text::new(format!("{number}")) }
+}
+
+fn identified(number: u8) -> (IdentifierId, Identifier) {
+    (IdentifierId::new([number; 16]), identifier(number))
+}
+
 impl Story {
     pub(crate) fn new(seed: u64) -> Self {
         Self { chance: StdRng::seed_from_u64(seed), heads: HashMap::new(), drawn: HashMap::new() }
@@ -55,7 +67,11 @@ impl Story {
         let Person { user, name } = person(who);
         let tenant = TenantId::new([if who % 10 == 9 { 2 } else { 1 }; 16]);
         let device = DeviceId::new([self.below(DEVICES.into()) as u8; 16]);
-        let rights = Rights { broadcaster: self.below(2) == 0, administrator: self.below(8) == 0 };
+        let rights = Rights {
+            broadcaster: self.below(2) == 0,
+            administrator: self.below(8) == 0,
+            registrar: self.below(4) > 0,
+        };
         let command = self.command();
         Submission { actor: Arc::new(Actor { tenant, user, name, device, rights }), command }
     }
@@ -103,8 +119,54 @@ impl Story {
             993..995 => ("lift", Command::Lift { subject: self.subject() }),
             _ => ("tick", Command::Tick),
         };
+        let (kind, command) = match self.below(16) {
+            0 => self.record(),
+            _ => (kind, command),
+        };
         *self.drawn.entry(kind).or_default() += 1;
         command
+    }
+
+    /// What the record says: of few patients, so that much of it meets.
+    fn record(&mut self) -> (&'static str, Command) {
+        let source = self.source();
+        match self.below(8) {
+            0 => ("patient", Command::Patient(Box::new(PatientEvent { source, patient: self.naming() }))),
+            1 => {
+                let (survivor, retired) = (self.naming(), self.naming());
+                ("merge", Command::Merge(Box::new(Merge { source, survivor, retired })))
+            }
+            _ => {
+                let number = self.below(40) as u8;
+                let event = EncounterEvent {
+                    source,
+                    encounter: EncounterId::new([number; 16]),
+                    number: identifier(number),
+                    what: What::ALL[self.below(12) as usize],
+                    place: Some(self.location()),
+                    patient: Naming { identifiers: vec![identified(number)], ..self.naming() },
+                };
+                ("encounter", Command::Encounter(Box::new(event)))
+            }
+        }
+    }
+
+    fn source(&mut self) -> SourceEvent {
+        let id = EventId::new(u128::from(self.below(5_000)).to_be_bytes());
+        SourceEvent { id, time: Timestamp(self.below(4_000_000_000_000)) }
+    }
+
+    fn naming(&mut self) -> Naming {
+        let identifiers = (0..1 + self.below(3)).map(|_| identified(self.below(60) as u8)).collect();
+        let label = [None, Some(Text::new("")), Some(Text::new("M. M."))][self.below(3) as usize].clone();
+        Naming { identifiers, label }
+    }
+
+    fn location(&mut self) -> Location {
+        let ward = self.below(4) as u8;
+        let bed = Bed { id: BedId::new([16 * ward + self.below(6) as u8; 16]), name: Text::new("3-1") };
+        let place = Place { ward: WardId::new([ward; 16]), bed: Some(bed).filter(|_| self.below(4) > 0) };
+        Location { place, ward_name: Text::new("7B") }
     }
 
     fn revoke(&mut self) -> Command {

@@ -48,7 +48,8 @@ fn page() -> String {
     for (name, broadcaster, administrator) in
         [("nothing", false, false), ("broadcaster", true, false), ("administrator", false, true)]
     {
-        let create = |state| Scene::empty(state).create(Rights { broadcaster, administrator });
+        let create =
+            |state| Scene::empty(state).create(Rights { broadcaster, administrator, ..Rights::default() });
         row(&mut page, &[name, create(State::Direct), create(State::Group), create(State::Broadcast)]);
     }
     for operation in Operation::ALL {

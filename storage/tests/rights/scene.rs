@@ -132,7 +132,7 @@ impl Who {
             user: self.user(),
             name: Text::new(self.name()),
             device: DeviceId::new([1; 16]),
-            rights: Rights { broadcaster, administrator },
+            rights: Rights { broadcaster, administrator, ..Rights::default() },
         };
         Submission { actor: Arc::new(actor), command }
     }
