@@ -8,7 +8,7 @@ const FILES: [&str; 5] = ["error", "session", "conversation", "message", "frame"
 
 /// What carries tokens, content or names, oneofs within included: `src/redact.rs` says what of it
 /// may be shown.
-const REDACTED: [&str; 19] = [
+const REDACTED: [&str; 20] = [
     "Hello",
     "Renew",
     "Welcome",
@@ -20,6 +20,7 @@ const REDACTED: [&str; 19] = [
     "RenameConversation",
     "Member",
     "MembersAdded",
+    "MembersLeft",
     "RoleChanged",
     "Entry",
     "Message",

@@ -182,7 +182,7 @@ impl Broker {
             intake: Arc::clone(&intake),
             metrics: Arc::clone(&metrics),
         };
-        upkeep.start(work, told.reexpire, &mut tasks);
+        upkeep.start(work, told.reexpire, told.regroup, &mut tasks);
         let (turns, address) = (Arc::clone(edge.turns()), edge.address());
         let seen = Seen { engine, reads, topics, turns, clock, address };
         tasks.spawn(|stop| gather::run(seen, Arc::clone(&metrics), limits, stop));

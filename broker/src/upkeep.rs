@@ -3,19 +3,21 @@
 //! Expired records are invisible at once; here their bytes are reclaimed, every `reclaim_every`, so
 //! that none is left after twice that. What is reclaimed goes by the log's time, as all else does:
 //! so the log is made to tick first, and an idle broker forgets too. Also carries on the rewriting
-//! of expiry after a retention was shortened, one bounded command at a time, and what an earlier
-//! run of the broker left of it.
+//! of expiry after a retention was shortened, and brings the members of care conversations in line
+//! with the record: one bounded command at a time, and what an earlier run of the broker left of
+//! it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use wardline_storage::command::{Command, Outcome};
 use wardline_storage::engine::{Engine, Reclaimed};
 use wardline_storage::id::ConversationId;
+use wardline_storage::staff::StaffOf;
 use wardline_storage::view::View;
 
 use crate::access::caller::nobody;
@@ -50,12 +52,20 @@ pub(crate) struct Upkeep {
 }
 
 impl Config {
-    /// Starts it. `told`: conversations whose expiry is to be rewritten.
-    pub(crate) fn start(self, work: Upkeep, told: mpsc::Receiver<ConversationId>, tasks: &mut Tasks) {
+    /// Starts it. `told`: conversations whose expiry is to be rewritten; `regroup`: told when
+    /// members are to be brought in line with the record.
+    pub(crate) fn start(
+        self,
+        work: Upkeep,
+        told: mpsc::Receiver<ConversationId>,
+        regroup: Arc<Notify>,
+        tasks: &mut Tasks,
+    ) {
         let work = Arc::new(work);
         tasks.spawn(|stop| sweep(Arc::clone(&work), stop));
         tasks.spawn(|stop| reclaim(Arc::clone(&work), self.reclaim_every, stop));
-        tasks.spawn(|stop| reexpire(work, told, stop));
+        tasks.spawn(|stop| reexpire(Arc::clone(&work), told, stop));
+        tasks.spawn(|stop| self::regroup(work, regroup, stop));
     }
 }
 
@@ -120,7 +130,37 @@ async fn reexpire(work: Arc<Upkeep>, mut told: mpsc::Receiver<ConversationId>, s
     stop.run_until_cancelled(rewriting).await;
 }
 
+/// Brings members in line with the record until stopped: what is left from before, then whenever it
+/// is told.
+async fn regroup(work: Arc<Upkeep>, told: Arc<Notify>, stop: CancellationToken) {
+    let regrouping = async {
+        loop {
+            // Telling the encounters of a ward leaves marks of its own: look until there are none.
+            loop {
+                let due = work.out_of_line().await;
+                if due.is_empty() {
+                    break;
+                }
+                for of in due {
+                    if !work.go_on(Command::Regroup { of }).await {
+                        sleep(BUSY_PAUSE).await;
+                    }
+                }
+            }
+            told.notified().await;
+        }
+    };
+    stop.run_until_cancelled(regrouping).await;
+}
+
 impl Upkeep {
+    /// Some of those whose members are not those whom the record names.
+    async fn out_of_line(&self) -> Vec<StaffOf> {
+        let read = |view: View<'_>| Ok(view.regrouping(None, PAGE)?.items);
+        // The read logs its failure; what is out of line stays so in the store.
+        self.reads.to_catch_up(Principal::from(&*nobody()), read).await.unwrap_or_default()
+    }
+
     async fn unfinished(&self) -> VecDeque<ConversationId> {
         let read = |view: View<'_>| {
             let (mut all, mut after) = (VecDeque::new(), None);
@@ -138,15 +178,22 @@ impl Upkeep {
     }
 
     async fn rewrite(&self, conversation: ConversationId) {
+        self.go_on(Command::Reexpire { conversation }).await;
+    }
+
+    /// Submits a command of bounded steps until there is no more to do, or it is refused for good:
+    /// `false`.
+    async fn go_on(&self, command: Command) -> bool {
         loop {
-            match self.intake.ask(&nobody(), Command::Reexpire { conversation }).await {
-                Ok(Outcome::Reexpired { more: true }) => {}
+            match self.intake.ask(&nobody(), command.clone()).await {
+                Ok(Outcome::Reexpired { more: true } | Outcome::Regrouped { more: true }) => {}
                 Err(refusal)
                     if matches!(refusal.code, Code::Retry | Code::ResourceExhausted | Code::StorageFull) =>
                 {
                     sleep(BUSY_PAUSE).await;
                 }
-                _ => return,
+                Ok(_) => return true,
+                Err(_) => return false,
             }
         }
     }

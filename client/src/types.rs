@@ -231,6 +231,9 @@ pub enum Notice {
     Added(Vec<String>, Role),
     /// This one is a member no longer.
     Removed(String),
+    /// These are members no longer: the patient is not on their ward any more, or they are not in
+    /// its care team.
+    Left(Vec<String>),
     /// A new title.
     Renamed(String),
     /// Messages are kept so long now.

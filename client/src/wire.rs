@@ -135,6 +135,7 @@ fn notice(change: v1::notice::Change) -> Notice {
         Change::DeletedSequence(sequence) => Notice::Deleted(sequence),
         Change::MembersAdded(added) => Notice::Added(added.users, role_from(added.role)),
         Change::MemberRemoved(user) => Notice::Removed(user),
+        Change::MembersLeft(left) => Notice::Left(left.users),
         Change::Renamed(title) => Notice::Renamed(title),
         Change::RetentionMs(retention) => Notice::Retention(Duration::from_millis(retention)),
         Change::RoleChanged(changed) => Notice::Role(changed.user, role_from(changed.role)),

@@ -27,9 +27,9 @@ macro_rules! messages {
 const MESSAGES: &[(&str, Check)] = messages![
     Acknowledge Acknowledged AddMembers CaughtUp ClientFrame Conversation ConversationPage CreateConversation
     DeleteMessage Done Entry Error Goodbye Hello History HistoryPage LaneHeader LeaveConversation Limits
-    ListConversations ListMembers ListReceipts Member MemberPage MembersAdded Message Notice Position Publish
-    PublishAck PushFrame Receipt ReceiptPage Recipient RemoveMember RenameConversation Renew Resume RoleChanged
-    ServerFrame SetRetention SetRole Tombstone Welcome
+    ListConversations ListMembers ListReceipts Member MemberPage MembersAdded MembersLeft Message Notice
+    Position Publish PublishAck PushFrame Receipt ReceiptPage Recipient RemoveMember RenameConversation Renew
+    Resume RoleChanged ServerFrame SetRetention SetRole Tombstone Welcome
 ];
 
 /// Fails at the first input if a message of the contract is missing above.

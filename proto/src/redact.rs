@@ -9,9 +9,9 @@ use std::fmt;
 use crate::v1::entry::Body;
 use crate::v1::notice::Change;
 use crate::v1::{
-    AddMembers, Conversation, CreateConversation, Entry, Hello, Member, MembersAdded, Message, Notice,
-    Publish, Receipt, Recipient, RemoveMember, RenameConversation, Renew, RoleChanged, SetRole, Tombstone,
-    Welcome,
+    AddMembers, Conversation, CreateConversation, Entry, Hello, Member, MembersAdded, MembersLeft, Message,
+    Notice, Publish, Receipt, Recipient, RemoveMember, RenameConversation, Renew, RoleChanged, SetRole,
+    Tombstone, Welcome,
 };
 
 /// Shows these fields and hides the rest.
@@ -37,6 +37,7 @@ show! {
     RenameConversation: conversation_id;
     Member: role, joined_at_ms;
     MembersAdded: role;
+    MembersLeft: ;
     RoleChanged: role;
     Entry: conversation_id, sequence, time_ms, expires_at_ms, body;
     Tombstone: deleted_at_ms;
@@ -81,6 +82,7 @@ impl fmt::Debug for Change {
             Self::DeletedSequence(sequence) => f.debug_tuple("DeletedSequence").field(sequence).finish(),
             Self::MembersAdded(added) => f.debug_tuple("MembersAdded").field(added).finish(),
             Self::MemberRemoved(_) => f.write_str("MemberRemoved"),
+            Self::MembersLeft(_) => f.write_str("MembersLeft"),
             Self::Renamed(_) => f.write_str("Renamed"),
             Self::RetentionMs(retention_ms) => f.debug_tuple("RetentionMs").field(retention_ms).finish(),
             Self::RoleChanged(changed) => f.debug_tuple("RoleChanged").field(changed).finish(),

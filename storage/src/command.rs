@@ -19,6 +19,7 @@ use crate::id::{ClientMessageId, ConversationId, DeviceId, Seq, TenantId, Timest
 use crate::model::{IdSecret, Kind, Person, Policy, Priority, Role, Subject, Text};
 use crate::patient::{Merge, Patient, PatientEvent};
 use crate::retention::Retentions;
+use crate::staff::{Regrouping, StaffEvent, StaffOf};
 
 pub use event::Event;
 pub use rejection::Rejection;
@@ -54,6 +55,7 @@ impl Submission {
             Command::AddMembers { people, .. } => OVERHEAD + people.len() * OVERHEAD,
             Command::Encounter(event) => OVERHEAD + event.patient.identifiers.len() * OVERHEAD,
             Command::Patient(event) => OVERHEAD + event.patient.identifiers.len() * OVERHEAD,
+            Command::Staff(event) => OVERHEAD + event.people.len() * OVERHEAD,
             Command::Merge(merge) => {
                 OVERHEAD + (merge.survivor.identifiers.len() + merge.retired.identifiers.len()) * OVERHEAD
             }
@@ -187,6 +189,14 @@ pub enum Command {
     Patient(Box<PatientEvent>),
     /// Takes in that two patients are one. Registrars.
     Merge(Box<Merge>),
+    /// Takes in who is in a roster or a care team. Registrars.
+    Staff(Box<StaffEvent>),
+    /// Goes on bringing members of care conversations in line with the record. Submitted by the
+    /// broker itself, as whoever.
+    Regroup {
+        /// Those of an encounter, or of all on a ward.
+        of: StaffOf,
+    },
 }
 
 impl Command {
@@ -212,7 +222,9 @@ impl Command {
             | Self::Lift { .. }
             | Self::Encounter(_)
             | Self::Patient(_)
-            | Self::Merge(_) => None,
+            | Self::Merge(_)
+            | Self::Staff(_)
+            | Self::Regroup { .. } => None,
         }
     }
 
@@ -235,7 +247,9 @@ impl Command {
             | Self::SetRetentions(_)
             | Self::Tick
             | Self::Revoke { .. }
-            | Self::Lift { .. } => true,
+            | Self::Lift { .. }
+            | Self::Staff(_)
+            | Self::Regroup { .. } => true,
             Self::Encounter(event) => event.what.takes_away(),
             Self::Create(_)
             | Self::AddMembers { .. }
@@ -250,8 +264,8 @@ impl Command {
     }
 
     /// How many records it may touch beyond the few that every command does: one for each person
-    /// and each single receipt that it names, three for each identifier, two for each patient that
-    /// may be merged.
+    /// and each single receipt that it names, three for each identifier and each member that is
+    /// looked at, two for each patient that may be merged.
     pub fn records(&self) -> usize {
         match self {
             Self::Acknowledge(acknowledge) => acknowledge.delivered_only.len() + acknowledge.read_only.len(),
@@ -264,6 +278,7 @@ impl Command {
                 let identifiers = merge.survivor.identifiers.len() + merge.retired.identifiers.len();
                 identifiers * 3 + Patient::ABSORBED_MAX * 2
             }
+            Self::Regroup { .. } => Regrouping::STEP_MAX * 3,
             _ => 0,
         }
     }
@@ -386,6 +401,11 @@ pub enum Outcome {
     },
     /// What a source said was heard.
     Heard(Heard),
+    /// Members were brought in line with the record, so many of them.
+    Regrouped {
+        /// Whether there is more to do.
+        more: bool,
+    },
 }
 
 impl Default for ConversationId {

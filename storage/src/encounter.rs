@@ -116,12 +116,14 @@ impl Encounter {
         }
     }
 
+    /// Whether the patient is in care, on a ward or on leave.
+    pub fn is_present(&self) -> bool {
+        matches!(self.status(), Status::InProgress | Status::OnLeave)
+    }
+
     /// Where the patient is, if they are in care: on leave they keep their place.
     pub fn stands_on(&self) -> Option<&Place> {
-        match self.status() {
-            Status::InProgress | Status::OnLeave => self.place.value.as_ref(),
-            Status::Planned | Status::Finished | Status::Cancelled => None,
-        }
+        self.place.value.as_ref().filter(|_| self.is_present())
     }
 
     /// Takes in what an event says of it.

@@ -57,11 +57,13 @@ pub enum Table {
     Ward,
     /// Source event → what it was about: what is known already. Expires.
     Heard,
+    /// Ward or encounter → its roster or care team.
+    Staff,
 }
 
 impl Table {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Conversation,
         Self::Member,
         Self::Membership,
@@ -78,6 +80,7 @@ impl Table {
         Self::Stay,
         Self::Ward,
         Self::Heard,
+        Self::Staff,
     ];
 
     /// Stable name, for engines that name their tables.
@@ -99,6 +102,7 @@ impl Table {
             Self::Stay => "stay",
             Self::Ward => "ward",
             Self::Heard => "heard",
+            Self::Staff => "staff",
         }
     }
 

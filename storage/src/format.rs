@@ -22,7 +22,7 @@ use crate::state;
 /// The format that this code writes. 1: a position for each of 64 partitions, and the secret of the
 /// ids without a version. 2: one position with the log's time; the policy is a record. 3: members
 /// with the role publisher, and who gave it; notices of roles; retentions by tenant. 4: patients,
-/// encounters and wards.
+/// encounters and wards; sign-ins that ended.
 pub const FORMAT: u32 = 4;
 
 /// For records that do not expire.

@@ -11,6 +11,7 @@ use crate::id::{
     Seq, SignInId, TenantId, UserId, WardId,
 };
 use crate::model::{ReceiptKind, Subject};
+use crate::staff::StaffOf;
 
 const ID: usize = 16;
 const SEQ: usize = 8;
@@ -29,6 +30,8 @@ pub const DEDUPE_BYTES: usize = 3 * ID;
 pub const ID_BYTES: usize = ID;
 /// `stay`: kind; patient, ward or bed; encounter.
 pub const STAY_BYTES: usize = 1 + 2 * ID;
+/// `staff`: kind; ward or encounter.
+pub const STAFF_BYTES: usize = 1 + ID;
 
 /// Key in `meta` of the store's format, a number of 4 bytes: what is read before anything else.
 pub const FORMAT: &[u8] = b"store/format";
@@ -46,6 +49,7 @@ const PARTITION_APPLIED: &[u8] = b"applied/";
 const REEXPIRE: &[u8] = b"reexpire/";
 const GAVE_WAY: &[u8] = b"gave-way/";
 const REVOKED: &[u8] = b"revoked/";
+const REGROUP: &[u8] = b"regroup/";
 /// The widest subject is a key.
 const REVOKED_BYTES_MAX: usize = REVOKED.len() + 1 + KeyId::BYTES;
 
@@ -55,6 +59,10 @@ pub(crate) const USER: u8 = 2;
 pub(crate) const DEVICE: u8 = 3;
 pub(crate) const KEY: u8 = 4;
 pub(crate) const SIGN_IN: u8 = 5;
+
+/// The kinds of staff. Append only.
+pub(crate) const OF_WARD: u8 = 1;
+pub(crate) const OF_ENCOUNTER: u8 = 2;
 
 /// A range of keys that owns its bounds: `from` is included, `to` is not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -298,6 +306,49 @@ pub fn stays(whose: Stay, after: Option<EncounterId>) -> Span {
 pub fn stay_encounter(key: &[u8]) -> Result<EncounterId, EngineError> {
     let encounter = if key.len() == STAY_BYTES { key.get(1 + ID..) } else { None };
     encounter.and_then(EncounterId::from_slice).ok_or_else(|| corrupt("reading the key of a stay"))
+}
+
+/// Whose staff it is: the kind, and the id.
+pub(crate) fn staff_of(of: &StaffOf) -> (u8, &[u8; ID]) {
+    match of {
+        StaffOf::Ward(ward) => (OF_WARD, ward.as_bytes()),
+        StaffOf::Encounter(encounter) => (OF_ENCOUNTER, encounter.as_bytes()),
+    }
+}
+
+/// Key of a roster or a care team.
+pub fn staff(of: StaffOf) -> [u8; STAFF_BYTES] {
+    let (kind, id) = staff_of(&of);
+    let mut key = [kind; STAFF_BYTES];
+    key[1..].copy_from_slice(id);
+    key
+}
+
+/// Key in `meta` of the mark that members are to be brought in line with the record.
+pub fn regroup(of: StaffOf) -> Vec<u8> {
+    [REGROUP, &staff(of)].concat()
+}
+
+/// Those marks, those beyond `after` if it is given.
+pub fn regroups(after: Option<StaffOf>) -> Span {
+    let all = Span::prefix(REGROUP, REGROUP.len() + STAFF_BYTES);
+    after.map_or(all.clone(), |of| all.after(&regroup(of)))
+}
+
+/// Whose members a key of [`regroup`] is about.
+///
+/// # Errors
+/// [`EngineError::Corrupt`] if the key has another form.
+pub fn regroup_of(key: &[u8]) -> Result<StaffOf, EngineError> {
+    let of = key.strip_prefix(REGROUP).and_then(|rest| {
+        let (&kind, id) = rest.split_first()?;
+        match kind {
+            OF_WARD => WardId::from_slice(id).map(StaffOf::Ward),
+            OF_ENCOUNTER => EncounterId::from_slice(id).map(StaffOf::Encounter),
+            _ => None,
+        }
+    });
+    of.ok_or_else(|| corrupt("reading the key of members to be brought in line"))
 }
 
 /// The applied positions of partitions that a store of format 1 has in `meta`.

@@ -6,13 +6,12 @@
 //!                └──► Reply (after the sync)          └──► Event ─► Observer (fan-out)
 //! ```
 //!
-//! [`model`], [`id`], [`retention`]: what is kept, and for how long. [`said`], [`patient`],
-//! [`encounter`]: what the patient's record says. [`key`], [`record`]: how all that lies in bytes.
-//! [`command`]: what can change it. [`machine`]: the deterministic core. [`applier`], [`overlay`]: a
-//! group of commands as one batch. [`view`]: every read, with expiry and membership applied.
-//! [`state_hash`]: whether two stores hold the same. [`engine`], [`log`]: the two seams; [`memory`]
-//! and [`local`] are the ones that come with this crate. [`ballast`]: room on the disk for what must
-//! be written.
+//! [`model`], [`id`], [`retention`]: what is kept, and for how long; [`said`], [`patient`],
+//! [`encounter`], [`staff`]: what the patients' record says. [`key`], [`record`]: how all that lies
+//! in bytes. [`command`], [`machine`]: what can change it, and how. [`applier`], [`overlay`]: a
+//! group of commands as one batch. [`view`]: every read. [`state_hash`]: whether two stores hold
+//! the same. [`engine`], [`log`]: the two seams; [`memory`] and [`local`] come with this crate.
+//! [`ballast`]: room on the disk for what must be written.
 
 pub mod applier;
 pub mod ballast;
@@ -43,6 +42,7 @@ pub mod retention;
 pub mod room;
 pub mod said;
 mod scan;
+pub mod staff;
 pub mod state;
 pub mod state_hash;
 pub mod value;

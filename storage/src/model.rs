@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::id::{ClientMessageId, DeviceId, KeyId, Seq, SignInId, TenantId, Timestamp, UserId};
+use crate::id::{ClientMessageId, DeviceId, EncounterId, KeyId, Seq, SignInId, TenantId, Timestamp, UserId};
 
 /// Text about people: a name from a token, or a title. Shown as its length in `Debug`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,13 +92,17 @@ pub struct Conversation {
     /// fields ascending. Empty but for the seconds that the rewriting takes; at most
     /// [`Conversation::SHORTENINGS_MAX`].
     pub shortenings: Vec<Shortening>,
+    /// The encounter that it is about.
+    pub context: Option<EncounterId>,
+    /// Whether its members are those whom the record names for that encounter: nobody manages it.
+    pub is_care: bool,
 }
 
 impl Conversation {
     /// Whether people are in it and none of them can manage it. The tenant's administrator can name
     /// somebody.
     pub fn is_without_admin(&self) -> bool {
-        self.kind != Kind::Direct && self.members > 0 && self.admins == 0
+        self.kind != Kind::Direct && !self.is_care && self.members > 0 && self.admins == 0
     }
 
     /// Most shortenings that may be in progress.
@@ -249,6 +253,8 @@ pub enum Notice {
     Role(UserId, Role),
     /// Nobody is admin any more. Comes after what made it so.
     NoAdmin,
+    /// These are members no longer, since the record does not name them any more.
+    Left(Vec<UserId>),
 }
 
 /// How far somebody is in a conversation. Never goes back.

@@ -127,6 +127,8 @@ fn conversation() -> Conversation {
         members: 2,
         admins: 0,
         shortenings: Vec::new(),
+        context: None,
+        is_care: false,
     }
 }
 

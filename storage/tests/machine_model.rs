@@ -69,6 +69,8 @@ fn machine_and_view_do_what_the_model_does() {
             "Unchanged",
             "Late",
             "Repeated",
+            "Regrouped",
+            "RegroupDue",
             "NotRegistrar",
             "NoIdentifier",
             "NoPlace",

@@ -12,9 +12,10 @@ use wardline_storage::id::{
     Seq, SignInId, TenantId, UserId, WardId,
 };
 use wardline_storage::key::{self, Stay};
-use wardline_storage::model::{Cursor, Entry, IdSecret, Member, ReceiptKind, Subject};
+use wardline_storage::model::{Conversation, Cursor, Entry, IdSecret, Member, ReceiptKind, Subject};
 use wardline_storage::record::{EntryHeader, Record};
 use wardline_storage::retention::Retentions;
+use wardline_storage::staff::{Staff, StaffOf};
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -41,11 +42,12 @@ fn records_are_frozen() {
     frozen(
         records::conversations(),
         &with(
-            &format!("01 {TENANT}"),
+            &format!("02 {TENANT}"),
             &[
-                "01 00 00 00 0000018bcfe5687b 0000018bcfe5687b 02 00 00",
-                "02 00 00 00 0000018bcfe5687b 0000018bcfe5687b 02 00 00",
-                "03 0c c39c62657267616265203742 01 80a8cc7b ac02 0000018bcfe5687b 0000018bcfe5687c c801 03 02 7fe807 8001e0d403",
+                "01 00 00 00 0000018bcfe5687b 0000018bcfe5687b 02 00 00 00 00",
+                "02 00 00 00 0000018bcfe5687b 0000018bcfe5687b 02 00 00 00 00",
+                "03 0c c39c62657267616265203742 01 80a8cc7b ac02 0000018bcfe5687b 0000018bcfe5687c c801 03 02 7fe807 8001e0d403 00 00",
+                &format!("02 00 00 00 0000018bcfe5687b 0000018bcfe5687b 02 00 00 01 {} 01", "ec".repeat(16)),
             ],
         ),
     );
@@ -75,6 +77,7 @@ fn records_are_frozen() {
                 "03 05 e0d403",
                 "03 06 b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0 03",
                 "03 07",
+                "03 08 02 a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1 b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0",
             ],
         ),
     );
@@ -135,6 +138,23 @@ fn what_the_record_says_is_frozen() {
         ],
     );
     frozen(vec![records::PATIENT], &[format!("01 {patient}")]);
+    let (alice, bob) = ("a1".repeat(16), "b0".repeat(16));
+    frozen(
+        records::staff(),
+        &[
+            format!("01 {tenant} 00 00"),
+            format!("01 {tenant} 02 {alice} 05 616c696365 {bob} 03 626f62 {said}"),
+        ],
+    );
+    frozen(
+        records::regroupings(),
+        &[
+            "01 01 00".into(),
+            format!("01 01 01 {bob}"),
+            format!("01 02 01 {bob}"),
+            format!("01 03 01 {encounter}"),
+        ],
+    );
 }
 
 #[test]
@@ -196,6 +216,11 @@ fn said_by_a_source() -> Vec<String> {
     all.push(happened(4, &format!("01 {ward} 00 02 3742")));
     all.push(format!("13 {source} {nameless}"));
     all.push(format!("14 {source} {named} {nameless}"));
+    let encounter = "ec".repeat(16);
+    all.push(format!("15 {source} 01 {ward} 01 {} 03 626f62", "b0".repeat(16)));
+    all.push(format!("15 {source} 02 {encounter} 00"));
+    all.push(format!("16 01 {ward}"));
+    all.push(format!("16 02 {encounter}"));
     all
 }
 
@@ -222,6 +247,29 @@ fn keys_are_frozen() {
     let client_id = ClientMessageId::new([0xe1; 16]);
     assert_eq!(hex(&key::dedupe(conversation, user, client_id)), format!("{c}{u}{m}"));
     assert_eq!(hex(&key::device(user, device)), format!("{u}{d}"));
+    let store = [key::FORMAT, key::ID_SECRET, key::APPLIED, key::POLICY, key::RETENTIONS];
+    let names = ["store/format", "store/id-secret", "store/applied", "store/policy", "store/retentions"];
+    assert_eq!(store, names.map(str::as_bytes));
+    assert_eq!(hex(&key::reexpire(conversation)), format!("{}{c}", hex(b"reexpire/")));
+    let (tenant, key) = (TenantId::new([0x7e; 16]), KeyId::new([0x4e; 32]));
+    let subjects = [
+        (Subject::Tenant(tenant), format!("01{}", "7e".repeat(16))),
+        (Subject::User(user), format!("02{u}")),
+        (Subject::Device(device), format!("03{d}")),
+        (Subject::Key(key), format!("04{}", "4e".repeat(32))),
+        (Subject::SignIn(SignInId::new([0x51; 16])), format!("05{}", "51".repeat(16))),
+    ];
+    for (subject, bytes) in subjects {
+        let at = key::revoked(&subject);
+        assert_eq!(hex(&at), format!("{}{bytes}", hex(b"revoked/")));
+        assert_eq!(key::revoked_subject(&at).expect("it was made here"), subject);
+        let all = key::revocations();
+        assert!(all.range().from <= &at[..] && &at[..] < all.range().to);
+    }
+}
+
+#[test]
+fn keys_of_the_record_are_frozen() {
     let [p, e, w, b] = ["9a", "ec", "da", "be"].map(|id| id.repeat(16));
     let (patient, encounter) = (PatientId::new([0x9a; 16]), EncounterId::new([0xec; 16]));
     let (ward, bed) = (WardId::new([0xda; 16]), BedId::new([0xbe; 16]));
@@ -242,24 +290,16 @@ fn keys_are_frozen() {
         assert!(all.range().from <= &at[..] && &at[..] < all.range().to);
         assert!(key::stays(stay, Some(encounter)).range().from > &at[..]);
     }
-    let store = [key::FORMAT, key::ID_SECRET, key::APPLIED, key::POLICY, key::RETENTIONS];
-    let names = ["store/format", "store/id-secret", "store/applied", "store/policy", "store/retentions"];
-    assert_eq!(store, names.map(str::as_bytes));
-    assert_eq!(hex(&key::reexpire(conversation)), format!("{}{c}", hex(b"reexpire/")));
-    let (tenant, key) = (TenantId::new([0x7e; 16]), KeyId::new([0x4e; 32]));
-    let subjects = [
-        (Subject::Tenant(tenant), format!("01{}", "7e".repeat(16))),
-        (Subject::User(user), format!("02{u}")),
-        (Subject::Device(device), format!("03{d}")),
-        (Subject::Key(key), format!("04{}", "4e".repeat(32))),
-        (Subject::SignIn(SignInId::new([0x51; 16])), format!("05{}", "51".repeat(16))),
-    ];
-    for (subject, bytes) in subjects {
-        let at = key::revoked(&subject);
-        assert_eq!(hex(&at), format!("{}{bytes}", hex(b"revoked/")));
-        assert_eq!(key::revoked_subject(&at).expect("it was made here"), subject);
-        let all = key::revocations();
+    for (of, bytes) in
+        [(StaffOf::Ward(ward), format!("01{w}")), (StaffOf::Encounter(encounter), format!("02{e}"))]
+    {
+        assert_eq!(hex(&key::staff(of)), bytes);
+        let at = key::regroup(of);
+        assert_eq!(hex(&at), format!("{}{bytes}", hex(b"regroup/")));
+        assert_eq!(key::regroup_of(&at).expect("it was made here"), of);
+        let all = key::regroups(None);
         assert!(all.range().from <= &at[..] && &at[..] < all.range().to);
+        assert!(key::regroups(Some(of)).range().from > &at[..]);
     }
 }
 
@@ -342,6 +382,23 @@ fn records_of_version_1_are_read() {
     old[0] = 1;
     let read = Submission::decode(&old).expect("a submission of version 1");
     assert_eq!((read.actor.rights, read.command), (Rights::default(), submission.command));
+}
+
+/// What format 3 wrote.
+#[test]
+fn a_conversation_of_version_1_is_about_no_encounter() {
+    let conversation = records::conversations().remove(2).encode();
+    let mut old = conversation[..conversation.len() - 2].to_vec();
+    old[0] = 1;
+    let read = Conversation::decode(&old).expect("a conversation of version 1");
+    assert_eq!(read, records::conversations().remove(2));
+}
+
+#[test]
+fn people_who_are_not_in_their_order_are_damage() {
+    let mut staff = records::staff().remove(1);
+    staff.people.value.reverse();
+    assert!(matches!(Staff::decode(&staff.encode()), Err(EngineError::Corrupt { .. })));
 }
 
 #[test]

@@ -57,6 +57,7 @@ fn notice(notice: &Notice) -> String {
         Notice::Deleted(seq) => format!("deleted #{seq}"),
         Notice::Added(people, Role::Member) => format!("added {}", names(people)),
         Notice::Added(people, role) => format!("added {} as {}", names(people), self::role(*role)),
+        Notice::Left(people) => format!("{} left", names(people)),
         Notice::Removed(person) => format!("{} left", plain::name(person)),
         Notice::Renamed(title) => format!("renamed to {}", plain::quoted(title)),
         Notice::Retention(time) => format!("messages are kept for {} now", humantime::format_duration(*time)),

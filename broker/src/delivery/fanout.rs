@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use wardline_storage::command::Event;
 use wardline_storage::engine::EngineError;
 use wardline_storage::fail_point::{self, Point};
@@ -30,6 +30,9 @@ pub(crate) struct Fanout {
     /// Conversations whose messages' expiry is to be rewritten; a full channel loses nothing, since
     /// the store remembers them too.
     reexpire: mpsc::Sender<ConversationId>,
+    /// Told when members of care conversations are to be brought in line with the record. The store
+    /// remembers whose.
+    regroup: Arc<Notify>,
     /// Where the store's failure is told.
     failed: watch::Sender<Option<String>>,
     /// For encoding.
@@ -63,15 +66,17 @@ impl Observer for Fanout {
 
 impl Fanout {
     /// For these conversations and these sessions. `reexpire`: told of conversations whose
-    /// messages' expiry is to be rewritten; `failed`: of the store's failure.
+    /// messages' expiry is to be rewritten; `regroup`: that members are to be brought in line;
+    /// `failed`: of the store's failure.
     pub(super) fn new(
         topics: Arc<Topics>,
         registry: Arc<Registry>,
         metrics: Arc<Metrics>,
         reexpire: mpsc::Sender<ConversationId>,
+        regroup: Arc<Notify>,
         failed: watch::Sender<Option<String>>,
     ) -> Self {
-        Self { topics, registry, metrics, reexpire, failed, scratch: BytesMut::new() }
+        Self { topics, registry, metrics, reexpire, regroup, failed, scratch: BytesMut::new() }
     }
 
     fn tell(&mut self, event: Event) {
@@ -130,6 +135,7 @@ impl Fanout {
                     tracing::warn!(code = "retention-waits", %conversation, "much retention is being shortened: this one waits for the next look");
                 }
             }
+            Event::RegroupDue { .. } => self.regroup.notify_one(),
             Event::FirstPublish { conversation, user } => {
                 if let Some(topic) = self.topics.find(conversation) {
                     topic.published(user);
@@ -151,7 +157,7 @@ impl Fanout {
             Body::Message(_) => false,
             Body::Tombstone { .. } => true,
             Body::Notice(notice) => {
-                matches!(notice, Notice::Added(..) | Notice::Removed(_) | Notice::Role(..))
+                matches!(notice, Notice::Added(..) | Notice::Removed(_) | Notice::Role(..) | Notice::Left(_))
             }
         };
         if mentions {

@@ -26,7 +26,7 @@ mod unfollowed;
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use wardline_storage::id::ConversationId;
 
 use crate::limits::Limits;
@@ -49,6 +49,8 @@ pub(crate) struct Config {
 pub(crate) struct Told {
     /// Conversations whose messages' expiry is to be rewritten.
     pub(crate) reexpire: mpsc::Receiver<ConversationId>,
+    /// When members of care conversations are to be brought in line with the record.
+    pub(crate) regroup: Arc<Notify>,
     /// How the store failed, once it has.
     pub(crate) failed: watch::Receiver<Option<String>>,
 }
@@ -65,8 +67,10 @@ impl Config {
         let (reexpire, to_reexpire) = mpsc::channel(REEXPIRE_MAX);
         let (failure, failed) = watch::channel(None);
         let topics = Arc::new(Topics::new(&limits));
-        let fanout = Fanout::new(Arc::clone(&topics), registry, Arc::clone(&metrics), reexpire, failure);
+        let regroup = Arc::new(Notify::new());
+        let (telling, measured) = (Arc::clone(&regroup), Arc::clone(&metrics));
+        let fanout = Fanout::new(Arc::clone(&topics), registry, measured, reexpire, telling, failure);
         let deliveries = Deliveries { topics, reads, metrics, limits };
-        (Arc::new(deliveries), fanout, Told { reexpire: to_reexpire, failed })
+        (Arc::new(deliveries), fanout, Told { reexpire: to_reexpire, regroup, failed })
     }
 }

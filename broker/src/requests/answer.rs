@@ -33,7 +33,8 @@ pub(crate) fn answer(completion: &Completion, intake: &Intake) -> Answer {
             | Outcome::Reexpired { .. }
             | Outcome::Noted
             | Outcome::Revoked { .. }
-            | Outcome::Heard(_),
+            | Outcome::Heard(_)
+            | Outcome::Regrouped { .. },
         )) => Response::Done(None),
     };
     Answer::Now(response)

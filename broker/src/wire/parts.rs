@@ -100,5 +100,6 @@ fn wire_change(notice: &Notice, mut names: impl Iterator<Item = String>) -> v1::
             role: wire_role(*role).into(),
         }),
         Notice::NoAdmin => Change::WithoutAdmin(true),
+        Notice::Left(_) => Change::MembersLeft(v1::MembersLeft { users: names.collect() }),
     }
 }

@@ -1,9 +1,13 @@
 //! What others must hear of once a group is durable, in order.
+//!
+//! An event says what happened, not what comes of it: who is told, and what has to be done, is for
+//! whoever observes the log.
 
 use std::sync::Arc;
 
 use crate::id::{ConversationId, Seq, Timestamp, UserId};
 use crate::model::{Entry, Person, ReceiptKind, Text};
+use crate::staff::StaffOf;
 
 /// What others must hear of, once it is durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,5 +68,11 @@ pub enum Event {
         conversation: ConversationId,
         /// Who.
         user: UserId,
+    },
+    /// Members of care conversations are not those whom the record names:
+    /// [`Command::Regroup`](crate::command::Command::Regroup) is due.
+    RegroupDue {
+        /// Those of an encounter, or of all on a ward.
+        of: StaffOf,
     },
 }

@@ -1,4 +1,7 @@
 //! Why a command changed nothing: each case with a text that says what was wrong.
+//!
+//! No text has a name, a title or anything else that people wrote. What it comes to for a client is
+//! the broker's business.
 
 use std::time::Duration;
 
@@ -79,6 +82,12 @@ pub enum Rejection {
     /// Too many patients would be one.
     #[error("more than {max} patients would be merged into one")]
     MergesMax {
+        /// The bound.
+        max: usize,
+    },
+    /// The roster or care team would have too many people.
+    #[error("a roster or a care team of more than {max} people")]
+    StaffMax {
         /// The bound.
         max: usize,
     },

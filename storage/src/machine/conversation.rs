@@ -62,6 +62,8 @@ impl Step<'_> {
             members,
             admins: u32::from(!direct),
             shortenings: Vec::new(),
+            context: None,
+            is_care: false,
         };
         self.put_conversation(id, conversation);
         Ok(Outcome::Created { conversation: id, existed: false })
@@ -114,7 +116,8 @@ impl Step<'_> {
     pub(super) fn remove_member(&mut self, id: ConversationId, user: UserId) -> Stepped {
         let mut scene = self.enter(id)?;
         let own = user == self.actor.user;
-        if scene.conversation.kind == Kind::Direct || !(own || self.is_admin(&scene)) {
+        let is_fixed = scene.conversation.kind == Kind::Direct || scene.conversation.is_care;
+        if is_fixed || !(own || self.is_admin(&scene)) {
             return Err(Rejection::Forbidden.into());
         }
         let Some(mut leaver) = self.state.member(id, user)?.filter(Member::is_active) else {
@@ -142,7 +145,7 @@ impl Step<'_> {
         Ok(self.notify(&mut scene, Notice::Renamed(title.clone())))
     }
 
-    fn join(&mut self, id: ConversationId, user: UserId, member: Member) {
+    pub(super) fn join(&mut self, id: ConversationId, user: UserId, member: Member) {
         self.put_member(id, user, member);
         self.change(Mutation::Put {
             table: Table::Membership,

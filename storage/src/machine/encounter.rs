@@ -52,6 +52,7 @@ impl Step<'_> {
         self.put_named(&named);
         self.file(event.encounter, before.as_ref(), &after);
         self.put(Table::Encounter, &key::encounter(event.encounter), &after);
+        self.attend(event.encounter, before.as_ref(), &after)?;
         if let Some(location) = &event.place {
             self.put_ward(location, said)?;
         }

@@ -3,14 +3,16 @@
 //! [`apply`] reads state, takes one [`Submission`] with the time that the log gave it, and gives a
 //! verdict, changes and events. It has no clock, no randomness, no I/O of its own and no
 //! configuration: the operator's bounds are a record of the state, the machine's own are constants
-//! (`REEXPIRE_MAX`, `SEEN_EVERY`, `HEARD_FOR`) and part of its version. So the same groups in the same order
-//! give the same state, on every replica and in every engine. A rejection changes nothing.
+//! (`REEXPIRE_MAX`, `SEEN_EVERY`, `HEARD_FOR`) and part of its version. So the same groups in the
+//! same order give the same state, on every replica and in every engine. A rejection changes
+//! nothing.
 //!
 //! Access comes first: for somebody who is no active member, a conversation does not exist; but its
 //! tenant's administrator may name its admins. A right is looked up when it is used, where it was
 //! given. Times never go back, and expiry is judged at them. Determinism needs one thing of the
 //! engine's keeper: nothing may be reclaimed as of a time that the log has not reached.
 
+mod care;
 mod conversation;
 mod encounter;
 mod patient;
@@ -121,6 +123,8 @@ pub fn apply(
         Command::Encounter(event) => step.encounter_event(event),
         Command::Patient(event) => step.patient_event(event),
         Command::Merge(merge) => step.merge(merge),
+        Command::Staff(event) => step.staff_event(event),
+        Command::Regroup { of } => step.regroup(*of),
     };
     match outcome {
         Ok(outcome) => Ok(Ok(outcome)),

@@ -56,6 +56,7 @@ impl Step<'_> {
         self.actor.rights.administrator
             && conversation.tenant == self.actor.tenant
             && conversation.kind != Kind::Direct
+            && !conversation.is_care
     }
 
     pub(super) fn set_role(&mut self, id: ConversationId, user: UserId, role: Role) -> Stepped {
@@ -81,7 +82,7 @@ impl Step<'_> {
 
     /// Who changes what they were never in has to have a name there: that of somebody who has left,
     /// and was there for no entry.
-    fn introduce(&mut self, id: ConversationId) -> Result<(), Stop> {
+    pub(super) fn introduce(&mut self, id: ConversationId) -> Result<(), Stop> {
         let user = self.actor.user;
         if self.state.member(id, user)?.is_none() {
             let stranger = Member {

@@ -1,4 +1,7 @@
 //! The bytes of encounters, wards and source events.
+//!
+//! What nobody said is written too, as a flag: so a record of another length is another record. The
+//! kinds of events are append only.
 
 use super::Record;
 use super::codec::{Damage, Reader, Writer};

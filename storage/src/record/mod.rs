@@ -8,19 +8,22 @@
 //! submissions, are records too.
 
 mod codec;
+mod conversation;
 mod encounter;
 mod patient;
+mod people;
 mod retention;
 mod said;
+mod staff;
 mod submission;
 
 use bytes::{Bytes, BytesMut};
 
 use crate::engine::EngineError;
-use crate::id::{ClientMessageId, DeviceId, Seq, TenantId, Timestamp, UserId};
+use crate::id::{ClientMessageId, DeviceId, Seq, Timestamp, UserId};
 use crate::model::{
-    Acknowledgement, Applied, Body, Conversation, Cursor, Device, Entry, IdSecret, Kind, Member, Message,
-    Notice, Policy, Priority, Revocation, Role, Shortening,
+    Acknowledgement, Applied, Body, Cursor, Device, Entry, IdSecret, Kind, Message, Notice, Policy, Priority,
+    Revocation, Role,
 };
 
 pub use codec::{Damage, Reader, Writer};
@@ -82,78 +85,6 @@ fn open<R: Record>(bytes: &[u8]) -> Result<Reader<'_>, EngineError> {
 
 fn damaged<R: Record>(damage: Damage) -> EngineError {
     EngineError::Corrupt { doing: "decoding a record", detail: format!("{}: {}", R::NAME, damage.0) }
-}
-
-impl Record for Conversation {
-    const NAME: &'static str = "a conversation";
-
-    fn write(&self, out: &mut Writer<'_>) {
-        out.id(self.tenant.as_bytes());
-        out.u8(kind_byte(self.kind));
-        out.blob(self.title.as_str().as_bytes());
-        out.optional(self.retention, Writer::duration);
-        out.varint(self.head.0);
-        out.time(self.created);
-        out.time(self.last_activity);
-        out.varint(self.members.into());
-        out.varint(self.admins.into());
-        out.list(&self.shortenings, |out, shortening| {
-            out.seq(shortening.through);
-            out.duration(shortening.retention);
-        });
-    }
-
-    fn read(from: &mut Reader<'_>) -> Result<Self, Damage> {
-        let tenant = TenantId::new(from.array()?);
-        let kind = kind(from.u8()?)?;
-        let title = from.text()?;
-        let retention = from.optional(Reader::duration)?;
-        let head = from.seq()?;
-        let (created, last_activity) = (from.time()?, from.time()?);
-        let (members, admins) = (from.u32()?, from.u32()?);
-        let shortenings =
-            from.list(2, |from| Ok(Shortening { through: from.seq()?, retention: from.duration()? }))?;
-        Ok(Self {
-            tenant,
-            kind,
-            title,
-            retention,
-            head,
-            created,
-            last_activity,
-            members,
-            admins,
-            shortenings,
-        })
-    }
-}
-
-/// Version 1 did not say who gave the role: nobody is taken to have.
-impl Record for Member {
-    const NAME: &'static str = "a member";
-    const VERSION: u8 = 2;
-
-    fn write(&self, out: &mut Writer<'_>) {
-        out.blob(self.name.as_str().as_bytes());
-        out.u8(role_byte(self.role));
-        out.time(self.joined);
-        out.varint(self.visible_from.0);
-        out.optional(self.left_after, Writer::seq);
-        out.u8(self.has_published.into());
-        out.u8(self.granted.into());
-    }
-
-    fn read(from: &mut Reader<'_>) -> Result<Self, Damage> {
-        Ok(Self {
-            name: from.text()?,
-            role: role(from.u8()?)?,
-            joined: from.time()?,
-            visible_from: from.seq()?,
-            left_after: from.optional(Reader::seq)?,
-            has_published: from.flag()?,
-            granted: from.version > 1 && from.flag()?,
-        })
-    }
 }
 
 /// The part of an entry that counting and searching need, without its content.
@@ -296,6 +227,10 @@ fn write_notice(notice: &Notice, out: &mut Writer<'_>) {
             out.u8(role_byte(*role));
         }
         Notice::NoAdmin => out.u8(7),
+        Notice::Left(users) => {
+            out.u8(8);
+            out.list(users, |out, user| out.id(user.as_bytes()));
+        }
     }
 }
 
@@ -311,6 +246,7 @@ fn read_notice(from: &mut Reader<'_>) -> Result<Notice, Damage> {
         5 => Notice::Retention(from.duration()?),
         6 => Notice::Role(UserId::new(from.array()?), role(from.u8()?)?),
         7 => Notice::NoAdmin,
+        8 => Notice::Left(from.list(UserId::BYTES, |from| from.array().map(UserId::new))?),
         _ => return Err(Damage("the kind of notice is unknown")),
     })
 }

@@ -1,4 +1,6 @@
 //! The bytes of patients, and of what is said of them.
+//!
+//! An identifier is its id, and then the texts that it was derived from.
 
 use super::Record;
 use super::codec::{Damage, Reader, Writer};

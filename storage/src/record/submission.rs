@@ -16,11 +16,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::codec::{Damage, Reader, Writer};
-use super::{Record, encounter, kind, kind_byte, patient, priority, priority_byte, role, role_byte};
+use super::people::{read_people, write_people};
+use super::{Record, encounter, kind, kind_byte, patient, priority, priority_byte, role, role_byte, staff};
 use crate::command::{Acknowledge, Actor, Command, Create, Group, Publish, Rights, Submission};
 use crate::id::{ClientMessageId, ConversationId, DeviceId, KeyId, Seq, SignInId, TenantId, UserId};
 use crate::key;
-use crate::model::{IdSecret, Person, Policy, Subject};
+use crate::model::{IdSecret, Policy, Subject};
 use crate::retention::Retentions;
 
 /// The kinds of commands. Append only.
@@ -44,6 +45,8 @@ const LIFT: u8 = 17;
 const ENCOUNTER: u8 = 18;
 const PATIENT: u8 = 19;
 const MERGE: u8 = 20;
+const STAFF: u8 = 21;
+const REGROUP: u8 = 22;
 
 /// The shortest submission in a group: its name is empty, its command has no fields; one of version
 /// 1 has no rights.
@@ -157,6 +160,8 @@ fn write_command(command: &Command, out: &mut Writer<'_>) {
         Command::Encounter(event) => encounter::write_event(event, tagged(ENCOUNTER, out)),
         Command::Patient(event) => patient::write_event(event, tagged(PATIENT, out)),
         Command::Merge(merge) => patient::write_merge(merge, tagged(MERGE, out)),
+        Command::Staff(event) => staff::write_event(event, tagged(STAFF, out)),
+        Command::Regroup { of } => staff::write_of(*of, tagged(REGROUP, out)),
     }
 }
 
@@ -174,6 +179,8 @@ fn read_command(from: &mut Reader<'_>) -> Result<Command, Damage> {
         ENCOUNTER => Command::Encounter(Box::new(encounter::read_event(from)?)),
         PATIENT => Command::Patient(Box::new(patient::read_event(from)?)),
         MERGE => Command::Merge(Box::new(patient::read_merge(from)?)),
+        STAFF => Command::Staff(Box::new(staff::read_event(from)?)),
+        REGROUP => Command::Regroup { of: staff::read_of(from)? },
         ADD_MEMBERS..=REEXPIRE | SET_ROLE => read_command_in(tag, ConversationId::new(from.array()?), from)?,
         _ => return Err(Damage("the kind of command is unknown")),
     })
@@ -228,17 +235,6 @@ fn read_subject(from: &mut Reader<'_>) -> Result<Subject, Damage> {
         key::SIGN_IN => Subject::SignIn(SignInId::new(from.array()?)),
         _ => return Err(Damage("the kind of subject is unknown")),
     })
-}
-
-fn write_people(people: &[Person], out: &mut Writer<'_>) {
-    out.list(people, |out, person| {
-        out.id(person.user.as_bytes());
-        out.text(&person.name);
-    });
-}
-
-fn read_people(from: &mut Reader<'_>) -> Result<Vec<Person>, Damage> {
-    from.list(UserId::BYTES + 1, |from| Ok(Person { user: UserId::new(from.array()?), name: from.text()? }))
 }
 
 fn write_create(create: &Create, out: &mut Writer<'_>) {

@@ -180,7 +180,7 @@ impl View<'_> {
             let sender = name(entry.sender)?;
             let mentioned = match &entry.body {
                 Body::Tombstone { by, .. } => vec![name(*by)?],
-                Body::Notice(Notice::Added(users, _)) => {
+                Body::Notice(Notice::Added(users, _) | Notice::Left(users)) => {
                     users.iter().map(|user| name(*user)).collect::<Result<_, _>>()?
                 }
                 Body::Notice(Notice::Removed(user) | Notice::Role(user, _)) => vec![name(*user)?],
@@ -196,7 +196,7 @@ impl View<'_> {
 fn length(entry: &Entry) -> usize {
     match &entry.body {
         Body::Message(message) => message.payload.len(),
-        Body::Notice(Notice::Added(users, _)) => users.len() * MENTION_BYTES,
+        Body::Notice(Notice::Added(users, _) | Notice::Left(users)) => users.len() * MENTION_BYTES,
         Body::Notice(Notice::Renamed(title)) => title.as_str().len(),
         Body::Tombstone { .. } | Body::Notice(_) => 0,
     }

@@ -8,6 +8,7 @@ use crate::engine::{EngineError, Table};
 use crate::id::{EncounterId, IdentifierId, PatientId, TenantId, WardId};
 use crate::key::{self, Stay};
 use crate::patient::Patient;
+use crate::staff::{Staff, StaffOf};
 
 use super::{Page, View};
 
@@ -61,8 +62,33 @@ impl View<'_> {
         Ok(found.filter(|ward| ward.tenant == tenant))
     }
 
-    /// The encounters that belong to a patient, stand on a ward or hold a bed, by id, after `after`,
-    /// at most `limit`. Those of whom a patient absorbed are under their ids.
+    /// The roster of a ward, or the care team of an encounter, of a tenant.
+    ///
+    /// # Errors
+    /// [`EngineError`] if the storage could not be read.
+    pub fn staff(&self, tenant: TenantId, of: StaffOf) -> Result<Option<Staff>, EngineError> {
+        let found: Option<Staff> = self.record(Table::Staff, &key::staff(of))?;
+        Ok(found.filter(|staff| staff.tenant == tenant))
+    }
+
+    /// Whose members wait for [`Command::Regroup`](crate::command::Command::Regroup), after
+    /// `after`, at most `limit`: what a broker goes on with after a restart.
+    ///
+    /// # Errors
+    /// [`EngineError`] if the storage could not be read.
+    pub fn regrouping(
+        &self,
+        after: Option<StaffOf>,
+        limit: usize,
+    ) -> Result<Page<StaffOf, StaffOf>, EngineError> {
+        self.page(Table::Meta, &key::regroups(after), limit, |key, _| {
+            let of = key::regroup_of(key)?;
+            Ok((of, Some(of)))
+        })
+    }
+
+    /// The encounters that belong to a patient, stand on a ward or hold a bed, by id, after
+    /// `after`, at most `limit`. Those of whom a patient absorbed are under their ids.
     ///
     /// # Errors
     /// [`EngineError`] if the storage could not be read.

@@ -3,6 +3,7 @@
 
 mod bounds;
 mod calls;
+mod care;
 mod driver;
 mod expiry;
 mod groups;

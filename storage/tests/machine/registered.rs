@@ -22,13 +22,14 @@ use wardline_storage::key::Stay;
 use wardline_storage::model::Text;
 use wardline_storage::patient::{Identifier, Merge, Naming, Patient, PatientEvent};
 use wardline_storage::said::{Effect, SourceEvent};
+use wardline_storage::staff::{StaffEvent, StaffOf};
 
 use crate::driver::{ALICE, Driver};
 
-const TENANT: TenantId = TenantId::new([1; 16]);
-const STAY: EncounterId = EncounterId::new([0xec; 16]);
-const NORTH: WardId = WardId::new([0xda; 16]);
-const SOUTH: WardId = WardId::new([0xdb; 16]);
+pub(crate) const TENANT: TenantId = TenantId::new([1; 16]);
+pub(crate) const STAY: EncounterId = EncounterId::new([0xec; 16]);
+pub(crate) const NORTH: WardId = WardId::new([0xda; 16]);
+pub(crate) const SOUTH: WardId = WardId::new([0xdb; 16]);
 
 fn identifier(number: u8) -> (IdentifierId, Identifier) {
     let identifier = Identifier { authority: Text::new("MRN"), value: Text::new(format!("{number}")) };
@@ -39,36 +40,36 @@ fn naming(numbers: impl IntoIterator<Item = u8>) -> Naming {
     Naming { identifiers: numbers.into_iter().map(identifier).collect(), label: None }
 }
 
-fn at(ward: WardId, bed: Option<u8>) -> Option<Location> {
+pub(crate) fn at(ward: WardId, bed: Option<u8>) -> Option<Location> {
     let name = if ward == NORTH { "North" } else { "South" };
     let bed = bed.map(|bed| Bed { id: BedId::new([bed; 16]), name: Text::new(format!("{bed}")) });
     Some(Location { place: Place { ward, bed }, ward_name: Text::new(name) })
 }
 
-fn event(id: u16, time: Timestamp, what: What, place: Option<Location>) -> EncounterEvent {
+pub(crate) fn event(id: u16, time: Timestamp, what: What, place: Option<Location>) -> EncounterEvent {
     let source = source(id, time);
     let number = Identifier { authority: Text::new("VN"), value: Text::new("1") };
     EncounterEvent { source, encounter: STAY, number, what, place, patient: naming([7]) }
 }
 
-fn source(id: u16, time: Timestamp) -> SourceEvent {
+pub(crate) fn source(id: u16, time: Timestamp) -> SourceEvent {
     SourceEvent { id: EventId::new(u128::from(id).to_be_bytes()), time }
 }
 
-fn say(driver: &mut Driver, command: Command) -> Verdict {
+pub(crate) fn say(driver: &mut Driver, command: Command) -> Verdict {
     let mut submission = driver.submission(ALICE, command);
     Arc::make_mut(&mut submission.actor).rights.registrar = true;
     driver.applier.apply_group(driver.now, &[submission]).expect("memory does not fail").verdicts.remove(0)
 }
 
-fn hear(driver: &mut Driver, command: Command) -> Heard {
+pub(crate) fn hear(driver: &mut Driver, command: Command) -> Heard {
     match say(driver, command) {
         Ok(Outcome::Heard(heard)) => heard,
         other => panic!("not heard: {other:?}"),
     }
 }
 
-fn happened(driver: &mut Driver, event: EncounterEvent) -> Heard {
+pub(crate) fn happened(driver: &mut Driver, event: EncounterEvent) -> Heard {
     hear(driver, Command::Encounter(Box::new(event)))
 }
 
@@ -155,6 +156,11 @@ fn only_registrars_say_what_the_record_says() {
             source: source(1, now),
             survivor: naming([1]),
             retired: naming([2]),
+        })),
+        Command::Staff(Box::new(StaffEvent {
+            source: source(1, now),
+            of: StaffOf::Ward(NORTH),
+            people: Vec::new(),
         })),
     ] {
         assert_eq!(driver.apply(ALICE, command), Err(Rejection::NotRegistrar));
@@ -336,7 +342,7 @@ fn a_transfer_says_where_to() {
 
 /// Counts the records that are read, visited and written.
 #[derive(Default)]
-struct Counted(AtomicUsize);
+pub(crate) struct Counted(pub(crate) AtomicUsize);
 
 impl Counted {
     fn add(&self, count: usize) {
@@ -383,7 +389,7 @@ impl Hooks for Counted {
 }
 
 /// What every command of a registrar touches beside what it says of itself.
-const FEW: usize = 22;
+pub(crate) const FEW: usize = 28;
 
 /// The worst that each can meet: everything full, everything changes.
 #[test]

@@ -21,7 +21,8 @@ use super::{Model, registrar};
 
 /// The last one is of another tenant.
 pub(crate) const USERS: [u8; 5] = [0, 1, 2, 3, 4];
-pub(crate) const CONVERSATIONS: [u8; 3] = [0, 1, 2];
+/// The last three are care conversations.
+pub(crate) const CONVERSATIONS: [u8; 6] = [0, 1, 2, 3, 4, 5];
 pub(crate) const DEVICES: [u8; 3] = [0, 1, 2];
 const RETENTIONS: [Option<u64>; 5] = [None, Some(60), Some(150), Some(400), Some(5_000)];
 
@@ -30,15 +31,19 @@ pub(crate) fn user(number: u8) -> UserId {
 }
 
 pub(crate) fn conversation(number: u8) -> ConversationId {
-    // The last one has the highest id there is, where a careless range ends too early.
-    ConversationId::new([if number == 2 { 0xff } else { 0xc0 + number }; 16])
+    match number {
+        // The highest id there is, where a careless range ends too early.
+        2 => ConversationId::new([0xff; 16]),
+        3.. => ConversationId::new(*registrar::encounter(number - 3).as_bytes()),
+        _ => ConversationId::new([0xc0 + number; 16]),
+    }
 }
 
 pub(crate) fn device(number: u8) -> DeviceId {
     DeviceId::new([0xd0 + number; 16])
 }
 
-fn person(number: u8) -> Person {
+pub(crate) fn person(number: u8) -> Person {
     Person { user: user(number), name: Text::new(format!("person-{number}")) }
 }
 
@@ -94,16 +99,19 @@ impl Draw {
     pub(crate) fn submission(&mut self, model: &Model) -> Submission {
         // The first conversations have to come from somewhere.
         let fresh = model.rooms.len() < 2 && self.one_in(2);
-        let id = conversation(if self.one_in(4) { self.below(3) as u8 } else { 0 });
+        let own = conversation(if self.one_in(4) { self.below(3) as u8 } else { 0 });
+        // A care conversation is made by the record alone.
+        let care = conversation(3 + self.below(3) as u8);
+        let id = if self.one_in(4) && model.rooms.contains_key(&care) { care } else { own };
         let number = self.actor(model, id);
         let command = match self.below(100) {
             _ if model.policy.is_none() && !self.one_in(8) => Command::SetPolicy(self.policy()),
-            _ if fresh => self.create(id),
+            _ if fresh => self.create(own),
             _ if self.one_in(5) => {
                 let now = self.latest;
                 registrar::command(self, now)
             }
-            0..3 => self.create(id),
+            0..3 => self.create(own),
             3..10 => self.add_members(id),
             10..16 => Command::RemoveMember { conversation: id, user: user(self.below(5) as u8) },
             16..19 => {

@@ -5,6 +5,7 @@
 //! by looking through all there is. [`generate`] draws submissions, [`check`] runs both and
 //! compares outcomes, events and every read.
 
+pub(crate) mod care;
 pub(crate) mod check;
 pub(crate) mod generate;
 pub(crate) mod read;
@@ -21,7 +22,9 @@ use std::time::Duration;
 pub(crate) use retention::keeping;
 use role::{check_manager, check_publisher};
 use wardline_storage::command::{Command, Create, Event, Outcome, Publish, Rejection, Submission, Verdict};
-use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, Seq, TenantId, Timestamp, UserId};
+use wardline_storage::id::{
+    ClientMessageId, ConversationId, DeviceId, EncounterId, Seq, TenantId, Timestamp, UserId,
+};
 use wardline_storage::model::{
     Body, Device, Entry, Kind, Message, Notice, Person, Policy, ReceiptKind, Role, Text,
 };
@@ -36,6 +39,7 @@ pub(crate) struct Model {
     pub(crate) policy: Option<Policy>,
     pub(crate) retentions: Option<Arc<Retentions>>,
     pub(crate) register: record::Register,
+    pub(crate) marks: care::Marks,
     published: Vec<Published>,
 }
 
@@ -50,6 +54,8 @@ pub(crate) struct Room {
     pub(crate) people: BTreeMap<UserId, Participant>,
     pub(crate) entries: Vec<Entry>,
     pub(crate) reexpire_due: bool,
+    /// The encounter whose staff are in it.
+    pub(crate) care_of: Option<EncounterId>,
 }
 
 /// Somebody who is or was in a conversation, and all that is known of them there.
@@ -102,7 +108,7 @@ impl Room {
     }
 
     pub(crate) fn is_without_admin(&self) -> bool {
-        self.kind != Kind::Direct && self.active() > 0 && self.admins() == 0
+        self.kind != Kind::Direct && self.care_of.is_none() && self.active() > 0 && self.admins() == 0
     }
 
     fn admins(&self) -> usize {
@@ -173,6 +179,9 @@ impl Case<'_> {
 impl Model {
     /// Does what a submission asks, at a time.
     pub(crate) fn apply(&mut self, now: Timestamp, submission: &Submission) -> (Verdict, Vec<Event>) {
+        if let Some(done) = self.apply_for_the_record(now, submission) {
+            return done;
+        }
         let actor = &submission.actor;
         let me = Person { user: actor.user, name: actor.name.clone() };
         let Some(id) = submission.command.conversation() else {
@@ -188,9 +197,6 @@ impl Model {
     }
 
     fn apply_beside_rooms(&mut self, now: Timestamp, submission: &Submission) -> Verdict {
-        if let Some(verdict) = self.register.apply(now, submission) {
-            return verdict;
-        }
         match &submission.command {
             Command::RegisterDevice => {
                 let policy = self.policy.ok_or(Rejection::NoPolicy)?;
@@ -300,6 +306,7 @@ impl Model {
             people: BTreeMap::new(),
             entries: Vec::new(),
             reexpire_due: false,
+            care_of: None,
         };
         for person in people {
             let admin = !direct && person.user == case.me.user;
@@ -359,7 +366,7 @@ fn add(case: &mut Case<'_>, room: &mut Room, people: &[Person], role: Role, shar
 }
 
 fn remove(case: &mut Case<'_>, room: &mut Room, user: UserId) -> Verdict {
-    if room.kind == Kind::Direct {
+    if room.kind == Kind::Direct || room.care_of.is_some() {
         return Err(Rejection::Forbidden);
     }
     if user != case.me.user {

@@ -7,6 +7,7 @@ use wardline_storage::engine::{Direction, EngineError};
 use wardline_storage::id::{ConversationId, DeviceId, PatientId, Seq, TenantId, Timestamp, UserId};
 use wardline_storage::key::Stay;
 use wardline_storage::model::{Body, Kind, Notice, ReceiptKind, Text};
+use wardline_storage::staff::StaffOf;
 use wardline_storage::view::{Access, Placed, View};
 
 use super::generate::{CONVERSATIONS, DEVICES, Draw, USERS};
@@ -101,6 +102,16 @@ impl Reading<'_> {
                 same("patient", (patient, absorbed), model.record(id))?;
             }
         }
+        for tenant in tenants {
+            for of in model.staff.keys() {
+                let (whose, said) = &model.staff[of];
+                let people = (*whose == tenant && !said.is_empty()).then(|| model.staff(*of));
+                let found = engine(view.staff(tenant, *of))?.map(|staff| staff.people.value);
+                same("staff", found, people)?;
+            }
+        }
+        let due: Vec<StaffOf> = self.model.marks.keys().copied().collect();
+        same("regrouping", pages(|after| engine(view.regrouping(after, 1)))?, due)?;
         let mut stays: Vec<Stay> = model.patients.keys().map(|patient| Stay::Of(*patient)).collect();
         for ward in 0..registrar::WARDS {
             stays.push(Stay::On(registrar::ward(ward)));
@@ -162,6 +173,7 @@ impl Reading<'_> {
         same("head", found.head.0, room.head())?;
         same("created", found.created, room.created)?;
         same("last activity", found.last_activity, room.last_activity)?;
+        same("context", (found.context, found.is_care), (room.care_of, room.care_of.is_some()))?;
         same("role", summary.access.member.role, me.role)?;
         same("granted", summary.access.member.granted, me.granted)?;
         same("without admin", found.is_without_admin(), room.is_without_admin())?;
@@ -207,7 +219,9 @@ impl Reading<'_> {
                 same("sender", placed.sender, name(&entry.sender))?;
                 let mentioned: Vec<Text> = match &entry.body {
                     Body::Tombstone { by, .. } => vec![name(by)],
-                    Body::Notice(Notice::Added(users, _)) => users.iter().map(name).collect(),
+                    Body::Notice(Notice::Added(users, _) | Notice::Left(users)) => {
+                        users.iter().map(name).collect()
+                    }
                     Body::Notice(Notice::Removed(user) | Notice::Role(user, _)) => vec![name(user)],
                     _ => vec![],
                 };

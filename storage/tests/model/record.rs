@@ -9,22 +9,28 @@ use wardline_storage::id::{
     BedId, EncounterId, EventId, IdentifierId, PatientId, TenantId, Timestamp, UserId, WardId,
 };
 use wardline_storage::key::Stay;
-use wardline_storage::model::Text;
+use wardline_storage::model::{Person, Text};
 use wardline_storage::patient::{Identifier, Merge, Naming, Patient, PatientEvent};
 use wardline_storage::said::{Effect, Latest, Said, SourceEvent};
+use wardline_storage::staff::{Staff, StaffEvent, StaffOf};
 
 const DAY: u64 = 86_400_000;
 
-#[derive(Default)]
+/// Whose it is, and all that was said, in the order of arrival.
+type Words<T> = (TenantId, Vec<(Said, T)>);
+
+#[derive(Clone, Default)]
 pub(crate) struct Register {
     pub(crate) patients: BTreeMap<PatientId, Known>,
     owners: BTreeMap<IdentifierId, PatientId>,
     pub(crate) encounters: BTreeMap<EncounterId, Stood>,
-    pub(crate) wards: BTreeMap<WardId, (TenantId, Vec<(Said, Text)>)>,
-    heard: BTreeMap<EventId, (PatientId, Option<EncounterId>, Timestamp)>,
+    pub(crate) wards: BTreeMap<WardId, Words<Text>>,
+    pub(crate) staff: BTreeMap<StaffOf, Words<Vec<Person>>>,
+    heard: BTreeMap<EventId, (Option<PatientId>, Option<EncounterId>, Timestamp)>,
 }
 
 /// Somebody, by whichever id.
+#[derive(Clone)]
 pub(crate) struct Known {
     tenant: TenantId,
     identifiers: Vec<(IdentifierId, Identifier)>,
@@ -33,6 +39,7 @@ pub(crate) struct Known {
 }
 
 /// All that was heard of an encounter, in the order of arrival.
+#[derive(Clone)]
 pub(crate) struct Stood {
     tenant: TenantId,
     patient: PatientId,
@@ -104,9 +111,17 @@ impl Stood {
         self.stands().place.value
     }
 
+    pub(crate) fn is_present(&self) -> bool {
+        matches!(self.status(), Status::InProgress | Status::OnLeave)
+    }
+
     fn present_at(&self) -> Option<Place> {
-        let is_present = matches!(self.status(), Status::InProgress | Status::OnLeave);
-        self.place().filter(|_| is_present)
+        self.place().filter(|_| self.is_present())
+    }
+
+    /// On which ward they are in care.
+    pub(crate) fn ward(&self) -> Option<WardId> {
+        self.present_at().map(|place| place.ward)
     }
 }
 
@@ -126,6 +141,7 @@ impl Register {
             Command::Encounter(event) => event.source,
             Command::Patient(event) => event.source,
             Command::Merge(merge) => merge.source,
+            Command::Staff(event) => event.source,
             _ => return None,
         };
         let actor = &submission.actor;
@@ -135,20 +151,19 @@ impl Register {
         if let Some((patient, encounter, until)) = self.heard.get(&source.id)
             && now < *until
         {
-            let effect = Effect::Repeated;
-            let mut heard = plain(effect, self.whoever(*patient));
-            heard.encounter = *encounter;
-            return Some(Ok(Outcome::Heard(heard)));
+            let (effect, encounter) = (Effect::Repeated, *encounter);
+            let patient = patient.map(|patient| self.whoever(patient));
+            return Some(Ok(Outcome::Heard(Heard { encounter, ..of(effect, patient) })));
         }
         let verdict = match &submission.command {
             Command::Encounter(event) => self.encounter(now, actor.tenant, actor.user, event),
             Command::Patient(event) => self.patient(now, actor.tenant, actor.user, event),
             Command::Merge(merge) => self.merge(now, actor.tenant, actor.user, merge),
+            Command::Staff(event) => self.set_staff(now, actor.tenant, actor.user, event),
             _ => return None,
         };
         Some(verdict.map(|mut heard| {
-            let patient = heard.patient.expect("each names one");
-            self.heard.insert(source.id, (patient, heard.encounter, Timestamp(now.0 + 30 * DAY)));
+            self.heard.insert(source.id, (heard.patient, heard.encounter, Timestamp(now.0 + 30 * DAY)));
             heard.ahead = source.time > now;
             Outcome::Heard(heard)
         }))
@@ -197,6 +212,46 @@ impl Register {
             Stay::In(bed) => bed_of(stood) == Some(bed),
         };
         self.encounters.iter().filter(|(_, stood)| belongs(stood)).map(|(id, _)| *id).collect()
+    }
+
+    /// Who is in a roster or a care team.
+    pub(crate) fn staff(&self, of: StaffOf) -> Vec<Person> {
+        let said = self.staff.get(&of).map(|(_, said)| said.clone()).unwrap_or_default();
+        last(said.into_iter(), Vec::new()).value
+    }
+
+    fn set_staff(
+        &mut self,
+        now: Timestamp,
+        tenant: TenantId,
+        by: UserId,
+        event: &StaffEvent,
+    ) -> Result<Heard, Rejection> {
+        let max = Staff::PEOPLE_MAX;
+        if event.people.len() > max {
+            return Err(Rejection::StaffMax { max });
+        }
+        let before = self.staff(event.of);
+        let (whose, said_before) = self.staff.get(&event.of).cloned().unwrap_or((tenant, Vec::new()));
+        if whose != tenant {
+            return Err(Rejection::NotFound);
+        }
+        let said = said(now, by, event.source);
+        let by_id: BTreeMap<UserId, Person> =
+            event.people.iter().rev().map(|it| (it.user, it.clone())).collect();
+        let people: Vec<Person> = by_id.into_values().collect();
+        let effect = match last(said_before.iter().cloned(), Vec::new()).said {
+            Some(before) if before.time > said.time => Effect::Late,
+            _ if before == people => Effect::Unchanged,
+            _ => Effect::Changed,
+        };
+        let made = said_before.is_empty();
+        self.staff.entry(event.of).or_insert((tenant, Vec::new())).1.push((said, people));
+        let encounter = match event.of {
+            StaffOf::Encounter(encounter) => Some(encounter),
+            StaffOf::Ward(_) => None,
+        };
+        Ok(Heard { made, encounter, ..of(effect, None) })
     }
 
     fn whom(&self, tenant: TenantId, naming: &Naming) -> Result<Whom, Rejection> {
@@ -376,15 +431,11 @@ fn said(now: Timestamp, by: UserId, source: SourceEvent) -> Said {
 }
 
 fn plain(effect: Effect, patient: PatientId) -> Heard {
-    Heard {
-        effect,
-        patient: Some(patient),
-        encounter: None,
-        made: false,
-        ahead: false,
-        disputed: false,
-        bed: None,
-    }
+    of(effect, Some(patient))
+}
+
+fn of(effect: Effect, patient: Option<PatientId>) -> Heard {
+    Heard { effect, patient, encounter: None, made: false, ahead: false, disputed: false, bed: None }
 }
 
 fn bed_of(stood: &Stood) -> Option<BedId> {

@@ -7,8 +7,9 @@ use wardline_storage::id::{BedId, EncounterId, EventId, IdentifierId, Timestamp,
 use wardline_storage::model::Text;
 use wardline_storage::patient::{Identifier, Merge, Naming, PatientEvent};
 use wardline_storage::said::SourceEvent;
+use wardline_storage::staff::{StaffEvent, StaffOf};
 
-use super::generate::Draw;
+use super::generate::{Draw, person};
 
 pub(crate) const IDENTIFIERS: u8 = 6;
 pub(crate) const ENCOUNTERS: u8 = 3;
@@ -21,7 +22,7 @@ pub(crate) fn identifier(number: u8) -> IdentifierId {
 }
 
 pub(crate) fn encounter(number: u8) -> EncounterId {
-    EncounterId::new([if number == ENCOUNTERS - 1 { 0xff } else { 0x60 + number }; 16])
+    EncounterId::new([0x60 + number; 16])
 }
 
 pub(crate) fn ward(number: u8) -> WardId {
@@ -38,12 +39,25 @@ pub(crate) fn command(draw: &mut Draw, now: Timestamp) -> Command {
         0..2 => {
             Command::Patient(Box::new(PatientEvent { source: source(draw, now), patient: anybody(draw) }))
         }
-        2 => Command::Merge(Box::new(Merge {
+        2..5 => Command::Staff(Box::new(StaffEvent {
+            source: source(draw, now),
+            of: staff_of(draw),
+            people: (0..draw.below(4)).map(|_| person(draw.below(4) as u8)).collect(),
+        })),
+        5..8 => Command::Regroup { of: staff_of(draw) },
+        8 => Command::Merge(Box::new(Merge {
             source: source(draw, now),
             survivor: anybody(draw),
             retired: anybody(draw),
         })),
         _ => Command::Encounter(Box::new(event(draw, now))),
+    }
+}
+
+fn staff_of(draw: &mut Draw) -> StaffOf {
+    match draw.below(4) {
+        0 => StaffOf::Ward(ward(draw.below(WARDS.into()) as u8)),
+        _ => StaffOf::Encounter(encounter(draw.below(ENCOUNTERS.into()) as u8)),
     }
 }
 

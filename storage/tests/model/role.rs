@@ -23,27 +23,10 @@ pub(super) fn check_publisher(case: &Case<'_>, room: &Room) -> Result<(), Reject
     if publisher { Ok(()) } else { Err(Rejection::Forbidden) }
 }
 
-pub(super) fn set(case: &mut Case<'_>, room: &mut Room, user: UserId, role: Role) -> Verdict {
-    let (actor, me) = (&case.submission.actor, case.me.user);
-    let administrator = actor.rights.administrator;
-    let same_tenant = room.tenant == actor.tenant;
-    let inside = same_tenant && room.people.get(&me).is_some_and(|person| person.active);
-    let admin = inside && check_manager(case, room).is_ok();
-    let above = administrator && same_tenant && room.kind != Kind::Direct;
-    if !admin && !above {
-        return Err(if inside { Rejection::Forbidden } else { Rejection::NotFound });
-    }
-    let Some(member) = room.people.get_mut(&user).filter(|person| person.active) else {
-        return Err(Rejection::NotMember);
-    };
-    let before = (member.role, member.granted);
-    let granted = member.granted || administrator || user != me;
-    if before == (role, granted) {
-        return Ok(wardline_storage::command::Outcome::Changed(None));
-    }
-    (member.role, member.granted) = (role, granted);
+/// Who changes what they were never in has a name there.
+pub(super) fn introduce(case: &Case<'_>, room: &mut Room) {
     let name = case.me.name.clone();
-    room.people.entry(me).or_insert_with(|| Participant {
+    room.people.entry(case.me.user).or_insert_with(|| Participant {
         name,
         role: Role::Member,
         granted: false,
@@ -57,6 +40,28 @@ pub(super) fn set(case: &mut Case<'_>, room: &mut Room, user: UserId, role: Role
         places: Vec::new(),
         receipts: Vec::new(),
     });
+}
+
+pub(super) fn set(case: &mut Case<'_>, room: &mut Room, user: UserId, role: Role) -> Verdict {
+    let (actor, me) = (&case.submission.actor, case.me.user);
+    let administrator = actor.rights.administrator;
+    let same_tenant = room.tenant == actor.tenant;
+    let inside = same_tenant && room.people.get(&me).is_some_and(|person| person.active);
+    let admin = inside && check_manager(case, room).is_ok();
+    let above = administrator && same_tenant && room.kind != Kind::Direct && room.care_of.is_none();
+    if !admin && !above {
+        return Err(if inside { Rejection::Forbidden } else { Rejection::NotFound });
+    }
+    let Some(member) = room.people.get_mut(&user).filter(|person| person.active) else {
+        return Err(Rejection::NotMember);
+    };
+    let before = (member.role, member.granted);
+    let granted = member.granted || administrator || user != me;
+    if before == (role, granted) {
+        return Ok(wardline_storage::command::Outcome::Changed(None));
+    }
+    (member.role, member.granted) = (role, granted);
+    introduce(case, room);
     let told = case.notify(room, Notice::Role(user, role));
     if before.0 == Role::Admin && room.is_without_admin() {
         let _ = case.notify(room, Notice::NoAdmin);

@@ -8,16 +8,17 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use wardline_storage::applier::Applier;
-use wardline_storage::command::{Actor, Command, Outcome, Rights, Submission};
+use wardline_storage::command::{Actor, Command, Outcome, Rights, Submission, Verdict};
 use wardline_storage::encounter::{EncounterEvent, Location, Place, Status, What};
 use wardline_storage::engine::{Direction, Engine, KeyRange, Table};
 use wardline_storage::id::{
     DeviceId, EncounterId, EventId, IdentifierId, TenantId, Timestamp, UserId, WardId,
 };
 use wardline_storage::memory::MemoryEngine;
-use wardline_storage::model::Text;
+use wardline_storage::model::{Policy, Text};
 use wardline_storage::patient::{Identifier, Naming};
 use wardline_storage::said::{Effect, SourceEvent};
 use wardline_storage::view::View;
@@ -52,6 +53,12 @@ Here the first event names ward A, the second ward B.
 const TENANT: TenantId = TenantId::new([1; 16]);
 const ENCOUNTER: EncounterId = EncounterId::new([0xec; 16]);
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
+const POLICY: Policy = Policy {
+    retention_max: Duration::from_secs(86_400),
+    dedupe_window: Duration::from_secs(3_600),
+    members_max: 100,
+    devices_max: 4,
+};
 const WORKS: &str = "memory does not fail";
 
 /// An event, and whether it is the earlier or the later one by its source's time.
@@ -112,7 +119,9 @@ impl Scene {
     fn new() -> Self {
         let engine = Arc::new(MemoryEngine::default());
         let applier = Applier::new(engine.clone()).expect(WORKS);
-        Self { engine, applier, events: 0 }
+        let mut scene = Self { engine, applier, events: 0 };
+        scene.apply(Command::SetPolicy(POLICY)).expect("a policy is taken");
+        scene
     }
 
     fn hear(&mut self, told: Told) -> Effect {
@@ -121,15 +130,19 @@ impl Scene {
     }
 
     fn hear_as(&mut self, told: Told, id: u8) -> Effect {
-        let rights = Rights { registrar: true, ..Rights::default() };
-        let (user, device, name) = (UserId::new([9; 16]), DeviceId::new([9; 16]), Text::new("bridge"));
-        let actor = Arc::new(Actor { tenant: TENANT, user, name, device, rights });
-        let submission = Submission { actor, command: told.command(id) };
-        let later = Timestamp(NOW.0 + 10_000);
-        match self.applier.apply_group(later, &[submission]).expect(WORKS).verdicts.remove(0) {
+        match self.apply(told.command(id)) {
             Ok(Outcome::Heard(heard)) => heard.effect,
             other => panic!("not heard: {other:?}"),
         }
+    }
+
+    fn apply(&mut self, command: Command) -> Verdict {
+        let rights = Rights { registrar: true, ..Rights::default() };
+        let (user, device, name) = (UserId::new([9; 16]), DeviceId::new([9; 16]), Text::new("bridge"));
+        let actor = Arc::new(Actor { tenant: TENANT, user, name, device, rights });
+        let submission = Submission { actor, command };
+        let later = Timestamp(NOW.0 + 10_000);
+        self.applier.apply_group(later, &[submission]).expect(WORKS).verdicts.remove(0)
     }
 
     /// How it stands.

@@ -19,6 +19,7 @@ use wardline_storage::patient::{Identifier, Merge, Naming, Patient, PatientEvent
 use wardline_storage::record::{EntryHeader, Record};
 use wardline_storage::retention::{ByKind, Keeping, Retentions};
 use wardline_storage::said::{Latest, Said, SourceEvent};
+use wardline_storage::staff::{Regrouping, Staff, StaffEvent, StaffOf};
 
 const ALICE: UserId = UserId::new([0xa1; 16]);
 const BOB: UserId = UserId::new([0xb0; 16]);
@@ -36,6 +37,8 @@ pub(crate) fn conversations() -> Vec<Conversation> {
         members: 2,
         admins: 0,
         shortenings: Vec::new(),
+        context: None,
+        is_care: false,
     };
     let full = Conversation {
         kind: Kind::Broadcast,
@@ -51,7 +54,9 @@ pub(crate) fn conversations() -> Vec<Conversation> {
         ],
         ..plain.clone()
     };
-    vec![plain.clone(), Conversation { kind: Kind::Group, ..plain }, full]
+    let group = Conversation { kind: Kind::Group, ..plain.clone() };
+    let care = Conversation { context: Some(ENCOUNTER), is_care: true, ..group.clone() };
+    vec![plain, group, full, care]
 }
 
 pub(crate) fn members() -> Vec<Member> {
@@ -90,6 +95,7 @@ pub(crate) fn entries() -> Vec<Entry> {
         Body::Notice(Notice::Retention(Duration::from_secs(60))),
         Body::Notice(Notice::Role(BOB, Role::Publisher)),
         Body::Notice(Notice::NoAdmin),
+        Body::Notice(Notice::Left(vec![ALICE, BOB])),
     ]
     .map(|body| Entry { sender: ALICE, time: TIME, expires: Timestamp(TIME.0 + 60_000), body })
     .into()
@@ -185,6 +191,24 @@ pub(crate) fn known() -> Vec<Known> {
     vec![known, Known { patient, ..known }, Known { patient, encounter: Some(ENCOUNTER), ..known }]
 }
 
+pub(crate) fn staff() -> Vec<Staff> {
+    let people = vec![person(ALICE, "alice"), person(BOB, "bob")];
+    vec![Staff::new(TENANT), Staff { tenant: TENANT, people: Latest { value: people, said: Some(SAID) } }]
+}
+
+fn person(user: UserId, name: &str) -> Person {
+    Person { user, name: Text::new(name) }
+}
+
+pub(crate) fn regroupings() -> Vec<Regrouping> {
+    vec![
+        Regrouping::Leaving(None),
+        Regrouping::Leaving(Some(BOB)),
+        Regrouping::Joining(Some(BOB)),
+        Regrouping::Telling(Some(ENCOUNTER)),
+    ]
+}
+
 /// Of every form; of what a source says in all its kinds.
 fn source_commands() -> Vec<Command> {
     let source = SourceEvent { id: EventId::new([0xee; 16]), time: TIME };
@@ -200,6 +224,11 @@ fn source_commands() -> Vec<Command> {
     all.push(happened(What::Transfer, Some(Place { bed: None, ..place() })));
     all.push(Command::Patient(Box::new(PatientEvent { source, patient: nameless.clone() })));
     all.push(Command::Merge(Box::new(Merge { source, survivor: named.clone(), retired: nameless })));
+    let (ward, encounter) = (StaffOf::Ward(WardId::new([0xda; 16])), StaffOf::Encounter(ENCOUNTER));
+    let roster = StaffEvent { source, of: ward, people: vec![person(BOB, "bob")] };
+    all.push(Command::Staff(Box::new(roster)));
+    all.push(Command::Staff(Box::new(StaffEvent { source, of: encounter, people: Vec::new() })));
+    all.extend([ward, encounter].map(|of| Command::Regroup { of }));
     all
 }
 
@@ -312,6 +341,8 @@ pub(crate) fn samples() -> Vec<Bytes> {
         .chain(all(encounters()))
         .chain(all(wards()))
         .chain(all(known()))
+        .chain(all(staff()))
+        .chain(all(regroupings()))
         .chain(all(vec![PATIENT]))
         .chain(all(submissions()))
         .chain(all(groups()))
@@ -347,6 +378,8 @@ pub(crate) fn check_bytes(bytes: &[u8]) -> Result<usize, String> {
         check_as::<Encounter>(bytes)?,
         check_as::<Ward>(bytes)?,
         check_as::<Known>(bytes)?,
+        check_as::<Staff>(bytes)?,
+        check_as::<Regrouping>(bytes)?,
         check_as::<PatientId>(bytes)?,
         check_as::<Submission>(bytes)?,
         check_as::<Group>(bytes)?,

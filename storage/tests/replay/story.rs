@@ -18,6 +18,7 @@ use wardline_storage::model::{IdSecret, Kind, Person, Policy, Priority, Role, Su
 use wardline_storage::patient::{Identifier, Merge, Naming, PatientEvent};
 use wardline_storage::retention::{ByKind, Keeping, Retentions};
 use wardline_storage::said::SourceEvent;
+use wardline_storage::staff::{StaffEvent, StaffOf};
 
 const PEOPLE: u8 = 40;
 const ROOMS: u8 = 30;
@@ -130,7 +131,12 @@ impl Story {
     /// What the record says: of few patients, so that much of it meets.
     fn record(&mut self) -> (&'static str, Command) {
         let source = self.source();
-        match self.below(8) {
+        match self.below(12) {
+            8 => {
+                let people = (0..self.below(8)).map(|_| self.anybody()).collect();
+                ("staff", Command::Staff(Box::new(StaffEvent { source, of: self.staff_of(), people })))
+            }
+            9..12 => ("regroup", Command::Regroup { of: self.staff_of() }),
             0 => ("patient", Command::Patient(Box::new(PatientEvent { source, patient: self.naming() }))),
             1 => {
                 let (survivor, retired) = (self.naming(), self.naming());
@@ -148,6 +154,13 @@ impl Story {
                 };
                 ("encounter", Command::Encounter(Box::new(event)))
             }
+        }
+    }
+
+    fn staff_of(&mut self) -> StaffOf {
+        match self.below(5) {
+            0 => StaffOf::Ward(WardId::new([self.below(4) as u8; 16])),
+            _ => StaffOf::Encounter(EncounterId::new([self.below(40) as u8; 16])),
         }
     }
 

@@ -18,10 +18,12 @@ use wardline_storage::model::{Kind, Person, Policy, Priority, Role, Text};
 use wardline_storage::retention::{ByKind, Keeping, Retentions};
 use wardline_storage::view::View;
 
-const ROOM: ConversationId = ConversationId::new([0xc0; 16]);
+use crate::record;
+
+pub(crate) const ROOM: ConversationId = ConversationId::new([0xc0; 16]);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
-const NOW: Timestamp = Timestamp(1_700_000_000_000);
+pub(crate) const NOW: Timestamp = Timestamp(1_700_000_000_000);
 const WORKS: &str = "memory does not fail";
 
 /// Who asks.
@@ -50,6 +52,7 @@ pub(crate) enum State {
     GroupWithoutAdmin,
     Broadcast,
     BroadcastWithoutAdmin,
+    Care,
 }
 
 /// What is asked.
@@ -144,9 +147,10 @@ impl Who {
     /// Whether there is such a person in such a conversation.
     pub(crate) fn is_in(self, state: State) -> bool {
         match self {
-            Self::Former | Self::FormerAdmin | Self::Publisher => state != State::Direct,
+            Self::Former => state != State::Direct,
+            Self::FormerAdmin | Self::Publisher => !matches!(state, State::Direct | State::Care),
             Self::Admin => matches!(state, State::Group | State::Broadcast),
-            Self::Maker | Self::MakerWithoutToken => !state.is_without_admin(),
+            Self::Maker | Self::MakerWithoutToken => !state.is_without_admin() && state != State::Care,
             _ => true,
         }
     }
@@ -157,13 +161,14 @@ const OTHER: UserId = UserId::new([0x18; 16]);
 const NEW: UserId = UserId::new([0x19; 16]);
 
 impl State {
+    /// Those that people make.
     pub(crate) const ALL: [Self; 5] =
         [Self::Direct, Self::Group, Self::GroupWithoutAdmin, Self::Broadcast, Self::BroadcastWithoutAdmin];
 
     fn kind(self) -> Kind {
         match self {
             Self::Direct => Kind::Direct,
-            Self::Group | Self::GroupWithoutAdmin => Kind::Group,
+            Self::Group | Self::GroupWithoutAdmin | Self::Care => Kind::Group,
             Self::Broadcast | Self::BroadcastWithoutAdmin => Kind::Broadcast,
         }
     }
@@ -306,6 +311,10 @@ impl Scene {
     /// A conversation in a state.
     pub(crate) fn new(state: State) -> Self {
         let mut scene = Self::empty(state);
+        if state == State::Care {
+            scene.admit();
+            return scene;
+        }
         scene.must(Who::Maker, create(state));
         scene.speak(Who::Maker);
         if state == State::Direct {
@@ -332,6 +341,38 @@ impl Scene {
             scene.bring(Who::Admin, Role::Admin);
         }
         scene
+    }
+
+    /// A patient in care, whose care team somebody has left.
+    fn admit(&mut self) {
+        let other = Person { user: OTHER, name: Text::new("other") };
+        let team = vec![Who::Former.person(), Who::Member.person(), other];
+        for command in [record::admission(1), record::team(2, team.clone())] {
+            self.registrar(command);
+        }
+        self.regroup();
+        self.speak(Who::Former);
+        self.speak(Who::Member);
+        self.registrar(record::team(3, team[1..].to_vec()));
+        self.regroup();
+    }
+
+    fn registrar(&mut self, command: Command) {
+        let mut submission = Who::Nobody.submission(command);
+        Arc::make_mut(&mut submission.actor).rights.registrar = true;
+        let verdict = self.applier.apply_group(NOW, &[submission]).expect(WORKS).verdicts.remove(0);
+        assert!(matches!(verdict, Ok(Outcome::Heard(_))), "{verdict:?}");
+    }
+
+    fn regroup(&mut self) {
+        while self.must(Who::Stranger, record::regroup()) == (Outcome::Regrouped { more: true }) {}
+    }
+
+    /// What somebody who brings something of the record is answered.
+    pub(crate) fn bring_record(&mut self, rights: Rights, command: Command) -> &'static str {
+        let mut submission = Who::Nobody.submission(command);
+        Arc::make_mut(&mut submission.actor).rights = rights;
+        word(self.applier.apply_group(NOW, &[submission]).expect(WORKS).verdicts.remove(0))
     }
 
     /// Adds somebody, lets them say something, and gives them their role.
@@ -415,7 +456,7 @@ fn word(verdict: Verdict) -> &'static str {
         Ok(Outcome::Changed(None)) => "no change",
         Ok(_) => "done",
         Err(Rejection::NotFound) => "not found",
-        Err(Rejection::Forbidden | Rejection::NotBroadcaster) => "forbidden",
+        Err(Rejection::Forbidden | Rejection::NotBroadcaster | Rejection::NotRegistrar) => "forbidden",
         Err(Rejection::NotMember) => "no member",
         Err(Rejection::RetentionMin { .. } | Rejection::ExpiryMin { .. }) => "too short",
         Err(other) => panic!("not an answer of this table: {other}"),
