@@ -4,11 +4,11 @@ use std::env;
 use std::error::Error;
 use std::path::PathBuf;
 
-const FILES: [&str; 5] = ["error", "session", "conversation", "message", "frame"];
+const FILES: [&str; 6] = ["error", "session", "conversation", "message", "record", "frame"];
 
 /// What carries tokens, content or names, oneofs within included: `src/redact.rs` says what of it
 /// may be shown.
-const REDACTED: [&str; 20] = [
+const REDACTED: [&str; 28] = [
     "Hello",
     "Renew",
     "Welcome",
@@ -29,6 +29,14 @@ const REDACTED: [&str; 20] = [
     "Publish",
     "Receipt",
     "Recipient",
+    "Identifier",
+    "SourceEvent",
+    "PatientNaming",
+    "Place",
+    "SetRoster",
+    "SetCareTeam",
+    "ListContexts",
+    "Context",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -8,10 +8,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use thiserror::Error;
+use wardline_storage::staff::Staff;
 
 /// Room in a frame beside the payload: ids, content type, and the longest list of names that a
-/// request may have.
-pub const ENVELOPE_BYTES: usize = 16 * 1024;
+/// request may have, a roster.
+pub const ENVELOPE_BYTES: usize = 40 * 1024;
+const _: () = assert!(Staff::PEOPLE_MAX * (NAME_BYTES_MAX + 3) + 1024 <= ENVELOPE_BYTES);
 
 /// Longest token, in bytes; `wardline.v1.Hello.token`.
 pub const TOKEN_BYTES_MAX: usize = 8192;
@@ -43,6 +45,20 @@ pub const LOGOUT_TOKENS_MAX: usize = 65_536;
 pub const LOGOUT_FORM_BYTES_MAX: usize = 3 * TOKEN_BYTES_MAX;
 /// Longest title of a conversation, in bytes.
 pub const TITLE_BYTES_MAX: usize = 256;
+/// Longest name of a source of the patients' record, in bytes.
+pub const SOURCE_BYTES_MAX: usize = 128;
+/// Longest id that a source gives an event, in bytes.
+pub const EVENT_ID_BYTES_MAX: usize = 256;
+/// Longest name of an authority that gives numbers, in bytes.
+pub const AUTHORITY_BYTES_MAX: usize = 128;
+/// Longest number of a patient or an encounter, in bytes.
+pub const NUMBER_BYTES_MAX: usize = 128;
+/// Longest label of a patient, in bytes.
+pub const LABEL_BYTES_MAX: usize = 256;
+/// Longest code of a ward, and longest name of one, in bytes.
+pub const WARD_BYTES_MAX: usize = 128;
+/// Longest room, and longest bed, in bytes.
+pub const BED_BYTES_MAX: usize = 64;
 /// Longest media type, in bytes.
 pub const CONTENT_TYPE_BYTES_MAX: usize = 128;
 /// Longest name of a client's software, in bytes.
@@ -58,6 +74,8 @@ pub const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// What an entry takes on a page beside what is counted of it, at most: names, a media type, ids,
 /// times.
 pub const ENTRY_BYTES_MAX: usize = 512;
+/// What the record says of an encounter, at most: a patient's numbers, names, words.
+pub const ENCOUNTER_BYTES_MAX: usize = 8 * 1024;
 /// Most records of a listing of conversations that are looked at for one page; it ends there, and
 /// says where it goes on.
 pub const LISTING_RECORDS_MAX: u64 = 16_384;

@@ -47,10 +47,12 @@ codes! {
     PayloadTooLarge = 11, "payload_too_large", "Send less, or a reference: Welcome.limits has the bound.";
     PageTooLarge = 12, "page_too_large", "Ask for fewer entries: Welcome.limits has the bound.";
     Revoked = 13, "revoked", "Ask the operator; if access is given back, or to tokens of later, connect with a new token.";
-    NotFound = 20, "not_found", "Check the conversation's id, and that you are a member.";
-    Forbidden = 21, "forbidden", "Ask an admin of the conversation.";
+    NotFound = 20, "not_found", "Check the id, and that you are a member of the conversation.";
+    Forbidden = 21, "forbidden", "Ask an admin of the conversation, or for a token with the role that it takes.";
     LimitExceeded = 22, "limit_exceeded", "Make room first, or start another conversation.";
     UrgencySpent = 24, "urgency_spent", "Send it as routine, under the same id; the delay says when it may be urgent again.";
+    Conflict = 25, "conflict", "Correct the record at its source; sending this again does not help.";
+    Erased = 26, "erased", "Nothing: it was erased after the discharge, for good.";
     ReceiptBeyondHead = 30, "receipt_beyond_head", "Acknowledge only what was delivered.";
     ReceiptBackwards = 31, "receipt_backwards", "Go on from the watermark on record.";
     Retry = 40, "retry", "Send it again after the delay.";
@@ -124,7 +126,7 @@ impl From<Rejection> for Refusal {
     fn from(rejection: Rejection) -> Self {
         let code = match rejection {
             Rejection::NotFound => return Self::not_found(),
-            Rejection::Forbidden | Rejection::NotBroadcaster => Code::Forbidden,
+            Rejection::Forbidden | Rejection::NotBroadcaster | Rejection::NotRegistrar => Code::Forbidden,
             Rejection::NotMember => Code::NotFound,
             Rejection::RetentionMin { .. } => {
                 return Self::invalid(format!("retention_ms: {rejection}, so the operator says"));
@@ -132,7 +134,12 @@ impl From<Rejection> for Refusal {
             Rejection::ExpiryMin { .. } => {
                 return Self::invalid(format!("expires_in_ms: {rejection}, so the operator says"));
             }
-            Rejection::MembersMax { .. } => Code::LimitExceeded,
+            Rejection::MembersMax { .. }
+            | Rejection::IdentifiersMax { .. }
+            | Rejection::MergesMax { .. }
+            | Rejection::StaffMax { .. } => Code::LimitExceeded,
+            Rejection::OtherPatient | Rejection::MergeCircle => Code::Conflict,
+            Rejection::NoIdentifier | Rejection::NoPlace => Code::InvalidArgument,
             Rejection::ReplyTarget => {
                 return Self::invalid("reply_to_sequence: the message replied to does not exist");
             }

@@ -431,7 +431,7 @@ impl Client {
         &self.handle.shared
     }
 
-    async fn ask(&self, request: Request, repeat: Repeat) -> Result<Response, RequestError> {
+    pub(crate) async fn ask(&self, request: Request, repeat: Repeat) -> Result<Response, RequestError> {
         asking::ask(self.shared(), request, self.at_least, repeat, self.handle.request_timeout).await
     }
 
@@ -474,11 +474,11 @@ impl Client {
     }
 }
 
-fn next(page_token: Bytes) -> Option<Bytes> {
+pub(crate) fn next(page_token: Bytes) -> Option<Bytes> {
     (!page_token.is_empty()).then_some(page_token)
 }
 
-fn mismatch() -> RequestError {
+pub(crate) fn mismatch() -> RequestError {
     Malformed("answer of another kind than the request's").into()
 }
 

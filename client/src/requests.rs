@@ -8,9 +8,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use wardline_proto::v1::ClientFrame;
 use wardline_proto::v1::client_frame::Request;
 use wardline_proto::v1::server_frame::Response;
+use wardline_proto::v1::{ClientFrame, EncounterEventKind};
 
 /// Most requests of one client that are under way; further callers wait their turn.
 const REQUESTS_MAX: usize = 64;
@@ -113,12 +113,21 @@ impl Requests {
 
 /// Whether it protects, or takes away.
 fn is_control(request: &Request) -> bool {
-    matches!(
-        request,
+    match request {
         Request::RemoveMember(_)
-            | Request::LeaveConversation(_)
-            | Request::SetRole(_)
-            | Request::SetRetention(_)
-            | Request::DeleteMessage(_)
-    )
+        | Request::LeaveConversation(_)
+        | Request::SetRole(_)
+        | Request::SetRetention(_)
+        | Request::DeleteMessage(_)
+        | Request::SetRoster(_)
+        | Request::SetCareTeam(_) => true,
+        Request::RecordEncounter(event) => matches!(
+            event.kind(),
+            EncounterEventKind::Transfer
+                | EncounterEventKind::Discharge
+                | EncounterEventKind::CancelAdmit
+                | EncounterEventKind::CancelTransfer
+        ),
+        _ => false,
+    }
 }

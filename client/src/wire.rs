@@ -11,6 +11,7 @@ use wardline_proto::message_entry::MessageEntry;
 use wardline_proto::v1;
 
 use crate::error::{Code, Refusal};
+use crate::id::EncounterId;
 use crate::text::Text;
 use crate::types::*;
 
@@ -25,6 +26,15 @@ pub(crate) fn id_bytes(id: [u8; 16]) -> Bytes {
 
 pub(crate) fn conversation_id(bytes: &[u8]) -> Result<ConversationId, Malformed> {
     bytes.try_into().map(ConversationId).map_err(|_| Malformed("conversation id"))
+}
+
+pub(crate) fn encounter_id(bytes: &[u8]) -> Result<EncounterId, Malformed> {
+    bytes.try_into().map(EncounterId).map_err(|_| Malformed("encounter id"))
+}
+
+/// The same; empty: there is none.
+pub(crate) fn optional_encounter(bytes: &[u8]) -> Result<Option<EncounterId>, Malformed> {
+    (!bytes.is_empty()).then(|| encounter_id(bytes)).transpose()
 }
 
 pub(crate) fn millis(duration: Duration) -> u64 {
@@ -230,6 +240,8 @@ pub(crate) fn conversation(conversation: v1::Conversation) -> Result<Conversatio
         created_at_ms: conversation.created_at_ms,
         role: role_from(conversation.role),
         without_admin: conversation.without_admin,
+        context: optional_encounter(&conversation.context_id)?,
+        care: conversation.care,
     })
 }
 

@@ -25,11 +25,14 @@ macro_rules! messages {
 }
 
 const MESSAGES: &[(&str, Check)] = messages![
-    Acknowledge Acknowledged AddMembers CaughtUp ClientFrame Conversation ConversationPage CreateConversation
-    DeleteMessage Done Entry Error Goodbye Hello History HistoryPage LaneHeader LeaveConversation Limits
-    ListConversations ListMembers ListReceipts Member MemberPage MembersAdded MembersLeft Message Notice
-    Position Publish PublishAck PushFrame Receipt ReceiptPage Recipient RemoveMember RenameConversation Renew
-    Resume RoleChanged ServerFrame SetRetention SetRole Tombstone Welcome
+    Acknowledge Acknowledged AddMembers CaughtUp ClientFrame Context ContextConversations ContextPage
+    Conversation ConversationPage CreateConversation DeleteMessage Done EncounterState Entry Error Goodbye
+    Hello History HistoryPage Identifier LaneHeader LeaveConversation Limits ListContexts
+    ListConversations ListMembers ListReceipts Member MemberPage MembersAdded MembersLeft MergePatients
+    Message Notice PatientNaming Place Position Publish PublishAck PushFrame Receipt ReceiptPage Recipient
+    RecordEncounter RecordPatient Recorded RemoveMember RenameConversation Renew Resume RoleChanged
+    ServerFrame SetCareTeam SetRetention SetRole SetRoster ShowEncounter SourceEvent Tombstone Welcome
+    Word
 ];
 
 /// Fails at the first input if a message of the contract is missing above.

@@ -9,8 +9,9 @@ use std::fmt;
 use crate::v1::entry::Body;
 use crate::v1::notice::Change;
 use crate::v1::{
-    AddMembers, Conversation, CreateConversation, Entry, Hello, Member, MembersAdded, MembersLeft, Message,
-    Notice, Publish, Receipt, Recipient, RemoveMember, RenameConversation, Renew, RoleChanged, SetRole,
+    AddMembers, Context, Conversation, CreateConversation, Entry, Hello, Identifier, ListContexts, Member,
+    MembersAdded, MembersLeft, Message, Notice, PatientNaming, Place, Publish, Receipt, Recipient,
+    RemoveMember, RenameConversation, Renew, RoleChanged, SetCareTeam, SetRole, SetRoster, SourceEvent,
     Tombstone, Welcome,
 };
 
@@ -30,7 +31,7 @@ show! {
     Renew: ;
     Welcome: session_id, server_time_ms, limits, token_expires_at_ms, broker_version;
     CreateConversation: kind, retention_ms, client_conversation_id;
-    Conversation: conversation_id, kind, retention_ms, head_sequence, unread_count, delivered_up_to, read_up_to, last_activity_ms, role, without_admin;
+    Conversation: conversation_id, kind, retention_ms, head_sequence, unread_count, delivered_up_to, read_up_to, last_activity_ms, role, without_admin, context_id, care;
     AddMembers: conversation_id, role, share_history;
     RemoveMember: conversation_id;
     SetRole: conversation_id, role;
@@ -44,6 +45,14 @@ show! {
     Notice: change;
     Receipt: conversation_id, kind, sequence, only, time_ms;
     Recipient: delivered_at_ms, read_at_ms;
+    Identifier: ;
+    SourceEvent: time_ms;
+    PatientNaming: ;
+    Place: ;
+    SetRoster: event;
+    SetCareTeam: event;
+    ListContexts: page_size, page_token;
+    Context: encounter_id, status;
 }
 
 impl fmt::Debug for Publish {

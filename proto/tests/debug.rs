@@ -85,7 +85,7 @@ impl Planter {
 
     fn shows_nothing<M: Message + Default + Debug>(&mut self, frame: &str) {
         // More than all ways to choose the arms of the oneofs within each other.
-        for mut arms in 0..200 {
+        for mut arms in 0..1000 {
             let content = Bytes::from(self.message(frame, &mut arms));
             let message: M = frame::decode(content).expect("a valid frame");
             for text in [format!("{message:?}"), format!("{message:#?}")] {

@@ -37,6 +37,8 @@ use crate::limits::{NAME_BYTES_MAX, TOKEN_BYTES_MAX};
 pub const BROADCASTER: &str = "broadcaster";
 /// The role whose bearer names admins in every conversation of their tenant.
 pub const ADMINISTRATOR: &str = "administrator";
+/// The role whose bearer says what the patients' record of their tenant says.
+pub const REGISTRAR: &str = "registrar";
 
 /// Who a token says its bearer is.
 #[derive(Clone)]
@@ -54,6 +56,8 @@ pub struct Identity {
     pub broadcaster: bool,
     /// Whether that claim has `administrator`.
     pub administrator: bool,
+    /// Whether that claim has `registrar`.
+    pub registrar: bool,
     /// Claim `iat`, or `nbf` if there is none; `None`: nobody knows.
     pub issued: Option<Timestamp>,
     /// Claim `nbf`, without leeway; zero if there is none.
@@ -71,6 +75,7 @@ impl std::fmt::Debug for Identity {
         f.debug_struct("Identity")
             .field("broadcaster", &self.broadcaster)
             .field("administrator", &self.administrator)
+            .field("registrar", &self.registrar)
             .field("expires", &self.expires)
             .finish_non_exhaustive()
     }
@@ -312,6 +317,7 @@ impl Verifier {
             user: user.to_owned(),
             broadcaster: claims.has_role(roles_claim, BROADCASTER),
             administrator: claims.has_role(roles_claim, ADMINISTRATOR),
+            registrar: claims.has_role(roles_claim, REGISTRAR),
             issued: times.issued.or(times.not_before),
             not_before: times.not_before.unwrap_or_default(),
             expires: times.expires,

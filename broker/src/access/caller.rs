@@ -5,7 +5,6 @@
 //! back. What a refusal says tells nothing of the token.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::RwLock;
@@ -32,21 +31,14 @@ pub(crate) struct Caller {
     /// With the rights of the token that opened the session.
     pub(crate) actor: Arc<Actor>,
     pub(crate) tenant_name: String,
-    /// As the latest token says.
-    broadcaster: AtomicBool,
-    administrator: AtomicBool,
+    /// With those of the latest token.
+    latest: RwLock<Arc<Actor>>,
 }
 
 impl Caller {
     /// Who asks now: with the rights of the latest token.
     pub(crate) fn asks(&self) -> Arc<Actor> {
-        let (broadcaster, administrator) =
-            (self.broadcaster.load(Ordering::Relaxed), self.administrator.load(Ordering::Relaxed));
-        let rights = Rights { broadcaster, administrator, ..Rights::default() };
-        if rights == self.actor.rights {
-            return Arc::clone(&self.actor);
-        }
-        Arc::new(Actor { rights, ..Actor::clone(&self.actor) })
+        Arc::clone(&self.latest.read())
     }
 
     /// Takes over what a renewed token says.
@@ -60,8 +52,13 @@ impl Caller {
                 "token: of another user or tenant than the session's",
             ));
         }
-        self.broadcaster.store(identity.broadcaster, Ordering::Relaxed);
-        self.administrator.store(identity.administrator, Ordering::Relaxed);
+        let (rights, actor) = (rights(identity), &self.actor);
+        let latest = if rights == actor.rights {
+            Arc::clone(actor)
+        } else {
+            Arc::new(Actor { rights, ..Actor::clone(actor) })
+        };
+        *self.latest.write() = latest;
         Ok(())
     }
 }
@@ -268,16 +265,17 @@ impl Callers {
     pub(crate) fn caller(&self, identity: &Identity, device: DeviceId) -> Caller {
         let tenant = self.ids.tenant(&identity.tenant);
         let user = self.ids.user(tenant, &identity.user);
-        let Identity { broadcaster, administrator, .. } = *identity;
-        let (name, rights) =
-            (Text::new(identity.user.as_str()), Rights { broadcaster, administrator, ..Rights::default() });
-        Caller {
-            actor: Arc::new(Actor { tenant, user, name, device, rights }),
-            tenant_name: identity.tenant.clone(),
-            broadcaster: AtomicBool::new(broadcaster),
-            administrator: AtomicBool::new(administrator),
-        }
+        let (name, rights) = (Text::new(identity.user.as_str()), rights(identity));
+        let actor = Arc::new(Actor { tenant, user, name, device, rights });
+        let latest = RwLock::new(Arc::clone(&actor));
+        Caller { actor, tenant_name: identity.tenant.clone(), latest }
     }
+}
+
+/// What a token allows.
+fn rights(identity: &Identity) -> Rights {
+    let Identity { broadcaster, administrator, registrar, .. } = *identity;
+    Rights { broadcaster, administrator, registrar }
 }
 
 fn show(metrics: &Metrics, issuers: &Issuers) {

@@ -5,8 +5,11 @@
 //! bytes.
 
 use aws_lc_rs::hmac;
-use wardline_storage::id::{ConversationId, SignInId, TenantId, UserId};
+use wardline_storage::id::{
+    BedId, ConversationId, EncounterId, EventId, IdentifierId, SignInId, TenantId, UserId, WardId,
+};
 use wardline_storage::model::IdSecret;
+use wardline_storage::patient::Identifier;
 
 /// The kinds of sign-ins: what an issuer calls a session, what a user has without one, all of them.
 const SESSION: &[u8] = b"session";
@@ -43,6 +46,37 @@ impl Ids {
     /// The group or broadcast that somebody made under an idempotency key.
     pub(crate) fn group(&self, creator: UserId, client_id: &[u8; 16]) -> ConversationId {
         ConversationId::new(self.derive(b"group", &[creator.as_bytes(), client_id]))
+    }
+
+    /// A number of a patient.
+    pub(crate) fn identifier(&self, tenant: TenantId, identifier: &Identifier) -> IdentifierId {
+        IdentifierId::new(self.number(b"identifier", tenant, identifier))
+    }
+
+    /// An encounter by its source's number for it.
+    pub(crate) fn encounter(&self, tenant: TenantId, number: &Identifier) -> EncounterId {
+        EncounterId::new(self.number(b"encounter", tenant, number))
+    }
+
+    /// A ward by its code.
+    pub(crate) fn ward(&self, tenant: TenantId, code: &str) -> WardId {
+        WardId::new(self.derive(b"ward", &[tenant.as_bytes(), code.as_bytes()]))
+    }
+
+    /// A bed by its ward's code, its room and what it is called there.
+    pub(crate) fn bed(&self, tenant: TenantId, ward: &str, room: &str, bed: &str) -> BedId {
+        let parts = [tenant.as_bytes(), ward.as_bytes(), room.as_bytes(), bed.as_bytes()];
+        BedId::new(self.derive(b"bed", &parts))
+    }
+
+    /// An event by its source and what that calls it.
+    pub(crate) fn event(&self, tenant: TenantId, source: &str, event: &str) -> EventId {
+        EventId::new(self.derive(b"event", &[tenant.as_bytes(), source.as_bytes(), event.as_bytes()]))
+    }
+
+    fn number(&self, domain: &[u8], tenant: TenantId, number: &Identifier) -> [u8; 16] {
+        let (authority, value) = (number.authority.as_str(), number.value.as_str());
+        self.derive(domain, &[tenant.as_bytes(), authority.as_bytes(), value.as_bytes()])
     }
 
     /// What lets a token in, as its issuer can end it: the session that it is of, or the user where
@@ -88,6 +122,8 @@ impl Ids {
 
 #[cfg(test)]
 mod tests {
+    use wardline_storage::model::Text;
+
     use super::*;
 
     #[test]
@@ -138,6 +174,33 @@ mod tests {
         }
         // A user who is called like a session is not that session.
         assert!(!ends(Some("s1"), None, here) && !ends(None, Some("ann"), bare));
+    }
+
+    #[test]
+    fn what_the_record_names_differs_by_tenant_authority_and_kind() {
+        let ids = Ids::new(&IdSecret::new([1; 32]));
+        let (here, there) = (ids.tenant("a"), ids.tenant("b"));
+        let number = |authority: &str, value: &str| Identifier {
+            authority: Text::new(authority),
+            value: Text::new(value),
+        };
+        let (one, other) = (number("MRN", "12"), number("MR", "N12"));
+        let all: std::collections::HashSet<[u8; 16]> = [
+            *ids.identifier(here, &one).as_bytes(),
+            *ids.identifier(here, &other).as_bytes(),
+            *ids.identifier(there, &one).as_bytes(),
+            *ids.encounter(here, &one).as_bytes(),
+            *ids.ward(here, "4").as_bytes(),
+            *ids.ward(there, "4").as_bytes(),
+            *ids.bed(here, "4", "1", "2").as_bytes(),
+            *ids.bed(here, "4", "", "12").as_bytes(),
+            *ids.bed(here, "41", "", "2").as_bytes(),
+            *ids.event(here, "adt", "1").as_bytes(),
+            *ids.event(here, "lab", "1").as_bytes(),
+        ]
+        .into();
+        assert_eq!(all.len(), 11);
+        assert_eq!(ids.encounter(here, &one), ids.encounter(here, &number("MRN", "12")));
     }
 
     #[test]

@@ -11,6 +11,8 @@ mod table;
 
 use metrics::Gauge;
 use metrics_exporter_prometheus::Matcher;
+use wardline_storage::encounter::Heard;
+use wardline_storage::said::Effect;
 
 pub(crate) use table::Metrics;
 
@@ -60,6 +62,24 @@ impl Metrics {
             Some(code) => self.sessions_ended[code.index()].increment(1),
             None => self.sessions_left.increment(1),
         }
+    }
+
+    /// Counts what came of a source event, and what is odd about it.
+    pub(crate) fn heard(&self, heard: &Heard) {
+        let counter = match heard.effect {
+            Effect::Changed => &self.record_changed,
+            Effect::Unchanged => &self.record_unchanged,
+            Effect::Late => &self.record_late,
+            Effect::Repeated => &self.record_repeated,
+        };
+        counter.increment(1);
+        let oddities = [
+            (heard.made, &self.record_unknown),
+            (heard.ahead, &self.record_ahead),
+            (heard.disputed, &self.record_disputed),
+            (heard.bed.is_some(), &self.record_bed),
+        ];
+        oddities.iter().filter(|(is_so, _)| *is_so).for_each(|(_, counter)| counter.increment(1));
     }
 
     /// Counts what came of asking an issuer for its keys.

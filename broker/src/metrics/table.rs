@@ -192,6 +192,18 @@ table! {
             logouts_crowded = "crowded",
             logouts_not_on_record = "not_on_record",
         }
+        Counter "wardline_record_events_total" by "effect", "Source events of the patients' record that were heard, by what came of them; late: a later word on all that they say was known; repeated: the same event was heard before." {
+            record_changed = "changed",
+            record_unchanged = "unchanged",
+            record_late = "late",
+            record_repeated = "repeated",
+        }
+        Counter "wardline_record_oddities_total" by "oddity", "Source events that were heard and are odd: unknown (the encounter, patient, roster or team was not known before), ahead (of the broker's clock), disputed (a number is that of another patient), bed (another encounter is in the same one)." {
+            record_unknown = "unknown",
+            record_ahead = "ahead",
+            record_disputed = "disputed",
+            record_bed = "bed",
+        }
         Counter "wardline_published_total" by "priority", "Messages committed." {
             published_routine = "routine",
             published_urgent = "urgent",

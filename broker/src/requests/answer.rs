@@ -25,6 +25,7 @@ pub(crate) fn answer(completion: &Completion, intake: &Intake) -> Answer {
             Response::Acknowledged { delivered: *delivered, read: *read }
         }
         Ok(Ok(Outcome::Changed(seq))) => Response::Done(*seq),
+        Ok(Ok(Outcome::Heard(heard))) => Response::Recorded(*heard),
         Ok(Ok(Outcome::Created { conversation, .. })) => {
             return Answer::Read(Query::Conversation(*conversation));
         }
@@ -33,7 +34,6 @@ pub(crate) fn answer(completion: &Completion, intake: &Intake) -> Answer {
             | Outcome::Reexpired { .. }
             | Outcome::Noted
             | Outcome::Revoked { .. }
-            | Outcome::Heard(_)
             | Outcome::Regrouped { .. },
         )) => Response::Done(None),
     };

@@ -5,12 +5,14 @@
 
 pub(crate) mod admission;
 pub(crate) mod answer;
+mod contexts;
 mod disk;
 pub(crate) mod intake;
 mod listing;
 pub(crate) mod plan;
 pub(crate) mod query;
 pub(crate) mod reads;
+mod recording;
 pub(crate) mod urgency;
 
 use std::sync::Arc;

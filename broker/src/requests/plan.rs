@@ -26,7 +26,7 @@ pub(crate) enum Plan {
 
 /// Makes plans of requests.
 pub(crate) struct Planner {
-    ids: Arc<Ids>,
+    pub(super) ids: Arc<Ids>,
     members_max: u32,
 }
 
@@ -56,6 +56,8 @@ impl Planner {
             Request::History { conversation, from, direction, entries } => {
                 return Ok(Plan::Read(Query::History { conversation, from, direction, entries }));
             }
+            Request::AboutContexts(asked) => return Ok(Plan::Read(self.about_contexts(caller, asked))),
+            Request::Record(recording) => self.record(caller, *recording)?,
             Request::Publish { publish, .. } => Command::Publish(publish),
             Request::Acknowledge(acknowledge) => Command::Acknowledge(acknowledge),
             Request::Create(new) => self.create(caller, new)?,
@@ -106,7 +108,7 @@ impl Planner {
     }
 
     /// People by name, without repetition.
-    fn people(&self, caller: &Caller, names: Vec<String>) -> Vec<Person> {
+    pub(super) fn people(&self, caller: &Caller, names: Vec<String>) -> Vec<Person> {
         let tenant: TenantId = caller.actor.tenant;
         let mut known: HashSet<UserId> = HashSet::with_capacity(names.len());
         names

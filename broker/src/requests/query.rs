@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 use wardline_storage::engine::{Direction, EngineError};
-use wardline_storage::id::{ConversationId, Seq, UserId};
+use wardline_storage::id::{ConversationId, EncounterId, Seq, UserId, WardId};
 use wardline_storage::log::Log;
 use wardline_storage::view::{Access, View};
 
+use super::contexts::{self, Contexts, Reader};
 use super::listing::Listing;
 use super::reads::Reads;
-use crate::limits::{ENTRY_BYTES_MAX, Limits};
+use crate::limits::{ENCOUNTER_BYTES_MAX, ENTRY_BYTES_MAX, Limits};
 use crate::refusal::{Code, Refusal};
 use crate::shares::Shares;
 use crate::shares::kind::Kind;
@@ -47,6 +48,12 @@ pub(crate) enum Query {
     History { conversation: ConversationId, from: Seq, direction: Direction, entries: usize },
     /// Who received and read a message.
     Receipts { conversation: ConversationId, seq: Seq, page: PageRequest },
+    /// Encounters that the reader may see, on a ward or anywhere.
+    Contexts { reader: Reader, ward: Option<WardId>, page: PageRequest },
+    /// The conversations about an encounter.
+    ContextConversations { reader: Reader, encounter: EncounterId, page: PageRequest },
+    /// What the record says of an encounter.
+    Encounter { reader: Reader, encounter: EncounterId },
 }
 
 /// An answer to a query.
@@ -105,6 +112,9 @@ impl Queries {
         let bounds = self.bounds;
         let response = match query {
             Query::Conversations(page) => self.list(whose, turn, page).await?,
+            Query::Contexts { reader, ward, page } => {
+                self.contexts(whose, turn, Contexts::new(reader, ward, page)).await?
+            }
             query => {
                 let read = move |view: View<'_>| bounds.answer(view, whose.user, &query);
                 self.reads.within(turn, read).await?.0
@@ -145,6 +155,28 @@ impl Queries {
         }
     }
 
+    /// Lists encounters in steps.
+    async fn contexts(
+        &self,
+        whose: Principal,
+        first: Turn,
+        mut contexts: Contexts,
+    ) -> Result<Response, Refusal> {
+        let mut turn = first;
+        loop {
+            let step = move |view: View<'_>| {
+                contexts.step(view)?;
+                Ok(contexts)
+            };
+            let (stepped, cost) = self.reads.within(turn, step).await?;
+            contexts = stepped;
+            if contexts.is_done(cost) {
+                return Ok(Response::Contexts(contexts.into_page()));
+            }
+            turn = self.reads.turn(whose).await?;
+        }
+    }
+
     async fn reach(&self, at_least: u64) -> Result<u64, Refusal> {
         let until = Instant::now() + REACH_MAX;
         loop {
@@ -176,18 +208,32 @@ impl Query {
             Self::Conversations(page) => page.entries * 2 * ENTRY_BYTES_MAX,
             Self::Members { page, .. } | Self::Receipts { page, .. } => page.entries * ENTRY_BYTES_MAX,
             Self::History { entries, .. } => page_bytes_max + entries * ENTRY_BYTES_MAX,
+            Self::Contexts { page, .. } => page.entries * 2 * ENTRY_BYTES_MAX,
+            Self::ContextConversations { .. } => 2 * ENTRY_BYTES_MAX,
+            Self::Encounter { .. } => ENCOUNTER_BYTES_MAX,
         }
     }
 }
 
 impl Bounds {
     fn answer(&self, view: View<'_>, user: UserId, query: &Query) -> Result<Response, EngineError> {
-        let (Query::Conversation(conversation)
-        | Query::Members { conversation, .. }
-        | Query::History { conversation, .. }
-        | Query::Receipts { conversation, .. }) = query
-        else {
-            return Ok(Response::Refused(Refusal::internal()));
+        let conversation = match query {
+            Query::Conversation(conversation)
+            | Query::Members { conversation, .. }
+            | Query::History { conversation, .. }
+            | Query::Receipts { conversation, .. } => conversation,
+            Query::ContextConversations { reader, encounter, page } => {
+                let found = contexts::conversations(view, *reader, *encounter, page)?;
+                return Ok(found.map_or_else(no_encounter, Response::Conversations));
+            }
+            Query::Encounter { reader, encounter } => {
+                let found = contexts::show(view, *reader, *encounter)?;
+                return Ok(found.map_or_else(no_encounter, |state| Response::Encounter(Box::new(state))));
+            }
+            // Those are read in steps.
+            Query::Conversations(_) | Query::Contexts { .. } => {
+                return Ok(Response::Refused(Refusal::internal()));
+            }
         };
         match view.access(user, *conversation)? {
             Some(access) => self.within(view, access, query),
@@ -197,7 +243,11 @@ impl Bounds {
 
     fn within(&self, view: View<'_>, access: Access, query: &Query) -> Result<Response, EngineError> {
         Ok(match query {
-            Query::Conversation(_) | Query::Conversations(_) => {
+            Query::Conversation(_)
+            | Query::Conversations(_)
+            | Query::Contexts { .. }
+            | Query::ContextConversations { .. }
+            | Query::Encounter { .. } => {
                 Response::Conversation(Box::new(view.summary(access, &view.rules()?)?))
             }
             Query::Members { page, .. } => {
@@ -216,4 +266,8 @@ impl Bounds {
             }
         })
     }
+}
+
+fn no_encounter() -> Response {
+    Response::Refused(Refusal::new(Code::NotFound, "no such encounter, or you may not see it"))
 }

@@ -305,6 +305,9 @@ impl RequestLane {
             self.session.all.metrics.refused(refusal.code);
             self.rest_after(refusal.code);
         }
+        if let Response::Recorded(heard) = &response {
+            self.session.all.metrics.heard(heard);
+        }
         wire::answer(id, position, response, &mut self.out);
     }
 

@@ -32,6 +32,8 @@ pub(super) fn wire_conversation(summary: Summary) -> v1::Conversation {
         peer: peer.map_or_else(String::new, |name| name.as_str().to_owned()),
         created_at_ms: conversation.created.0,
         without_admin: conversation.is_without_admin(),
+        context_id: conversation.context.map_or_else(Bytes::new, |id| Bytes::copy_from_slice(id.as_bytes())),
+        care: conversation.is_care,
     }
 }
 

@@ -14,11 +14,10 @@ use wardline_storage::engine::Direction;
 use wardline_storage::id::{ClientMessageId, ConversationId, DeviceId, Seq};
 use wardline_storage::model::{Kind, Priority, Role, Text};
 
+use super::fields::{PageRequest, name, page, page_entries, printable, sixteen};
+use super::record::{self, Asked, Recording};
 use crate::limits::{CLIENT_NAME_BYTES_MAX, CLIENT_VERSION_BYTES_MAX, CONTENT_TYPE_BYTES_MAX, Limits};
-use crate::limits::{
-    NAME_BYTES_MAX, PAGE_ENTRIES_DEFAULT, RETENTION_MIN, SINGLE_RECEIPTS_MAX, TITLE_BYTES_MAX,
-    TOKEN_BYTES_MAX,
-};
+use crate::limits::{RETENTION_MIN, SINGLE_RECEIPTS_MAX, TITLE_BYTES_MAX, TOKEN_BYTES_MAX};
 use crate::refusal::{Code, Refusal};
 
 /// What a device asks.
@@ -39,6 +38,8 @@ pub(crate) enum Request {
     ListMembers { conversation: ConversationId, page: PageRequest },
     ListReceipts { conversation: ConversationId, seq: Seq, page: PageRequest },
     History { conversation: ConversationId, from: Seq, direction: Direction, entries: usize },
+    Record(Box<Recording>),
+    AboutContexts(Asked),
 }
 
 /// A bearer token; shown as its length.
@@ -68,12 +69,6 @@ pub(crate) struct NewConversation {
     pub(crate) retention: Option<Duration>,
     /// Empty only for direct conversations.
     pub(crate) client_id: Option<[u8; 16]>,
-}
-
-/// One page of a listing.
-pub(crate) struct PageRequest {
-    pub(crate) entries: usize,
-    pub(crate) after: Option<[u8; 16]>,
 }
 
 /// A frame, taken apart.
@@ -152,7 +147,19 @@ fn convert(request: v1::client_frame::Request, limits: &Limits) -> Result<Reques
             page: page(wire.page_size, &wire.page_token, limits)?,
         },
         Wire::History(wire) => history(&wire, limits)?,
+        Wire::RecordEncounter(wire) => recording(record::encounter(wire)?),
+        Wire::RecordPatient(wire) => recording(record::patient(wire)?),
+        Wire::MergePatients(wire) => recording(record::merge(wire)?),
+        Wire::SetRoster(wire) => recording(record::roster(wire)?),
+        Wire::SetCareTeam(wire) => recording(record::care_team(wire)?),
+        Wire::ListContexts(wire) => Request::AboutContexts(record::contexts(wire, limits)?),
+        Wire::ContextConversations(wire) => Request::AboutContexts(record::conversations(&wire, limits)?),
+        Wire::ShowEncounter(wire) => Request::AboutContexts(record::show(wire)?),
     })
+}
+
+fn recording(recording: Recording) -> Request {
+    Request::Record(Box::new(recording))
 }
 
 fn hello(wire: v1::Hello, limits: &Limits) -> Result<Hello, Refusal> {
@@ -286,30 +293,6 @@ fn history(wire: &v1::History, limits: &Limits) -> Result<Request, Refusal> {
     Ok(Request::History { conversation, from, direction, entries: page_entries(wire.page_size, limits)? })
 }
 
-fn page(size: u32, token: &[u8], limits: &Limits) -> Result<PageRequest, Refusal> {
-    let after = match token {
-        [] => None,
-        _ => Some(sixteen("page_token", token)?),
-    };
-    Ok(PageRequest { entries: page_entries(size, limits)?, after })
-}
-
-fn page_entries(size: u32, limits: &Limits) -> Result<usize, Refusal> {
-    let size = usize::try_from(size).unwrap_or(usize::MAX);
-    match size {
-        0 => Ok(PAGE_ENTRIES_DEFAULT.min(limits.page_entries_max)),
-        _ if size > limits.page_entries_max => Err(Refusal::new(
-            Code::PageTooLarge,
-            format!("page_size: {size}, at most {} are allowed", limits.page_entries_max),
-        )),
-        _ => Ok(size),
-    }
-}
-
-fn sixteen(field: &'static str, bytes: &[u8]) -> Result<[u8; 16], Refusal> {
-    bytes.try_into().map_err(|_| Refusal::invalid(format!("{field}: must be 16 bytes, has {}", bytes.len())))
-}
-
 fn conversation(bytes: &[u8]) -> Result<ConversationId, Refusal> {
     sixteen("conversation_id", bytes).map(ConversationId::new)
 }
@@ -350,21 +333,4 @@ fn member_names(names: Vec<String>, min: usize, max: usize) -> Result<Vec<String
         return Err(Refusal::invalid(format!("members: {} named, {min} to {max} are allowed", names.len())));
     }
     names.into_iter().map(|one| name("members", one)).collect()
-}
-
-fn name(field: &'static str, name: String) -> Result<String, Refusal> {
-    let allowed = (1..=NAME_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control);
-    if !allowed {
-        return Err(Refusal::invalid(format!(
-            "{field}: a name has 1 to {NAME_BYTES_MAX} bytes and no control characters"
-        )));
-    }
-    Ok(name)
-}
-
-fn printable(field: &'static str, text: &str, bytes_max: usize) -> Result<(), Refusal> {
-    if text.len() > bytes_max || !text.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
-        return Err(Refusal::invalid(format!("{field}: at most {bytes_max} bytes of printable ASCII")));
-    }
-    Ok(())
 }

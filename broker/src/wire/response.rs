@@ -5,13 +5,15 @@
 use bytes::{Bytes, BytesMut};
 use wardline_proto::v1::server_frame::Response as Wire;
 use wardline_proto::{frame, v1};
+use wardline_storage::encounter::Heard;
 use wardline_storage::engine::Direction;
-use wardline_storage::id::{ConversationId, Seq, Timestamp, UserId};
+use wardline_storage::id::{ConversationId, EncounterId, Seq, Timestamp, UserId};
 use wardline_storage::model::{Body, Policy};
 use wardline_storage::view::{Chunk, Listed, Page, Placed, Recipient, Summary};
 
 use super::parts::{millis, wire_conversation, wire_entry, wire_role};
-use crate::limits::{ENTRY_BYTES_MAX, Limits};
+use super::recorded::{Context, EncounterState, wire_contexts, wire_encounter, wire_recorded};
+use crate::limits::{ENCOUNTER_BYTES_MAX, ENTRY_BYTES_MAX, Limits};
 use crate::refusal::Refusal;
 
 /// What a request is answered with.
@@ -26,6 +28,9 @@ pub(crate) enum Response {
     Members(Page<Listed, UserId>),
     History(Chunk, Direction),
     Receipts(Page<Recipient, UserId>),
+    Recorded(Heard),
+    Contexts(Page<Context, EncounterId>),
+    Encounter(Box<EncounterState>),
 }
 
 impl Response {
@@ -36,6 +41,8 @@ impl Response {
             Self::Members(page) => page.items.len() * ENTRY_BYTES_MAX,
             Self::Receipts(page) => page.items.len() * ENTRY_BYTES_MAX,
             Self::History(chunk, _) => chunk.entries.iter().map(placed_bytes).sum(),
+            Self::Contexts(page) => page.items.len() * 2 * ENTRY_BYTES_MAX,
+            Self::Encounter(_) => ENCOUNTER_BYTES_MAX,
             _ => ENTRY_BYTES_MAX,
         }
     }
@@ -97,6 +104,9 @@ pub(crate) fn answer(request_id: u64, position: u64, response: Response, out: &m
             recipients: page.items.iter().map(wire_recipient).collect(),
             next_page_token: user_token(page.next),
         }),
+        Response::Recorded(heard) => Wire::Recorded(wire_recorded(&heard)),
+        Response::Contexts(page) => Wire::ContextPage(wire_contexts(page)),
+        Response::Encounter(state) => Wire::EncounterState(wire_encounter(*state)),
     };
     frame::encode(&v1::ServerFrame { request_id, position, response: Some(response) }, out);
 }

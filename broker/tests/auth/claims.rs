@@ -7,14 +7,16 @@ use wardline_storage::id::Timestamp;
 use crate::{LEEWAY, NOW, NOW_S, Signer, b64, claims, expected, refused, verifier, with};
 
 #[test]
-fn roles_are_optional_and_only_broadcaster_counts() {
+fn roles_are_optional_and_only_known_ones_count() {
     let signer = Signer::ed();
     let verifier = verifier(&[signer.jwk("k")]);
     let administrator = with("roles", json!(["administrator"]));
     assert!(verifier.verify(&signer.token(&administrator), NOW).unwrap().administrator);
-    for roles in [json!([]), json!(["admin", "broadcasters"])] {
+    let registrar = verifier.verify(&signer.token(&with("roles", json!("registrar"))), NOW).unwrap();
+    assert!(registrar.registrar && !registrar.broadcaster && !registrar.administrator);
+    for roles in [json!([]), json!(["admin", "broadcasters", "registrars", "Registrar"])] {
         let identity = verifier.verify(&signer.token(&with("roles", roles)), NOW).unwrap();
-        assert!(!identity.broadcaster && !identity.administrator);
+        assert!(!identity.broadcaster && !identity.administrator && !identity.registrar);
     }
     let mut none = claims();
     none.as_object_mut().unwrap().remove("roles");

@@ -44,6 +44,8 @@ mod messages;
 mod pressure;
 mod raw;
 mod receipts;
+mod record;
+mod registrar;
 mod reload;
 mod revoke;
 mod sessions;

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use crate::support::*;
+use wardline_client::record::{Effect, Identifier, Merge, Naming, PatientId, SourceEvent};
 use wardline_client::{Client, Code, ConversationId, Inbox, NewConversation, Options, RequestError};
+use wardline_proto::v1;
 use wardline_proto::v1::client_frame::Request;
 use wardline_proto::v1::server_frame::Response;
 use wardline_proto::v1::{Acknowledged, ClientFrame, Conversation, ConversationPage, Done};
@@ -45,6 +47,55 @@ async fn a_change_is_not_asked_again() {
     session.cut();
     let outcome = soon("the outcome", asked).await.unwrap();
     assert!(matches!(outcome, Err(RequestError::Unknown(_))), "{outcome:?}");
+}
+
+fn merge() -> Merge {
+    let naming = |value: &str| Naming { identifiers: vec![Identifier::new("MRN", value)], label: None };
+    let source = SourceEvent { source: "adt".into(), event_id: "A40".into(), time_ms: 1 };
+    Merge { source, survivor: naming("1"), retired: naming("2") }
+}
+
+#[tokio::test]
+async fn a_source_event_is_told_again_as_the_same() {
+    let broker = Broker::start();
+    let (client, _inbox, mut session) = open(&broker, |_| {}).await;
+    let asked = tokio::spawn(async move { client.merge_patients(&merge()).await });
+    let told = session.control.next().await.request;
+    session.cut();
+    let mut session = broker.welcome().await;
+    let frame = session.control.next().await;
+    assert_eq!(frame.request, told);
+    let recorded = v1::Recorded {
+        effect: v1::RecordEffect::Repeated.into(),
+        patient_id: vec![1; 16].into(),
+        ..Default::default()
+    };
+    session.control.answer(frame.request_id, Response::Recorded(recorded)).await;
+    let recorded = soon("the answer", asked).await.unwrap().unwrap();
+    assert_eq!((recorded.effect, recorded.patient), (Effect::Repeated, Some(PatientId([1; 16]))));
+    assert_eq!((recorded.encounter, recorded.bed_also_held_by), (None, None));
+}
+
+#[tokio::test]
+async fn an_answer_about_the_record_that_is_none_is_not_taken_for_one() {
+    let id = |bytes| vec![7; bytes].into();
+    let changed = v1::RecordEffect::Changed.into();
+    let wrong = [
+        Response::Recorded(v1::Recorded::default()),
+        Response::Recorded(v1::Recorded { effect: changed, patient_id: id(15), ..Default::default() }),
+        Response::Recorded(v1::Recorded { effect: changed, encounter_id: id(17), ..Default::default() }),
+        Response::Done(Done::default()),
+    ];
+    let broker = Broker::start();
+    let (client, _inbox, mut session) = open(&broker, |_| {}).await;
+    for response in wrong {
+        let client = client.clone();
+        let asked = tokio::spawn(async move { client.merge_patients(&merge()).await });
+        let frame = session.control.next().await;
+        session.control.answer(frame.request_id, response).await;
+        let outcome = soon("the outcome", asked).await.unwrap();
+        assert!(matches!(outcome, Err(RequestError::Unknown(_))), "{outcome:?}");
+    }
 }
 
 #[tokio::test]

@@ -69,7 +69,11 @@ impl<'a> Lint<'a> {
             self.rule(exact, &name, "is of a type that not all languages hold exactly");
             self.rule(field.label() != Label::Required, &name, "is required");
         }
-        for (index, oneof) in message.oneof_decl.iter().enumerate() {
+        // Of an optional field the compiler makes a oneof of its own, behind those that are
+        // written.
+        let optional = message.field.iter().filter(|field| field.proto3_optional()).count();
+        let written = message.oneof_decl.len() - optional;
+        for (index, oneof) in message.oneof_decl[..written].iter().enumerate() {
             let name = format!("{}.{}", message.name(), oneof.name());
             self.comment(&join(path, MESSAGE_ONEOF, index), &name);
             self.rule(lower_snake(oneof.name()), &name, "is not lower_snake_case");

@@ -36,6 +36,7 @@ pub(super) fn dashboard() -> Dashboard {
                     .query("sum(increase(wardline_devices_gave_way_total{$i}[1h]))", "gave way"),
             ]),
             ("Shares", shares()),
+            ("The patients' record", record()),
             ("Network", vec![
                 lines("Round-trip time", Seconds, "One observation for each connection every 30 s.")
                     .query("histogram_quantile(0.5, sum by (le) (rate(wardline_quic_rtt_seconds_bucket{$i}[5m])))", "p50")
@@ -79,6 +80,16 @@ fn shares() -> Vec<Panel> {
             .query("sum by (kind) (rate(wardline_shares_used_up_total{$i}[$__rate_interval]))", "{{kind}}").limits(1.0, 10.0),
         lines("Answers in memory", Bytes, "Made and not written yet: clients do not read them as fast as they ask.")
             .query("sum(wardline_pages_bytes{$i})", "held").query("sum(wardline_pages_bytes_max{$i})", "most"),
+    ]
+}
+
+/// What registrars say of the patients' record.
+fn record() -> Vec<Panel> {
+    vec![
+        lines("Source events", PerSecond, "Of the patients' record, by what came of them. late: a later word was known; repeated: the same event was heard before.")
+            .query("sum by (effect) (rate(wardline_record_events_total{$i}[$__rate_interval]))", "{{effect}}"),
+        lines("Odd source events", PerSecond, "unknown: of what nobody spoke of before; ahead: of the broker's clock; disputed: a number is another patient's; bed: somebody else is in it.")
+            .query("sum by (oddity) (rate(wardline_record_oddities_total{$i}[$__rate_interval]))", "{{oddity}}"),
     ]
 }
 
