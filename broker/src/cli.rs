@@ -8,19 +8,23 @@
 mod backup;
 mod conversation;
 mod doctor;
+mod encounter;
 mod engines;
 mod failure;
 mod generate;
 mod issuers;
 mod message;
 mod open_files;
+mod patient;
 mod plain;
+mod record;
 mod report;
 mod revoke;
 mod rows;
 mod serve;
 mod session;
 mod show;
+mod staff;
 mod state_hash;
 mod tail;
 mod time;
@@ -63,6 +67,16 @@ enum Command {
     Receipts(message::Receipts),
     /// Erases the content of a message of your own, or of your group's, for all.
     Delete(message::Delete),
+    /// Says what happened to an encounter; shows what the patients' record says.
+    #[command(subcommand)]
+    Encounter(encounter::Command),
+    /// Says what is known of a patient, or that two are one.
+    #[command(subcommand)]
+    Patient(patient::Command),
+    /// Says who works on a ward, all of them.
+    Roster(staff::Roster),
+    /// Says who cares for a patient beside the ward's roster, all of them.
+    CareTeam(staff::CareTeam),
     /// Takes access back from a user, a device, a tenant, or tokens of a key; gives it back.
     Revoke(revoke::Arguments),
     /// Backs up the store, beside a running broker or without one.
@@ -106,6 +120,10 @@ impl Arguments {
             Command::History(history) => client(history.run()),
             Command::Receipts(receipts) => client(receipts.run()),
             Command::Delete(delete) => client(delete.run()),
+            Command::Encounter(command) => client(command.run()),
+            Command::Patient(command) => client(command.run()),
+            Command::Roster(roster) => client(roster.run()),
+            Command::CareTeam(team) => client(team.run()),
         }
     }
 }
@@ -145,6 +163,24 @@ mod tests {
         &["history", ID],
         &["receipts", ID, "1"],
         &["delete", ID, "1"],
+        &["encounter", "plan", "VN=1", "--patient", "MRN=1"],
+        &["encounter", "admit", "VN=1", "--patient", "MRN=1"],
+        &["encounter", "update", "VN=1", "--patient", "MRN=1"],
+        &["encounter", "leave", "VN=1", "--patient", "MRN=1"],
+        &["encounter", "return", "VN=1", "--patient", "MRN=1"],
+        &["encounter", "discharge", "VN=1", "--patient", "MRN=1"],
+        &["encounter", "cancel-admit", "VN=1", "--patient", "MRN=1"],
+        &["encounter", "cancel-leave", "VN=1", "--patient", "MRN=1"],
+        &["encounter", "cancel-return", "VN=1", "--patient", "MRN=1"],
+        &["encounter", "cancel-discharge", "VN=1", "--patient", "MRN=1"],
+        &["encounter", "transfer", "VN=1", "--patient", "MRN=1", "--ward", "4A"],
+        &["encounter", "cancel-transfer", "VN=1", "--patient", "MRN=1", "--ward", "4A"],
+        &["encounter", "show", "VN=1"],
+        &["encounter", "list"],
+        &["patient", "update", "MRN=1"],
+        &["patient", "merge", "--survivor", "MRN=1", "--retired", "MRN=2"],
+        &["roster", "4A", "bob"],
+        &["care-team", "VN=1", "--nobody"],
         &["backup", "--to", "backups"],
         &["verify", "backups"],
         &["restore", "backups", "--to", "data"],

@@ -129,9 +129,11 @@ pub(super) fn conversation(conversation: &Conversation) -> Line {
     ))
 }
 
-/// What people call a conversation: `@name` is a direct one, and a title stands in quotes.
+/// What people call a conversation: `@name` is a direct one, and a title stands in quotes. The
+/// care conversation of a patient has no title: `encounter list` shows whose it is.
 pub(super) fn label(conversation: &Conversation) -> String {
     match conversation.kind {
+        Kind::Group if conversation.care => "care conversation".into(),
         Kind::Direct => format!("@{}", plain::name(&conversation.peer)),
         Kind::Group | Kind::Broadcast => plain::quoted(&conversation.title),
     }

@@ -25,7 +25,8 @@ pub(super) struct Arguments {
     /// Their organisation.
     #[arg(long, default_value = dev::TENANT)]
     tenant: String,
-    /// A role; `broadcaster` may create broadcasts, `administrator` names admins.
+    /// A role; `broadcaster` may create broadcasts, `administrator` names admins,
+    /// `registrar` says what the patients' record says.
     #[arg(long)]
     role: Vec<String>,
     /// How long it is good, like 12h or 5d; brokers take no more than auth.lifetime.

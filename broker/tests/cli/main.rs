@@ -7,6 +7,7 @@ mod lines;
 mod open_files;
 mod operator;
 mod private;
+mod record;
 mod streams;
 mod terminal;
 mod unread;
