@@ -26,6 +26,31 @@ pub struct Envelope {
     delimiters: Delimiters,
     /// From MSH-3 on.
     fields: Vec<Vec<u8>>,
+    answering: Answering,
+}
+
+/// In which mode a sender is answered, as its site sets it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Answering {
+    /// As MSH-15 and MSH-16 of each message ask for.
+    #[default]
+    Asked,
+    /// In original mode, whatever they say.
+    Original,
+    /// As they ask for; where they say nothing, whether it was accepted, and no more.
+    Enhanced,
+}
+
+impl Answering {
+    /// By its name; `None`: there is none of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "asked" => Self::Asked,
+            "original" => Self::Original,
+            "enhanced" => Self::Enhanced,
+            _ => return None,
+        })
+    }
 }
 
 /// Which answers a sender wants.
@@ -104,12 +129,18 @@ impl Envelope {
         let delimiters = Delimiters::read(line, 0).ok()?;
         let fields = line.split(|byte| *byte == delimiters.field).skip(2).take(16);
         let kept = fields.map(|field| if field.len() > ECHO_BYTES_MAX { Vec::new() } else { field.to_vec() });
-        Some(Self { delimiters, fields: kept.collect() })
+        Some(Self { delimiters, fields: kept.collect(), answering: Answering::Asked })
     }
 
     /// What is answered where nothing could be read.
     pub fn unknown() -> Self {
-        Self { delimiters: Delimiters::USUAL, fields: Vec::new() }
+        Self { delimiters: Delimiters::USUAL, fields: Vec::new(), answering: Answering::Asked }
+    }
+
+    /// The same, answered as the sender's site sets it.
+    #[must_use]
+    pub fn answered(self, answering: Answering) -> Self {
+        Self { answering, ..self }
     }
 
     /// Which answers are wanted. A word that is not in the table is taken as always: who asks for
@@ -122,7 +153,13 @@ impl Envelope {
             b"SU" => Some(Wanted::Success),
             _ => Some(Wanted::Always),
         };
+        if self.answering == Answering::Original {
+            return Mode::Original;
+        }
         match (wanted(self.field(15)), wanted(self.field(16))) {
+            (None, None) if self.answering == Answering::Enhanced => {
+                Mode::Enhanced { accept: Wanted::Always, outcome: Wanted::Never }
+            }
             (None, None) => Mode::Original,
             (accept, outcome) => Mode::Enhanced {
                 accept: accept.unwrap_or(Wanted::Never),

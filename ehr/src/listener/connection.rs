@@ -1,106 +1,48 @@
-//! One sender: its messages in order, each answered before the next is looked at.
+//! One sender's connection: what comes, what becomes of it, and the answers in order.
 //!
-//! Nothing more is read while a message waits for the sink, so a sender that sends faster than it
-//! is served waits in TCP. An error of one message ends nothing; what cannot be MLLP, takes too
-//! long, or does not take its answers ends the connection.
+//! A few messages are under way at once ([`Limits::under_way_max`](super::Limits)); beyond that
+//! nothing more is read, so a sender that sends faster than it is served waits in TCP. A large
+//! message is alone. An error of one message ends nothing; what cannot be MLLP, takes too long, or
+//! does not take its answers ends the connection. Whatever ends it but the sender's own doing, what
+//! is under way is answered first.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::control_ids::ControlIds;
+use super::inflow::{Came, Inflow};
 use super::limits::Limits;
-use super::metrics::Metrics;
-use super::room::{Portion, Room};
+use super::owed::{Answer, Owed};
+use super::shared::{End, Shared, now_ms};
 use super::sink::Sink;
+use super::turns::Turns;
 use crate::hl7::ack::{Envelope, Objection, Reply, Stamped};
 use crate::hl7::batch::{self, Part};
-use crate::hl7::flaw::{Code, Flaw, Reason};
+use crate::hl7::flaw::{Flaw, Reason};
 use crate::hl7::place::Place;
-use crate::hl7::read::{Read, Reading, Rules};
-use crate::mllp::{self, Block, Decoder};
+use crate::hl7::read::{Read, Reading};
+use crate::mllp::{self, Block};
 use crate::record::Event;
-
-/// What all connections share.
-pub(super) struct Shared<S> {
-    sink: S,
-    rules: Rules,
-    pub(super) limits: Limits,
-    pub(super) metrics: Metrics,
-    pub(super) stop: CancellationToken,
-    room: Room,
-    ids: ControlIds,
-}
-
-/// Why a connection ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    /// The sender closed it.
-    Closed,
-    /// We stop.
-    Stopped,
-    /// Nothing came for too long.
-    Idle,
-    /// A message did not come to its end in time.
-    Slow,
-    /// There was no room for its message for too long.
-    NoRoom,
-    /// The sender did not take an answer.
-    Unread,
-    /// What came is not MLLP.
-    Broken,
-    /// The network failed.
-    Failed,
-}
-
-impl End {
-    fn label(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Stopped => "stopped",
-            Self::Idle => "idle",
-            Self::Slow => "slow",
-            Self::NoRoom => "no_room",
-            Self::Unread => "unread",
-            Self::Broken => "broken",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-impl<S: Sink> Shared<S> {
-    pub(super) fn new(sink: S, rules: Rules, limits: Limits, stop: CancellationToken) -> Self {
-        let room = Room::new(limits.in_hand_bytes_max, rules.bounds.message_bytes_max);
-        let metrics = Metrics::new();
-        Self { sink, rules, limits, metrics, stop, room, ids: ControlIds::new(now_ms()) }
-    }
-}
 
 /// A connection while it is served.
 pub(super) struct Connection<T, S> {
-    stream: T,
+    inflow: Inflow<T>,
     peer: SocketAddr,
     shared: Arc<Shared<S>>,
-    decoder: Decoder,
-    portion: Portion,
-    /// When the message began of which some is there.
-    began: Option<Instant>,
+    turns: Turns,
+    owed: Owed,
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send, S: Sink> Connection<T, S> {
     pub(super) fn new(stream: T, peer: SocketAddr, shared: Arc<Shared<S>>) -> Self {
-        let bounds = mllp::Bounds {
-            message_bytes_max: shared.rules.bounds.message_bytes_max,
-            ..mllp::Bounds::default()
-        };
-        let (decoder, portion) = (Decoder::new(bounds), Portion::none());
-        Self { stream, peer, shared, decoder, portion, began: None }
+        let inflow = Inflow::new(stream, shared.settings.rules.bounds.message_bytes_max);
+        let owed = Owed::new(shared.settings.limits.under_way_max, shared.metrics.under_way.clone());
+        Self { inflow, peer, shared, turns: Turns::default(), owed }
     }
 
     /// Serves it to its end.
@@ -109,7 +51,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send, S: Sink> Connection<T, S> {
             Ok(()) => End::Closed,
             Err(end) => end,
         };
-        self.shared.room.give_back(&mut self.portion, &self.shared.metrics);
+        let end = match end {
+            // Nobody is there, or takes what is said.
+            End::Unread | End::Failed => end,
+            _ => self.answer_all().await.err().unwrap_or(end),
+        };
+        self.inflow.give_back(&self.shared);
         self.shared.metrics.ended(end.label());
         match end {
             End::Closed | End::Stopped | End::Idle => {
@@ -120,196 +67,173 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send, S: Sink> Connection<T, S> {
             }
         }
         // With TLS, so that the sender knows that it was no accident.
-        let _ = timeout(self.shared.limits.write, self.stream.shutdown()).await;
+        let _ = timeout(self.shared.settings.limits.write, self.inflow.stream.shutdown()).await;
     }
 
     async fn serve(&mut self) -> Result<(), End> {
         loop {
-            while let Some(block) = self.decoder.next_block().map_err(|_| End::Broken)? {
-                self.began = None;
+            while !self.owed.is_full()
+                && let Some(block) = self.inflow.next_block()?
+            {
                 self.block(block).await?;
             }
-            self.settle();
-            if !self.read().await? {
-                break;
+            self.inflow.settle(&self.shared);
+            let came = tokio::select! {
+                biased;
+                answer = self.owed.next() => {
+                    self.answer(answer).await?;
+                    continue;
+                }
+                came = self.inflow.read(&self.shared), if !self.owed.is_full() => came?,
+            };
+            match came {
+                Came::Bytes => {}
+                Came::Pause => {
+                    if let Some(block) = self.inflow.pause() {
+                        self.block(block).await?;
+                    }
+                }
+                Came::End => break,
             }
         }
-        while let Some(block) = self.decoder.finish() {
+        while let Some(block) = self.inflow.finish() {
             self.block(block).await?;
         }
         Ok(())
     }
 
-    /// Between reads: notes when a message began, and gives back room that nothing needs.
-    fn settle(&mut self) {
-        if self.decoder.is_within() {
-            self.began.get_or_insert_with(Instant::now);
-        }
-        let buffer = self.decoder.buffer();
-        if buffer.len() < Limits::READ_BYTES {
-            if buffer.capacity() > 2 * Limits::READ_BYTES {
-                *buffer = BytesMut::from(&buffer[..]);
-            }
-            self.shared.room.give_back(&mut self.portion, &self.shared.metrics);
-        }
-    }
-
-    /// Reads some more; false: the stream has ended.
-    async fn read(&mut self) -> Result<bool, End> {
-        let shared = Arc::clone(&self.shared);
-        let limits = &shared.limits;
-        let (patience, late) = match self.began {
-            Some(began) => (limits.message.saturating_sub(began.elapsed()), End::Slow),
-            None => (limits.idle, End::Idle),
-        };
-        if self.decoder.buffer().len() >= Limits::READ_BYTES {
-            let taken = timeout(patience, shared.room.take(&mut self.portion, &shared.metrics));
-            let taken = shared.stop.run_until_cancelled(taken).await.ok_or(End::Stopped)?;
-            taken.map_err(|_| End::NoRoom)?;
-        }
-        let ends_soon = self.decoder.buffer().last() == Some(&mllp::FS) && self.decoder.is_within();
-        let patience = if ends_soon { limits.pause } else { patience };
-        let buffer = self.decoder.buffer();
-        buffer.reserve(Limits::READ_BYTES);
-        let mut part = buffer.limit(Limits::READ_BYTES);
-        let read = timeout(patience, self.stream.read_buf(&mut part));
-        match shared.stop.run_until_cancelled(read).await {
-            None => Err(End::Stopped),
-            Some(Ok(Ok(bytes))) => Ok(bytes > 0),
-            Some(Ok(Err(_))) => Err(End::Failed),
-            Some(Err(_)) if ends_soon => {
-                if let Some(block) = self.decoder.pause() {
-                    self.began = None;
-                    self.block(block).await?;
-                }
-                Ok(true)
-            }
-            Some(Err(_)) => Err(late),
-        }
-    }
-
     async fn block(&mut self, block: Block) -> Result<(), End> {
-        let shared = Arc::clone(&self.shared);
-        let metrics = &shared.metrics;
         match block {
-            Block::Message(bytes) if bytes.trim_ascii().is_empty() => metrics.keep_alives.increment(1),
-            Block::Message(bytes) => {
-                for part in batch::split(&bytes) {
-                    match part {
-                        Part::Message(message) => self.message(message).await?,
-                        // It belongs to none of the messages, so the answer names none.
-                        Part::Flaw(flaw) => self.refuse(Envelope::unknown(), &flaw).await?,
-                    }
-                }
+            Block::Message(bytes) if bytes.trim_ascii().is_empty() => {
+                self.shared.metrics.keep_alives.increment(1);
             }
+            Block::Message(bytes) => self.messages(&bytes).await?,
             Block::CutOff(bytes) => {
-                metrics.cut_off.increment(1);
+                self.shared.metrics.cut_off.increment(1);
                 tracing::warn!(code = "mllp-cut-off", peer = %self.peer, bytes = bytes.len(), "a message was cut off");
                 // Whole, it may well be taken.
                 if let Some(envelope) = Envelope::read(&bytes) {
                     let flaw = Flaw::new(Reason::CutOff, Place::byte(bytes.len()));
-                    metrics.retry.increment(1);
-                    self.answer(&envelope, &Reply::Retry(Objection::from(&flaw))).await?;
+                    self.shared.metrics.retry.increment(1);
+                    self.say(envelope, Reply::Retry(Objection::from(&flaw)));
                 }
             }
             Block::TooLong { head, bytes } => {
-                metrics.too_long.increment(1);
+                self.shared.metrics.too_long.increment(1);
                 tracing::warn!(code = "mllp-too-long", peer = %self.peer, bytes, "a message was too long");
-                let max = shared.rules.bounds.message_bytes_max;
+                let max = self.shared.settings.rules.bounds.message_bytes_max;
                 let envelope = Envelope::read(&head).unwrap_or_else(Envelope::unknown);
-                self.refuse(envelope, &Flaw::new(Reason::TooLong { max }, Place::byte(max))).await?;
+                self.refuse(envelope, "unreadable", &Flaw::new(Reason::TooLong { max }, Place::byte(max)));
             }
             Block::Stray(bytes) => {
-                metrics.stray.increment(1);
+                self.shared.metrics.stray.increment(1);
                 tracing::warn!(code = "mllp-stray", peer = %self.peer, bytes, "bytes between messages were passed over");
             }
         }
         Ok(())
     }
 
-    async fn message(&mut self, bytes: Bytes) -> Result<(), End> {
-        let began = Instant::now();
+    /// Takes in what is in a block: one message, or a batch of them.
+    async fn messages(&mut self, block: &Bytes) -> Result<(), End> {
+        let is_large = block.len() > Limits::READ_BYTES;
+        for part in batch::split(block) {
+            while self.owed.is_full() || (is_large && !self.owed.is_empty()) {
+                let answer = self.owed.next().await;
+                self.answer(answer).await?;
+            }
+            match part {
+                Part::Message(message) => self.message(message),
+                // It belongs to none of the messages, so the answer names none.
+                Part::Flaw(flaw) => self.refuse(Envelope::unknown(), "unreadable", &flaw),
+            }
+        }
+        // Its room is given back once it is done.
+        if is_large { self.answer_all().await } else { Ok(()) }
+    }
+
+    fn message(&mut self, bytes: Bytes) {
         let shared = Arc::clone(&self.shared);
-        let metrics = &shared.metrics;
-        let now_ms = now_ms();
+        let (metrics, now_ms) = (&shared.metrics, now_ms());
         metrics.last_message.set(now_ms as f64 / 1000.0);
         let envelope = Envelope::read(&bytes).unwrap_or_else(Envelope::unknown);
-        let Read { kind, outcome } = shared.rules.read(bytes, now_ms);
-        let reply = match outcome {
-            Ok(Reading::Event(event)) => self.apply(*event).await,
+        let Read { kind, outcome } = shared.settings.rules.read(bytes, now_ms);
+        match outcome {
+            Ok(Reading::Event(event)) => self.begin(envelope, *event),
             Ok(Reading::Ignored) => {
                 metrics.ignored.increment(1);
-                Reply::Applied
+                self.say(envelope, Reply::Applied);
             }
-            Ok(Reading::Acknowledgement) => {
-                metrics.acknowledgements.increment(1);
-                return Ok(());
-            }
+            Ok(Reading::Acknowledgement) => metrics.acknowledgements.increment(1),
             Err(flaw) => {
                 let kind = kind.map_or_else(|| "unreadable".to_owned(), |kind| kind.to_string());
-                self.note(&kind, &flaw);
-                Reply::Refused(Objection::from(&flaw))
+                self.refuse(envelope, &kind, &flaw);
             }
-        };
-        self.answer(&envelope, &reply).await?;
-        metrics.answer_seconds.record(began.elapsed().as_secs_f64());
-        Ok(())
-    }
-
-    /// Gives an event to the sink, for as long as that may take.
-    async fn apply(&self, event: Event) -> Reply {
-        let (metrics, began) = (&self.shared.metrics, Instant::now());
-        let applied = timeout(self.shared.limits.apply, self.shared.sink.apply(event)).await;
-        metrics.apply_seconds.record(began.elapsed().as_secs_f64());
-        let reply = applied.unwrap_or_else(|_| {
-            tracing::warn!(code = "hl7-apply-slow", peer = %self.peer, "an event took too long: AE was answered");
-            let text = "it took too long: send it again; what was done already is not done twice".to_owned();
-            Reply::Retry(Objection { code: Code::Internal, at: None, text })
-        });
-        match &reply {
-            Reply::Applied => metrics.applied.increment(1),
-            Reply::Retry(_) => metrics.retry.increment(1),
-            Reply::Refused(_) => metrics.refused.increment(1),
         }
-        reply
     }
 
-    /// Refuses what is not even a message.
-    async fn refuse(&mut self, envelope: Envelope, flaw: &Flaw) -> Result<(), End> {
-        self.note("unreadable", flaw);
-        self.answer(&envelope, &Reply::Refused(Objection::from(flaw))).await
+    /// Begins to apply an event.
+    fn begin(&mut self, envelope: Envelope, event: Event) {
+        let turn = self.turns.take(&event);
+        let task = tokio::spawn(Arc::clone(&self.shared).apply(self.peer, event, turn));
+        let envelope = envelope.answered(self.shared.settings.answering);
+        self.owed.push_task(envelope, Instant::now(), AbortOnDropHandle::new(task));
     }
 
-    fn note(&self, kind: &str, flaw: &Flaw) {
+    /// Refuses what cannot be read.
+    fn refuse(&mut self, envelope: Envelope, kind: &str, flaw: &Flaw) {
         self.shared.metrics.refused.increment(1);
         self.shared.metrics.reason(flaw.reason);
         let (reason, section) = (flaw.reason.label(), flaw.section());
         tracing::warn!(code = "hl7-refused", peer = %self.peer, kind, reason, at = %flaw.at, section, "a message was refused");
+        self.say(envelope, Reply::Refused(Objection::from(flaw)));
     }
 
-    async fn answer(&mut self, envelope: &Envelope, reply: &Reply) -> Result<(), End> {
+    fn say(&mut self, envelope: Envelope, reply: Reply) {
+        let envelope = envelope.answered(self.shared.settings.answering);
+        self.owed.push(envelope, Instant::now(), reply);
+    }
+
+    async fn answer_all(&mut self) -> Result<(), End> {
+        while !self.owed.is_empty() {
+            let answer = self.owed.next().await;
+            self.answer(answer).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes an answer, and those that are ready behind it.
+    async fn answer(&mut self, answer: Answer) -> Result<(), End> {
+        let (mut out, mut began) = (BytesMut::new(), Vec::new());
+        let mut next = Some(answer);
+        while let Some(Answer { envelope, reply, began: at }) = next {
+            let stamped = self.stamp();
+            envelope.answers(&reply, &stamped).iter().for_each(|answer| mllp::encode(answer, &mut out));
+            began.push(at);
+            next = if out.len() < Limits::READ_BYTES { self.owed.next_ready().await } else { None };
+        }
+        if !out.is_empty() {
+            self.write(&out).await?;
+        }
+        began.iter().for_each(|at| self.shared.metrics.answer_seconds.record(at.elapsed().as_secs_f64()));
+        Ok(())
+    }
+
+    fn stamp(&self) -> Stamped {
         let now_ms = now_ms();
         let now = Timestamp::from_millisecond(now_ms).unwrap_or_default();
-        let offset_s = self.shared.rules.zone.to_offset(now).seconds();
-        let stamped = Stamped { control_id: self.shared.ids.give(), now_ms, offset_s };
-        let mut out = BytesMut::new();
-        envelope.answers(reply, &stamped).iter().for_each(|answer| mllp::encode(answer, &mut out));
-        if out.is_empty() {
-            return Ok(());
-        }
+        let offset_s = self.shared.settings.rules.zone.to_offset(now).seconds();
+        Stamped { control_id: self.shared.ids.give(), now_ms, offset_s }
+    }
+
+    async fn write(&mut self, out: &[u8]) -> Result<(), End> {
         let written = async {
-            self.stream.write_all(&out).await?;
-            self.stream.flush().await
+            self.inflow.stream.write_all(out).await?;
+            self.inflow.stream.flush().await
         };
-        match timeout(self.shared.limits.write, written).await {
+        match timeout(self.shared.settings.limits.write, written).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(End::Failed),
             Err(_) => Err(End::Unread),
         }
     }
-}
-
-fn now_ms() -> i64 {
-    let since: Duration = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

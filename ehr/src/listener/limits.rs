@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct Limits {
     /// Most connections; further ones are closed.
     pub connections_max: usize,
+    /// Most messages of a connection that are under way: read, and not answered.
+    pub under_way_max: usize,
     /// Most bytes of messages in hand that are larger than [`Limits::READ_BYTES`], of all
     /// connections together; each counts as the largest that is allowed.
     pub in_hand_bytes_max: usize,
@@ -33,6 +35,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections_max: 256,
+            under_way_max: 32,
             in_hand_bytes_max: 64 << 20,
             idle: Duration::from_secs(3600),
             message: Duration::from_secs(60),

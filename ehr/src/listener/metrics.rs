@@ -1,6 +1,6 @@
 //! Metrics of the server side: each handle resolved once.
 //!
-//! Labels are from closed sets, never from a sender. docs/hl7.md lists them.
+//! Labels are from closed sets or the operator's, never from a message. docs/hl7.md lists them.
 
 use metrics::{Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram};
 use metrics::{gauge, histogram};
@@ -15,11 +15,14 @@ const REFUSALS: &str = "wardline_ehr_refusals_total";
 const ODD: &str = "wardline_ehr_odd_blocks_total";
 const APPLY: &str = "wardline_ehr_apply_seconds";
 const ANSWER: &str = "wardline_ehr_answer_seconds";
+const UNDER_WAY: &str = "wardline_ehr_messages_under_way";
 const IN_HAND: &str = "wardline_ehr_in_hand_bytes";
 const LAST: &str = "wardline_ehr_last_message_timestamp_seconds";
 
-/// Handles.
+/// Handles, of one sender.
 pub(super) struct Metrics {
+    sender: String,
+    pub(super) under_way: Gauge,
     pub(super) connections: Gauge,
     pub(super) accepted: Counter,
     pub(super) full: Counter,
@@ -41,13 +44,16 @@ pub(super) struct Metrics {
 
 impl Metrics {
     /// Describes and resolves all of them with the recorder that is installed.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(sender: &str) -> Self {
         describe();
-        let messages = |outcome: &'static str| counter!(MESSAGES, "outcome" => outcome);
-        let opened = |result: &'static str| counter!(OPENED, "result" => result);
-        let odd = |sort: &'static str| counter!(ODD, "sort" => sort);
+        let name = || sender.to_owned();
+        let messages = |outcome: &'static str| counter!(MESSAGES, "sender" => name(), "outcome" => outcome);
+        let opened = |result: &'static str| counter!(OPENED, "sender" => name(), "result" => result);
+        let odd = |sort: &'static str| counter!(ODD, "sender" => name(), "sort" => sort);
         Self {
-            connections: gauge!(CONNECTIONS),
+            sender: name(),
+            under_way: gauge!(UNDER_WAY, "sender" => name()),
+            connections: gauge!(CONNECTIONS, "sender" => name()),
             accepted: opened("accepted"),
             full: opened("full"),
             handshake_failed: opened("handshake_failed"),
@@ -60,21 +66,21 @@ impl Metrics {
             cut_off: odd("cut_off"),
             too_long: odd("too_long"),
             stray: odd("stray"),
-            apply_seconds: histogram!(APPLY),
-            answer_seconds: histogram!(ANSWER),
-            in_hand_bytes: gauge!(IN_HAND),
-            last_message: gauge!(LAST),
+            apply_seconds: histogram!(APPLY, "sender" => name()),
+            answer_seconds: histogram!(ANSWER, "sender" => name()),
+            in_hand_bytes: gauge!(IN_HAND, "sender" => name()),
+            last_message: gauge!(LAST, "sender" => name()),
         }
     }
 
     /// Counts a refusal by its reason, which is one of a few.
     pub(super) fn reason(&self, reason: Reason) {
-        counter!(REFUSALS, "reason" => reason.label()).increment(1);
+        counter!(REFUSALS, "sender" => self.sender.clone(), "reason" => reason.label()).increment(1);
     }
 
     /// Counts the end of a connection by its reason, which is one of a few.
     pub(super) fn ended(&self, reason: &'static str) {
-        counter!(ENDED, "reason" => reason).increment(1);
+        counter!(ENDED, "sender" => self.sender.clone(), "reason" => reason).increment(1);
     }
 }
 
@@ -90,6 +96,7 @@ fn describe() {
     );
     describe_histogram!(APPLY, "Time until an event was durable, or was refused.");
     describe_histogram!(ANSWER, "Time from a whole message until its answer was written.");
+    describe_gauge!(UNDER_WAY, "HL7 messages that were read and are not answered yet.");
     describe_gauge!(IN_HAND, "Bytes that HL7 messages in hand may take up now.");
     describe_gauge!(
         LAST,

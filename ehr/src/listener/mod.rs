@@ -1,18 +1,24 @@
 //! The server side: HL7 senders over MLLP, on TCP or TLS.
 //!
-//! Each connection is served by a task of its own, one message after the other, in order: a message
-//! is read, given to the [`Sink`], and answered only once that has said what became of it. So what
-//! is acknowledged is durable, and what is not can be sent again. Connections, their bytes, and the
-//! time that each step may take are bounded ([`Limits`]); a sender that is slow, mute or never
-//! reads its answers costs no other anything.
+//! Each connection is served by a task of its own: a message is read, given to the [`Sink`], and
+//! answered only once that has said what became of it. So what is acknowledged is durable, and what
+//! is not can be sent again. Some messages of a connection are under way at once; those that touch
+//! the same patient or encounter go one behind the other, and all are answered in order.
+//! Connections, their bytes, and the time that each step may take are bounded ([`Limits`]); a
+//! sender that is slow, mute or never reads its answers costs no other anything.
 
 mod connection;
 mod control_ids;
+mod inflow;
 mod limits;
 mod metrics;
+mod owed;
 mod room;
+mod settings;
+mod shared;
 mod sink;
 pub mod tls;
+mod turns;
 
 use std::io;
 use std::net::SocketAddr;
@@ -28,26 +34,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use limits::Limits;
+pub use settings::Settings;
 pub use sink::Sink;
 
-use crate::hl7::read::Rules;
-use connection::{Connection, Shared};
+use connection::Connection;
+use shared::Shared;
 
 /// How long nobody is let in after that failed, such as for too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
-
-/// Where to listen, and how.
-#[derive(Clone)]
-pub struct Settings {
-    /// The address.
-    pub address: SocketAddr,
-    /// TLS; `None`: in the clear.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
-    /// How messages are read.
-    pub rules: Rules,
-    /// What a sender may take up.
-    pub limits: Limits,
-}
 
 /// The address cannot be had. The operator must act.
 #[derive(Debug, Error)]
@@ -86,10 +80,9 @@ impl Listener {
     /// Serves senders until stopped. Then a message that the sink has is answered still, and all
     /// else is closed: what was not answered, its sender sends again.
     pub async fn run<S: Sink>(self, sink: S, stop: CancellationToken) {
-        let Settings { tls, rules, limits, .. } = self.settings;
-        let seats = Arc::new(Semaphore::new(limits.connections_max));
-        let shared = Arc::new(Shared::new(sink, rules, limits, stop.clone()));
-        let acceptor = tls.map(TlsAcceptor::from);
+        let tls = self.settings.tls.clone();
+        let seats = Arc::new(Semaphore::new(self.settings.limits.connections_max));
+        let shared = Arc::new(Shared::new(sink, self.settings, stop.clone()));
         let connections = TaskTracker::new();
         while let Some(accepted) = stop.run_until_cancelled(self.socket.accept()).await {
             let (stream, peer) = match accepted {
@@ -105,7 +98,8 @@ impl Listener {
                 tracing::warn!(code = "mllp-full", %peer, "no place for one more connection: it was closed");
                 continue;
             };
-            let (shared, acceptor) = (Arc::clone(&shared), acceptor.clone());
+            let shared = Arc::clone(&shared);
+            let acceptor = tls.as_ref().map(|tls| TlsAcceptor::from(Arc::clone(&tls.borrow())));
             connections.spawn(async move {
                 serve(stream, peer, acceptor, shared).await;
                 drop(seat);
@@ -129,7 +123,7 @@ async fn serve<S: Sink>(
         shared.metrics.accepted.increment(1);
         return Connection::new(stream, peer, shared).run().await;
     };
-    let shaken = timeout(shared.limits.handshake, acceptor.accept(stream));
+    let shaken = timeout(shared.settings.limits.handshake, acceptor.accept(stream));
     match shared.stop.run_until_cancelled(shaken).await {
         Some(Ok(Ok(stream))) => {
             shared.metrics.accepted.increment(1);

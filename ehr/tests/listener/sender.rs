@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use wardline_ehr::hl7::ack::{Objection, Reply};
+use wardline_ehr::hl7::ack::{Answering, Objection, Reply};
 use wardline_ehr::hl7::flaw::Code;
 use wardline_ehr::hl7::read::Rules;
 use wardline_ehr::listener::{Limits, Listener, Settings, Sink};
@@ -23,16 +23,18 @@ pub(crate) const LONG: Duration = Duration::from_secs(20);
 /// So long nothing is to happen.
 pub(crate) const A_WHILE: Duration = Duration::from_millis(200);
 
-/// Notes events; each needs a pass of `gate`.
+/// Notes events; each needs a pass of `gate`, and those whose id begins with `HELD` one of `held`.
 pub(crate) struct Noting {
     pub(crate) gate: Semaphore,
+    pub(crate) held: Semaphore,
     pub(crate) applied: Mutex<Vec<String>>,
 }
 
 impl Noting {
     /// One that lets so many events pass at once.
     pub(crate) fn passing(events: usize) -> Arc<Self> {
-        Arc::new(Self { gate: Semaphore::new(events), applied: Mutex::new(Vec::new()) })
+        let (gate, held) = (Semaphore::new(events), Semaphore::new(0));
+        Arc::new(Self { gate, held, applied: Mutex::new(Vec::new()) })
     }
 
     /// Ids of the events that were applied.
@@ -45,8 +47,11 @@ impl Sink for Noting {
     async fn apply(&self, event: Event) -> Reply {
         self.gate.acquire().await.expect("it stays open").forget();
         let id = event.source.id.as_str().to_owned();
+        if id.starts_with("HELD") {
+            self.held.acquire().await.expect("it stays open").forget();
+        }
         let objection = || Objection { code: Code::Locked, at: None, text: "not now".into() };
-        if id.starts_with("RETRY") {
+        if id.contains("RETRY") {
             return Reply::Retry(objection());
         }
         if id.starts_with("NEVER") {
@@ -68,8 +73,14 @@ impl Running {
     /// Starts one on the loopback interface.
     pub(crate) async fn start(sink: Arc<Noting>, change: impl FnOnce(&mut Settings)) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut settings =
-            Settings { address, tls: None, rules: Rules::default(), limits: Limits::default() };
+        let mut settings = Settings {
+            name: "his".into(),
+            address,
+            tls: None,
+            answering: Answering::Asked,
+            rules: Rules::default(),
+            limits: Limits::default(),
+        };
         change(&mut settings);
         let listener = Listener::bind(settings).await.expect("there is a free port");
         let (address, stop) = (listener.address(), CancellationToken::new());
@@ -156,6 +167,11 @@ pub(crate) fn message(id: &str) -> String {
 /// A message of another type, or with other wishes for answers (from MSH-13 on).
 pub(crate) fn of(kind: &str, id: &str, rest: &str) -> String {
     format!("MSH|^~\\&|HIS|GH|WL|GH|20260101||{kind}|{id}|P|2.5{rest}\rEVN||20260101\rPID|||1^^^GH\r")
+}
+
+/// A message about a patient.
+pub(crate) fn about(patient: &str, id: &str) -> String {
+    message(id).replace("|1^^^GH", &format!("|{patient}^^^GH"))
 }
 
 /// A message as it is sent.

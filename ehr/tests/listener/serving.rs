@@ -198,16 +198,16 @@ async fn what_became_of_messages_is_counted() {
     }
     let page = page.render();
     for line in [
-        "wardline_ehr_connections 1",
-        "wardline_ehr_connections_total{result=\"accepted\"} 1",
-        "wardline_ehr_messages_total{outcome=\"applied\"} 2",
-        "wardline_ehr_messages_total{outcome=\"retry\"} 1",
-        "wardline_ehr_messages_total{outcome=\"refused\"} 1",
-        "wardline_ehr_messages_total{outcome=\"ignored\"} 1",
-        "wardline_ehr_messages_total{outcome=\"keep_alive\"} 1",
-        "wardline_ehr_refusals_total{reason=\"no-patient\"} 1",
-        "wardline_ehr_odd_blocks_total{sort=\"stray\"} 1",
-        "wardline_ehr_apply_seconds_count 3",
+        "wardline_ehr_connections{sender=\"his\"} 1",
+        "wardline_ehr_connections_total{sender=\"his\",result=\"accepted\"} 1",
+        "wardline_ehr_messages_total{sender=\"his\",outcome=\"applied\"} 2",
+        "wardline_ehr_messages_total{sender=\"his\",outcome=\"retry\"} 1",
+        "wardline_ehr_messages_total{sender=\"his\",outcome=\"refused\"} 1",
+        "wardline_ehr_messages_total{sender=\"his\",outcome=\"ignored\"} 1",
+        "wardline_ehr_messages_total{sender=\"his\",outcome=\"keep_alive\"} 1",
+        "wardline_ehr_refusals_total{sender=\"his\",reason=\"no-patient\"} 1",
+        "wardline_ehr_odd_blocks_total{sender=\"his\",sort=\"stray\"} 1",
+        "wardline_ehr_apply_seconds_count{sender=\"his\"} 3",
     ] {
         assert!(page.lines().any(|there| there == line), "{line} is not in\n{page}");
     }

@@ -9,6 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use wardline_ehr::listener::tls::{self, Senders, TlsError};
@@ -73,7 +74,8 @@ impl Certificates {
     /// Whether a sender with this certificate is served.
     async fn is_served(&self, senders: Senders, name: Option<&str>) -> bool {
         let tls = self.server(&senders).expect("it can be used");
-        let running = Running::start(Noting::passing(9), |settings| settings.tls = Some(tls)).await;
+        let running =
+            Running::start(Noting::passing(9), |settings| settings.tls = Some(watch::channel(tls).1)).await;
         let Ok(stream) = self.connect(&running, name).await else { return false };
         let mut sender = Sender::over(stream);
         // With TLS 1.3 a refusal is only seen by whoever reads.
@@ -106,7 +108,8 @@ async fn certificates_of_senders_are_as_the_site_wants_them() {
 #[tokio::test]
 async fn a_sender_in_the_clear_is_not_served() {
     let tls = Certificates::new().server(&Senders::Anybody).expect("it can be used");
-    let running = Running::start(Noting::passing(9), |settings| settings.tls = Some(tls)).await;
+    let running =
+        Running::start(Noting::passing(9), |settings| settings.tls = Some(watch::channel(tls).1)).await;
     let mut sender = Sender::to(running.address).await;
     sender.send(block(&message("1"))).await;
     let mut bytes = Vec::new();
