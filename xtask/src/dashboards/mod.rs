@@ -6,6 +6,7 @@
 //! the top. A test checks that the JSON in the repository is what this makes;
 //! [`observe`](crate::observe) runs every query of that JSON.
 
+pub mod bridge;
 mod clients;
 mod delivery;
 pub mod engines;
@@ -31,6 +32,7 @@ pub fn all() -> Vec<Dashboard> {
         engines::rocksdb(),
         engines::redb(),
         clients::dashboard(),
+        bridge::dashboard(),
         load::dashboard(),
     ]
 }

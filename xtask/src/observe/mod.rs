@@ -137,7 +137,7 @@ fn series(workspace: &Workspace, engine: Engine) -> anyhow::Result<bool> {
     Ok(false)
 }
 
-/// The dashboards, but for those about another engine's own figures.
+/// The dashboards, but for those about another engine's own figures, and about a bridge.
 fn pages(folder: &Path, engine: Engine) -> anyhow::Result<Vec<Page>> {
     let mut pages = Vec::new();
     for file in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
@@ -148,6 +148,9 @@ fn pages(folder: &Path, engine: Engine) -> anyhow::Result<Vec<Page>> {
         let title = json["title"].as_str().unwrap_or_default().to_owned();
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         if name.strip_prefix(dashboards::engines::PREFIX).is_some_and(|of| of != engine.name()) {
+            continue;
+        }
+        if name == dashboards::bridge::NAME {
             continue;
         }
         pages.push(Page { name, title, queries: dashboards::queries(&json), json });
