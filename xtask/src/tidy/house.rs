@@ -17,6 +17,8 @@ const DEPENDENCIES: &[(&str, &[&str])] = &[
     ("storage/rocksdb/Cargo.toml", &["wardline-storage"]),
     ("storage/redb/Cargo.toml", &["wardline-storage"]),
     ("client/Cargo.toml", &["wardline-proto"]),
+    // A broker, for its tests.
+    ("ehr/Cargo.toml", &["wardline-client", "wardline-broker", "wardline-storage"]),
     ("loadgen/Cargo.toml", &["wardline-client", "wardline-proto"]), // for its offender
     ("torture/Cargo.toml", &["wardline-client"]),
     (
@@ -74,21 +76,26 @@ const FENCES: &[Fence] = &[
             "broker/src/delivery/progress",
             "torture/src/event",
             "torture/src/oracle",
+            "ehr/src/hl7",
+            "ehr/src/mllp",
+            "ehr/src/record",
+            "ehr/src/outlet/commands",
+            "ehr/src/outlet/terms",
         ],
         except: &[],
         why: "this part is pure: no clock, no chance, no I/O, no task",
     },
     Fence {
         words: &["wardline_storage", "wardline_broker", "wardline_rocksdb", "wardline_redb"],
-        within: &["proto/", "client/", "loadgen/", "torture/"],
+        within: &["proto/", "client/", "ehr/src/", "loadgen/", "torture/"],
         except: &[],
         why: "the wire's side does not know the broker's",
     },
     Fence {
         words: &["wardline_proto"],
-        within: &["storage/", "loadgen/", "torture/"],
+        within: &["storage/", "ehr/", "loadgen/", "torture/"],
         except: &["loadgen/src/noisy/"],
-        why: "storage, the load generator and the faults do not know the wire",
+        why: "storage, the bridge, the load generator and the faults do not know the wire",
     },
 ];
 

@@ -47,7 +47,7 @@ const MARKERS: &[(&str, &str)] = &[
 const EMPTY_NAMES: &[&str] = &["util", "utils", "common", "manager", "helper", "helpers", "misc"];
 
 /// Where events have codes.
-const EVENT_SOURCES: &[&str] = &["broker/src/", "storage/src/", "storage/rocksdb/src/"];
+const EVENT_SOURCES: &[&str] = &["broker/src/", "ehr/src/", "storage/src/", "storage/rocksdb/src/"];
 
 /// Where somebody's machine begins.
 const MACHINE_PATHS: &[&str] = &["/home/", "/root/", "/tmp/", "/work/", "/Users/"];
