@@ -113,11 +113,6 @@ impl Urgent {
     pub(crate) fn per_second(self) -> f64 {
         f64::from(self.per_minute.max(1)) / 60.0
     }
-
-    /// In how long an empty bucket is full.
-    pub(crate) fn filled_in(self) -> Duration {
-        Duration::from_secs_f64(f64::from(self.burst) / self.per_second())
-    }
 }
 
 /// Bounds in force. [`Limits::default`] is what a hospital's broker runs with; [`Limits::check`]
@@ -203,6 +198,10 @@ pub struct Limits {
     pub principal_commands_max: usize,
     /// Most bytes of them.
     pub principal_bytes_max: usize,
+    /// What one principal's requests may cost in a second while others ask for something, too:
+    /// requests, the records that they touch, and their bytes. Urgent messages and control commands
+    /// have a quarter of it beside.
+    pub principal_work: u64,
     /// Most people that a principal brings into conversations at once; a new conversation counts
     /// as one.
     pub principal_people_max: u64,
@@ -262,10 +261,11 @@ impl Default for Limits {
             tenant_percents: BTreeMap::new(),
             principal_sessions_max: 64,
             principal_reads_max: 2_048,
-            principal_read_cost: 300_000,
+            principal_read_cost: 60_000,
             principal_pages_bytes_max: 8 * 1024 * 1024,
             principal_commands_max: 2_048,
             principal_bytes_max: 8 * 1024 * 1024,
+            principal_work: 20_000,
             principal_people_max: 20_000,
             principal_people_per_hour: 20_000,
             hello_timeout: Duration::from_secs(10),

@@ -3,6 +3,7 @@
 //! Handshakes are the most expensive thing a client does, so only some run at the same time.
 //! Everything here is the public SDK; there is no private client.
 
+use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -61,6 +62,18 @@ impl Server {
         let found = name.to_socket_addrs();
         let found = found.with_context(|| format!("{} cannot be looked up: check the name", self.server))?;
         Ok(found.collect())
+    }
+
+    /// As it is given on a command line.
+    pub(crate) fn arguments(&self) -> Vec<OsString> {
+        let Self { server, ca, server_name, signing_key, claims } = self;
+        let mut given: Vec<OsString> = vec!["--server".into(), server.to_string().into()];
+        given.extend(["--ca".into(), ca.into(), "--signing-key".into(), signing_key.into()]);
+        if let Some(name) = server_name {
+            given.extend(["--server-name".into(), name.into()]);
+        }
+        given.extend(claims.arguments());
+        given
     }
 
     /// As the certificate has it: development certificates are for `localhost`.

@@ -43,6 +43,9 @@ enum Workload {
     Run(Box<cli::run::Arguments>),
     /// Measures many people without and with one who spoils it, in turns; fails if they feel it.
     Noisy(Box<wardline_loadgen::noisy::Arguments>),
+    /// The one who spoils it, for `noisy`, which is the parent process.
+    #[command(hide = true)]
+    Offender(Box<wardline_loadgen::noisy::offender::Arguments>),
     /// Compares two results, and fails if the second is worse.
     Compare(cli::compare::Arguments),
     /// Measures what an urgent message takes in the worst case, from application to application.
@@ -139,6 +142,7 @@ fn run(workload: Workload) -> anyhow::Result<ExitCode> {
         match workload {
             Workload::Run(arguments) => cli::run::run(*arguments).await,
             Workload::Noisy(arguments) => wardline_loadgen::noisy::run(*arguments).await,
+            Workload::Offender(arguments) => wardline_loadgen::noisy::offender::run(*arguments).await,
             Workload::Compare(arguments) => cli::compare::run(&arguments),
             Workload::UrgentWorst(arguments) => cli::urgent::run(*arguments).await,
             Workload::List => cli::list::list(),

@@ -3,6 +3,7 @@
 //! A stand-in for the hospital's identity provider, for tests and demos only. Tokens and keys never
 //! reach a log or an error text.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -28,6 +29,16 @@ pub struct Claims {
     /// Key id (`kid`); without it, the broker goes by the algorithm.
     #[arg(long)]
     pub key_id: Option<String>,
+}
+
+impl Claims {
+    /// As they are given on a command line.
+    pub(crate) fn arguments(&self) -> Vec<OsString> {
+        let Self { issuer, audience, tenant, key_id } = self;
+        let mut given = vec![("--issuer", issuer), ("--audience", audience), ("--tenant", tenant)];
+        given.extend(key_id.as_ref().map(|id| ("--key-id", id)));
+        given.into_iter().flat_map(|(flag, value)| [flag.into(), value.into()]).collect()
+    }
 }
 
 /// What everybody may: workloads have broadcasts.

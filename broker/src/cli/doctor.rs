@@ -143,13 +143,14 @@ fn shares(limits: &Limits) -> String {
         limits.tenant_percents.iter().map(|(name, percent)| format!("{name} {percent}%")).collect();
     format!(
         "a user: {} sessions, {} reads in hand that cost {} a second, {} KiB of answers, {} commands waiting \
-         ({} KiB), {} people brought in and {} an hour; a tenant: {}% of all{}{}",
+         ({} KiB), requests that cost {} a second, {} people brought in and {} an hour; a tenant: {}% of all{}{}",
         limits.principal_sessions_max,
         limits.principal_reads_max,
         limits.principal_read_cost,
         limits.principal_pages_bytes_max >> 10,
         limits.principal_commands_max,
         limits.principal_bytes_max >> 10,
+        limits.principal_work,
         limits.principal_people_max,
         limits.principal_people_per_hour,
         limits.tenant_percent,

@@ -127,6 +127,7 @@ pub(super) const KEYS: &[Key] = &[
     Key { name: "shares.pages", takes: Bytes(64 * KIB..=256 * GIB, |c, v| c.limits.principal_pages_bytes_max = v as usize) },
     Key { name: "shares.commands", takes: Count(1..=1_048_576, |c, v| c.limits.principal_commands_max = v as usize) },
     Key { name: "shares.command_bytes", takes: Bytes(64 * KIB..=16 * GIB, |c, v| c.limits.principal_bytes_max = v as usize) },
+    Key { name: "shares.work", takes: Count(1_000..=1_000_000_000, |c, v| c.limits.principal_work = v) },
     Key { name: "shares.people", takes: Count(1..=1_000_000_000, |c, v| c.limits.principal_people_max = v) },
     Key { name: "shares.people_per_hour", takes: Count(1..=1_000_000_000, |c, v| c.limits.principal_people_per_hour = v) },
     Key { name: "shares.tenant", takes: Count(1..=100, |c, v| c.limits.tenant_percent = v as u32) },

@@ -52,6 +52,7 @@ impl Metrics {
             Kind::Pages => &self.shares_pages,
             Kind::Commands => &self.shares_commands,
             Kind::People => &self.shares_people,
+            Kind::Work => &self.shares_work,
         };
         counter.increment(1);
     }

@@ -167,12 +167,13 @@ table! {
             handshakes_full = "too_many_connections",
             handshakes_strangers = "too_many_strangers",
         }
-        Counter "wardline_shares_used_up_total" by "kind", "Times that a user was told that their share of something is used up (RESOURCE_EXHAUSTED): sessions, reads, pages (answers left unread), commands (waiting to be committed), people (brought into conversations)." {
+        Counter "wardline_shares_used_up_total" by "kind", "Times that a user was told that their share of something is used up (RESOURCE_EXHAUSTED): sessions, reads, pages (answers left unread), commands (waiting to be committed), people (brought into conversations); or was read from more slowly: work (what their requests cost)." {
             shares_sessions = "sessions",
             shares_reads = "reads",
             shares_pages = "pages",
             shares_commands = "commands",
             shares_people = "people",
+            shares_work = "work",
         }
         Counter "wardline_sessions_ended_total" by "reason", "Sessions ended, by why: the broker's code; left: the client went, or its connection was lost." {
             sessions_left = "left",

@@ -56,17 +56,24 @@ pub(crate) struct Requests {
 
 impl Requests {
     /// Whether somebody may bring in the people whom a command names, or make the conversation that
-    /// it asks for.
+    /// it asks for; how many are taken of what they may.
     ///
     /// # Errors
     /// A refusal, with when to come back.
-    pub(crate) fn bring_in(&self, actor: &Actor, command: &Command) -> Result<(), Refusal> {
+    pub(crate) fn bring_in(&self, actor: &Actor, command: &Command) -> Result<usize, Refusal> {
         let people = match command {
             Command::Create(create) => 1 + create.others.len(),
             Command::AddMembers { people, .. } => people.len(),
-            _ => return Ok(()),
+            _ => return Ok(0),
         };
-        self.shares.bring_in(actor.into(), people)
+        self.shares.bring_in(actor.into(), people).map(|()| people)
+    }
+
+    /// Gives so many back: the log did not take them in, and they will be asked for again.
+    pub(crate) fn not_brought_in(&self, actor: &Actor, people: usize) {
+        if people > 0 {
+            self.shares.not_brought_in(actor.into(), people);
+        }
     }
 }
 

@@ -3,9 +3,9 @@
 //! Whoever sends more urgent messages than their bucket has is told so, with the time until one
 //! more may go, and nothing is published: their client sends it as routine. So nobody can make
 //! everything urgent, and nothing becomes routine without a word. Decided before the log, by the
-//! monotonic clock: what is applied does not depend on it. A bucket that is full is not kept.
+//! monotonic clock: what is applied does not depend on it. What the log did not take in is not spent.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -13,39 +13,43 @@ use wardline_storage::id::UserId;
 
 use crate::limits::Urgent;
 use crate::refusal::{Code, Refusal};
+use crate::shares::allowance::Allowances;
 
-/// With so many buckets those that are full again are forgotten for the first time.
-const SWEEP_AT: usize = 16_384;
+/// Most users of whom it is remembered that they were told; then all may be told again.
+const TOLD_MAX: usize = 16_384;
 
 /// The buckets of all principals.
 pub(crate) struct Urgency {
     buckets: Mutex<Buckets>,
-    ordinary: Urgent,
-    broadcaster: Urgent,
 }
 
 struct Buckets {
-    of: HashMap<UserId, Bucket>,
-    /// With so many they are gone through again: twice what was left the last time, so that what
-    /// one message pays for it does not grow with them.
-    sweep_at: usize,
+    ordinary: Allowances,
+    broadcaster: Allowances,
+    /// Who was told that theirs is empty, and it was not half full since.
+    told: HashSet<UserId>,
 }
 
-#[derive(Clone, Copy)]
-struct Bucket {
-    /// How many may go.
-    left: f64,
-    /// When that was so.
-    at: Instant,
-    /// They were told that it is empty, and it was not half full since.
-    told: bool,
+impl Buckets {
+    fn of(&mut self, is_broadcaster: bool) -> &mut Allowances {
+        if is_broadcaster { &mut self.broadcaster } else { &mut self.ordinary }
+    }
+
+    /// Notes that somebody is told; whether they were already.
+    fn tell(&mut self, user: UserId) -> bool {
+        if self.told.len() >= TOLD_MAX {
+            self.told.clear();
+        }
+        !self.told.insert(user)
+    }
 }
 
 impl Urgency {
     /// With buckets for people without a role, and for those with the role broadcaster.
     pub(crate) fn new(ordinary: Urgent, broadcaster: Urgent) -> Self {
-        let buckets = Buckets { of: HashMap::new(), sweep_at: SWEEP_AT };
-        Self { buckets: Mutex::new(buckets), ordinary, broadcaster }
+        let allowances = |may: Urgent| Allowances::new(u64::from(may.burst), may.per_second());
+        let (ordinary, broadcaster) = (allowances(ordinary), allowances(broadcaster));
+        Self { buckets: Mutex::new(Buckets { ordinary, broadcaster, told: HashSet::new() }) }
     }
 
     /// Takes one urgent message out of somebody's bucket.
@@ -53,28 +57,28 @@ impl Urgency {
     /// # Errors
     /// A refusal with the time until there is one, if it is empty.
     pub(crate) fn take(&self, user: UserId, is_broadcaster: bool, now: Instant) -> Result<(), Refusal> {
-        let may = if is_broadcaster { self.broadcaster } else { self.ordinary };
-        let Buckets { of: buckets, sweep_at } = &mut *self.buckets.lock();
-        if buckets.len() >= *sweep_at {
-            let longest = self.ordinary.filled_in().max(self.broadcaster.filled_in());
-            buckets.retain(|_, bucket| now.duration_since(bucket.at) < longest);
-            *sweep_at = (buckets.len() * 2).max(SWEEP_AT);
-        }
-        let full = Bucket { left: f64::from(may.burst), at: now, told: false };
-        let bucket = buckets.entry(user).or_insert(full);
-        let grown = now.duration_since(bucket.at).as_secs_f64() * may.per_second();
-        (bucket.left, bucket.at) = ((bucket.left + grown).min(full.left), now);
-        bucket.told &= bucket.left < full.left / 2.0;
-        if bucket.left >= 1.0 {
-            bucket.left -= 1.0;
-            return Ok(());
-        }
-        if !std::mem::replace(&mut bucket.told, true) {
+        let mut buckets = self.buckets.lock();
+        let bucket = buckets.of(is_broadcaster);
+        let was_half_full = bucket.is_half_full(user, now);
+        let wait = match bucket.take(user, 1, now) {
+            Ok(()) => {
+                if was_half_full {
+                    buckets.told.remove(&user);
+                }
+                return Ok(());
+            }
+            Err(wait) => wait,
+        };
+        if !buckets.tell(user) {
             tracing::warn!(code = "urgency-spent", %user, "has sent more urgent messages than they may: further ones are refused until the bucket fills again");
         }
-        let wait = Duration::from_secs_f64((1.0 - bucket.left) / may.per_second());
         let text = "more urgent messages than you may send: send it as routine, or wait";
         Err(Refusal::new(Code::UrgencySpent, text).after(wait.max(Duration::from_millis(1))))
+    }
+
+    /// Puts one back that was not taken in: it will be sent again.
+    pub(crate) fn give_back(&self, user: UserId, is_broadcaster: bool, now: Instant) {
+        self.buckets.lock().of(is_broadcaster).give_back(user, 1, now);
     }
 }
 
@@ -105,19 +109,26 @@ mod tests {
     }
 
     #[test]
-    fn buckets_that_are_full_again_are_not_kept() {
+    fn what_was_not_taken_in_is_not_spent() {
         let urgency = Urgency::new(ORDINARY, WIDER);
         let now = Instant::now();
-        for number in 0..SWEEP_AT as u32 {
-            let mut id = [0; 16];
-            id[..4].copy_from_slice(&number.to_be_bytes());
-            assert!(urgency.take(UserId::new(id), false, now).is_ok());
+        for _ in 0..100 {
+            urgency.take(user(1), false, now).expect("there is one");
+            urgency.give_back(user(1), false, now);
         }
-        assert!(urgency.take(user(254), false, now).is_ok());
-        assert_eq!(urgency.buckets.lock().sweep_at, 2 * SWEEP_AT, "all are in use: not again at once");
-        let later = now + Duration::from_secs(60);
-        urgency.buckets.lock().sweep_at = SWEEP_AT;
-        assert!(urgency.take(user(255), false, later).is_ok());
-        assert_eq!(urgency.buckets.lock().of.len(), 1);
+        assert!(urgency.take(user(1), false, now).is_ok());
+    }
+
+    #[test]
+    fn somebody_is_told_again_once_their_bucket_was_half_full() {
+        let urgency = Urgency::new(ORDINARY, WIDER);
+        let now = Instant::now();
+        let empty = |at| while urgency.take(user(1), false, at).is_ok() {};
+        empty(now);
+        assert!(urgency.buckets.lock().told.contains(&user(1)));
+        empty(now + Duration::from_secs(1));
+        assert!(urgency.buckets.lock().told.contains(&user(1)), "not once for each");
+        urgency.take(user(1), false, now + Duration::from_secs(60)).expect("it is full again");
+        assert!(urgency.buckets.lock().told.is_empty());
     }
 }

@@ -4,12 +4,13 @@
 //! completion channel reserved, so at most `lane_requests_max` are under way; reads run beside, a
 //! few at a time. Nothing is read while there is no seat, so a client that does not read its
 //! answers stops being read; nor while a control command waits for room in the log, so a lane holds
-//! one at most; nor for a while when its user was told too often that a share is used up. Answers
-//! that are ready go out in one write.
+//! one at most; nor for a while when its user was told too often that a share is used up, or has
+//! asked for more than their share of the broker's work. Answers that are ready go out in one
+//! write.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
@@ -31,10 +32,13 @@ use crate::requests::plan::Plan;
 use crate::requests::query::{Answered, Query};
 use crate::shares::principal::Principal;
 use crate::shares::share::Portion;
+use crate::shares::work::Work;
 use crate::wire::{self, Decoded, Request, Response, Token};
 
 /// Completions taken from the channel at a time.
 const COMPLETIONS_MAX: usize = 256;
+/// Work after which a lane says what it did, and may have to rest.
+const WORK_MAX: u64 = 256;
 /// A buffer with more room than this is given back when it is empty.
 const IDLE_BUFFER_BYTES: usize = 1024;
 
@@ -61,7 +65,9 @@ pub(super) struct RequestLane {
     commands: usize,
     /// A control command for which the log had no room, and the request's id.
     held: Option<(u64, Command)>,
-    /// Until when nothing is read, because too much was refused.
+    /// What was done for requests and is not counted yet.
+    work: Work,
+    /// Until when nothing is read, because too much was refused or done.
     rests: Option<Instant>,
     /// Each with the request's id.
     reads: JoinSet<(u64, Answered)>,
@@ -78,6 +84,7 @@ impl RequestLane {
     pub(super) fn new(session: Arc<Session>, reader: FrameReader, stream: quinn::SendStream) -> Self {
         let (seats, completions) = mpsc::channel(session.all.limits.lane_requests_max);
         let timing = Timing::new(session.opened);
+        let rest = session.all.shares.rest_at_first(Principal::from(&*session.caller.actor));
         Self {
             session,
             reader,
@@ -88,7 +95,8 @@ impl RequestLane {
             seats,
             commands: 0,
             held: None,
-            rests: None,
+            work: Work::default(),
+            rests: until(rest),
             reads: JoinSet::new(),
             waiting_reads: VecDeque::new(),
             timing,
@@ -147,10 +155,13 @@ impl RequestLane {
                 Read::Violation(refusal) => self.violated(refusal),
             }
             // Refusals are longer than what they refuse.
-            let is_full = self.out.len() >= ANSWERS_BYTES_MAX;
+            let is_full = self.out.len() >= ANSWERS_BYTES_MAX || self.work.sum() >= WORK_MAX;
             let goes_on = self.upward == Upward::Open && self.has_room() && !is_full;
             next = if goes_on { self.reader.buffered() } else { None };
         }
+        let work = std::mem::take(&mut self.work);
+        let rest = self.session.all.shares.work(Principal::from(&*self.session.caller.actor), work);
+        self.rests = self.rests.max(until(rest));
     }
 
     fn frame(&mut self, content: Bytes) {
@@ -177,9 +188,13 @@ impl RequestLane {
         };
         let session = Arc::clone(&self.session);
         let Sessions { requests, .. } = &*session.all;
-        let planned = epoch
-            .map_or(Ok(()), |epoch| self.admit(epoch))
-            .and_then(|()| requests.planner.plan(&session.caller, request));
+        let admitted = epoch.map_or(Ok(()), |epoch| self.admit(epoch));
+        let is_spent = admitted.is_ok() && epoch.is_some_and(|epoch| epoch.priority == Priority::Urgent);
+        let planned = admitted.and_then(|()| requests.planner.plan(&session.caller, request));
+        self.work.add(match &planned {
+            Ok(Plan::Submit(command)) => Work::of(command),
+            _ => Work::REQUEST,
+        });
         let refused = match planned {
             Ok(Plan::Read(query)) => return self.read(id, at_least, query),
             Ok(Plan::Submit(command)) => self.submit(id, command),
@@ -190,6 +205,10 @@ impl RequestLane {
             Err(refusal) => {
                 if let Some(epoch) = epoch {
                     self.gate.note(epoch, &refusal);
+                }
+                if is_spent {
+                    let (user, rights) = (session.caller.actor.user, session.caller.asks().rights);
+                    requests.urgency.give_back(user, rights.broadcaster, Instant::now());
                 }
                 self.refuse(id, refusal);
             }
@@ -214,10 +233,13 @@ impl RequestLane {
         let (requests, actor) = (&self.session.all.requests, self.session.caller.asks());
         let seat = self.seats.clone().try_reserve_owned();
         let seat = seat.map_err(|_| requests.intake.admission().retry())?;
-        requests.bring_in(&actor, &command)?;
+        let people = requests.bring_in(&actor, &command)?;
         match requests.intake.submit(&actor, command, Reply { ticket: id, seat }) {
             Ok(()) => Ok(()),
-            Err(NotTaken::Refused(refusal)) => Err(refusal),
+            Err(NotTaken::Refused(refusal)) => {
+                requests.not_brought_in(&actor, people);
+                Err(refusal)
+            }
             Err(NotTaken::Yet(command)) => {
                 self.held = Some((id, command));
                 Ok(())
@@ -314,7 +336,7 @@ impl RequestLane {
     fn rest_after(&mut self, refused: Code) {
         if refused == Code::ResourceExhausted {
             let rest = self.session.all.shares.rest(Principal::from(&*self.session.caller.actor));
-            self.rests = (!rest.is_zero()).then(|| Instant::now() + rest);
+            self.rests = self.rests.max(until(rest));
         }
     }
 
@@ -355,6 +377,11 @@ impl RequestLane {
         }
         matches!(written, Ok(Ok(())))
     }
+}
+
+/// When that will be over; `None`: it is.
+fn until(rest: Duration) -> Option<Instant> {
+    (!rest.is_zero()).then(|| Instant::now() + rest)
 }
 
 /// Waits until then.

@@ -52,6 +52,26 @@ impl Allowances {
     pub(crate) fn charge(&mut self, user: UserId, amount: u64, now: Instant) -> Duration {
         let left = self.left(user, now) - amount as f64;
         self.set(user, left, now);
+        self.debt(left)
+    }
+
+    /// Gives back what was taken for something that was not done.
+    pub(crate) fn give_back(&mut self, user: UserId, amount: u64, now: Instant) {
+        let left = (self.left(user, now) + amount as f64).min(self.burst);
+        self.set(user, left, now);
+    }
+
+    /// Whether at least half of it is there.
+    pub(crate) fn is_half_full(&self, user: UserId, now: Instant) -> bool {
+        self.left(user, now) >= self.burst / 2.0
+    }
+
+    /// How long until nothing is owed.
+    pub(crate) fn owed(&self, user: UserId, now: Instant) -> Duration {
+        self.debt(self.left(user, now))
+    }
+
+    fn debt(&self, left: f64) -> Duration {
         if left < 0.0 { self.time_for(-left) } else { Duration::ZERO }
     }
 
@@ -97,6 +117,13 @@ mod tests {
         assert_eq!(allowances.take(USER, 6, at(2)), Ok(()));
         assert_eq!(allowances.take(USER, 10, at(1_000)), Ok(()), "but no more than a whole one");
         assert_eq!(allowances.take(USER, 1, at(1_000)), Err(Duration::from_millis(500)));
+        allowances.give_back(USER, 4, at(1_000));
+        assert!(!allowances.is_half_full(USER, at(1_000)));
+        assert_eq!(allowances.take(USER, 4, at(1_000)), Ok(()), "what was not used was given back");
+        allowances.give_back(USER, 100, at(1_000));
+        assert!(allowances.is_half_full(USER, at(1_000)));
+        assert_eq!(allowances.take(USER, 11, at(1_000)), Ok(()), "and no more than a whole one");
+        assert_eq!(allowances.take(USER, 1, at(1_000)), Err(Duration::from_secs(1)));
     }
 
     #[test]
@@ -105,6 +132,7 @@ mod tests {
         assert_eq!(allowances.take(USER, 14, begun), Ok(()));
         assert_eq!(allowances.take(USER, 1, begun), Err(Duration::from_millis(2_500)));
         assert_eq!(allowances.charge(USER, 2, begun), Duration::from_secs(3));
+        assert_eq!(allowances.owed(USER, begun + Duration::from_secs(1)), Duration::from_secs(2));
     }
 
     #[test]

@@ -17,12 +17,14 @@ pub(crate) enum Kind {
     Commands,
     /// People brought into conversations, and conversations made.
     People,
+    /// What the broker does for requests.
+    Work,
 }
 
 impl Kind {
     /// All of them, in the order of their numbers.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Sessions, Self::Reads, Self::Pages, Self::Commands, Self::People];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Sessions, Self::Reads, Self::Pages, Self::Commands, Self::People, Self::Work];
 
     /// For metrics and the text log.
     pub(crate) const fn label(self) -> &'static str {
@@ -32,6 +34,7 @@ impl Kind {
             Self::Pages => "pages",
             Self::Commands => "commands",
             Self::People => "people",
+            Self::Work => "work",
         }
     }
 
@@ -47,6 +50,7 @@ impl Kind {
             Self::Pages => "this user leaves as many bytes of answers unread as they may: read them first",
             Self::Commands => "this user has as much waiting to be committed as they may: wait for answers",
             Self::People => "this user has brought in as many people as they may for now: come back later",
+            Self::Work => "this user asks for more than may be done for them at a time: ask more slowly",
         }
     }
 }

@@ -12,16 +12,19 @@ mod offenders;
 pub(crate) mod principal;
 pub(crate) mod share;
 pub(crate) mod tenants;
+pub(crate) mod work;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use wardline_storage::log;
 
 use crate::access::ids::Ids;
+use crate::counted::Counted;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::refusal::Refusal;
@@ -32,6 +35,7 @@ use offenders::Offenders;
 use principal::Principal;
 use share::{Bounds, Share};
 use tenants::Tenants;
+use work::{Work, Works};
 
 /// How often the worst offender is told of.
 const TELL_EVERY: Duration = Duration::from_secs(10);
@@ -44,6 +48,16 @@ const REFUSALS: u64 = 2_000;
 const REFUSALS_PER_SECOND: f64 = 1_000.0;
 /// Longest rest of a lane that goes on in spite of that.
 const REST_MAX: Duration = Duration::from_secs(1);
+
+/// How often a principal may open a session at once, for each that they may have, and how often
+/// again each second. Who does so more often is kept waiting with their Hello: a handshake costs
+/// most of all that one can ask for before one is known.
+const HELLOS_PER_SESSION: u64 = 2;
+const HELLOS_PER_SECOND: f64 = 4.0;
+/// Longest wait with a Hello: less than a client waits for its answer.
+const HELLO_WAIT_MAX: Duration = Duration::from_secs(8);
+/// Most who wait so, of all principals together; others are answered at once.
+const HELLOS_WAITING_MAX: usize = 2_048;
 
 /// One principal may have one part in so many of a commit group that others want, too.
 const GROUP_SHARE: usize = 8;
@@ -59,6 +73,9 @@ pub(crate) struct Shares {
     people: Mutex<Allowances>,
     /// Refusals that somebody is told without a pause.
     refusals: Mutex<Allowances>,
+    hellos: Mutex<Allowances>,
+    hellos_waiting: Arc<AtomicUsize>,
+    works: Works,
     offenders: Offenders,
     metrics: Arc<Metrics>,
 }
@@ -83,6 +100,12 @@ impl Shares {
             pages: share(limits.principal_pages_bytes_max, limits.pages_bytes_max),
             people: Mutex::new(people),
             refusals: Mutex::new(Allowances::new(REFUSALS, REFUSALS_PER_SECOND)),
+            hellos: Mutex::new(Allowances::new(
+                HELLOS_PER_SESSION.saturating_mul(limits.principal_sessions_max as u64),
+                HELLOS_PER_SECOND,
+            )),
+            hellos_waiting: Arc::default(),
+            works: Works::new(limits.principal_work),
             offenders: Offenders::default(),
             metrics,
         }
@@ -97,11 +120,59 @@ impl Shares {
         taken.map_err(|wait| self.used_up(whose, Kind::People, wait))
     }
 
+    /// Gives back what was taken to bring in so many, who were not.
+    pub(crate) fn not_brought_in(&self, whose: Principal, people: usize) {
+        self.people.lock().give_back(whose.user, people as u64, Instant::now());
+    }
+
+    /// Lets somebody wait who opens sessions too often.
+    ///
+    /// # Cancellation
+    /// They have not waited.
+    pub(crate) async fn welcome(&self, whose: Principal) {
+        let wait = self.hello(whose.sharing(), Instant::now());
+        if !wait.is_zero() && self.hellos_waiting.load(Ordering::Relaxed) < HELLOS_WAITING_MAX {
+            let _waits = Counted::new(&self.hellos_waiting);
+            self.note(whose, Kind::Sessions);
+            sleep(wait).await;
+        }
+    }
+
+    /// Counts a Hello; how long it is to wait. Who waits longest anyway owes nothing more for it,
+    /// so that it is over soon after they stop.
+    fn hello(&self, whose: Principal, now: Instant) -> Duration {
+        let mut hellos = self.hellos.lock();
+        match hellos.owed(whose.user, now) {
+            owed if owed >= HELLO_WAIT_MAX => HELLO_WAIT_MAX,
+            _ => hellos.charge(whose.user, 1, now).min(HELLO_WAIT_MAX),
+        }
+    }
+
+    /// Counts what was done for somebody's requests; how long whoever did it is to leave them
+    /// alone.
+    pub(crate) fn work(&self, whose: Principal, work: Work) -> Duration {
+        let rest = self.works.charge(whose, work, Instant::now());
+        if !rest.is_zero() {
+            self.note(whose, Kind::Work);
+        }
+        rest
+    }
+
+    /// How long a lane that somebody opens now is to be left alone: not at all, unless they owe so
+    /// much that their other lanes all rest for long.
+    pub(crate) fn rest_at_first(&self, whose: Principal) -> Duration {
+        self.works.owed(whose, Instant::now()).saturating_sub(REST_MAX)
+    }
+
     /// Counts that somebody has used up a share; what they are told.
     pub(crate) fn used_up(&self, whose: Principal, kind: Kind, wait: Duration) -> Refusal {
+        self.note(whose, kind);
+        kind.refusal(wait)
+    }
+
+    fn note(&self, whose: Principal, kind: Kind) {
         self.metrics.used_up(kind);
         self.offenders.count(whose, kind);
-        kind.refusal(wait)
     }
 
     /// The same for what comes back when it is given back.

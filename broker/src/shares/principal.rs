@@ -52,6 +52,7 @@ pub(crate) fn bounds(mut limits: Limits) -> Limits {
         limits.principal_pages_bytes_max = limits.pages_bytes_max;
         limits.principal_commands_max = limits.waiting_commands_max;
         limits.principal_bytes_max = limits.waiting_bytes_max;
+        limits.principal_work = u64::from(u32::MAX);
         limits.principal_people_max = u64::from(u32::MAX);
         limits.principal_people_per_hour = u64::from(u32::MAX);
     }

@@ -54,3 +54,4 @@ mod stop;
 mod urgent;
 mod violations;
 mod witness;
+mod work;

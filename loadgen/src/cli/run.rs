@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail, ensure};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 
@@ -162,6 +163,7 @@ fn plan(arguments: &Arguments) -> anyhow::Result<Run> {
         repeats: arguments.repeat,
         seed: arguments.seed,
         broker_pid: arguments.broker_pid,
+        moment: watch::Sender::default(),
         workload,
     })
 }

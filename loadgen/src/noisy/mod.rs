@@ -2,42 +2,43 @@
 //! spoils the day of others, in turns.
 //!
 //! Others' publishing, urgent messages, deliveries and history are measured by the same generator
-//! in both; the offender has a thread of its own. It passes if others' p99 stays near what it is
+//! in both, at the same moments: after everybody is connected and a warm-up. The offender is a
+//! process of its own and begins with the warm-up. It passes if others' p99 stays near what it is
 //! alone, the broker's memory within what is stated, and the offender is answered, not cut without
-//! a word.
+//! a word. It fails, and says why, if others are spoiled so much that there is nothing to measure.
 
-mod offender;
+mod apart;
+pub mod offender;
 mod raw;
+mod reader;
 mod table;
 
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use hdrhistogram::Histogram;
 use serde::Serialize;
+use tokio::sync::watch;
 use tokio::task::LocalSet;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
-use wardline_client::{Client, ConversationId, DeviceId, Direction, NewConversation, Outgoing};
 
-use self::offender::Offender;
-use self::raw::Answers;
-use self::table::{Figure, Row, Turn};
+use self::apart::Apart;
+use self::raw::Told;
+use self::reader::Reader;
+use self::table::{Cores, Figure, Row, Turn};
 use crate::cli::target::Target;
 use crate::dialler::{Dialler, Server};
 use crate::progress::Progress;
-use crate::run::Run;
+use crate::run::{Moment, Run};
 use crate::workload::{Rate, Workload};
 
-/// How often somebody else asks for their history.
-const HISTORY_EVERY: Duration = Duration::from_millis(50);
-/// Messages of it.
-const HISTORY_MESSAGES: usize = 50;
+/// Longest time for a turn beyond what is measured: to connect, to make conversations, to let
+/// everything arrive, and to leave.
+const TURN_DEADLINE: Duration = Duration::from_secs(240);
 
 /// What can be asked of it.
 #[derive(Clone, Debug, clap::Args)]
@@ -74,20 +75,24 @@ pub struct Arguments {
 #[derive(Debug, Serialize)]
 struct Report {
     rows: Vec<Row>,
+    cores_without: Cores,
+    cores_with: Cores,
     offender: Told,
     memory_bytes_max: Option<u64>,
     memory_bytes_allowed: u64,
+    /// Why there was nothing to measure beside the offender.
+    spoiled: Option<String>,
     passed: bool,
 }
 
-/// What the offender was told.
-#[derive(Debug, Serialize)]
-struct Told {
-    done: u64,
-    told_to_come_back: u64,
-    refused_otherwise: u64,
-    ended_with_a_code: u64,
-    cut_without_a_word: u64,
+/// What was measured.
+#[derive(Default)]
+struct Measured {
+    without: Vec<Turn>,
+    with: Vec<Turn>,
+    offender: Told,
+    memory_bytes_max: Option<u64>,
+    spoiled: Option<String>,
 }
 
 /// Runs it, and tells what came of it.
@@ -101,24 +106,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         std::fs::write(out, "").with_context(|| format!("cannot write {}", out.display()))?;
     }
     let progress = Progress::new(false);
-    let answers = Arc::new(Answers::default());
-    let (mut without, mut with, mut memory) = (Vec::new(), Vec::new(), None);
-    for turn in 0..arguments.turns {
-        for noisy in [false, true] {
-            let offender = if noisy { Some(begin(&server, turn, &answers).await?) } else { None };
-            let local = LocalSet::new();
-            let measured = local.run_until(measure(&arguments, &server, turn, &progress)).await;
-            if let Some((stop, thread)) = offender {
-                stop.cancel();
-                ensure!(thread.join().is_ok(), "the offender's thread has panicked");
-            }
-            let (figures, resident) = measured?;
-            memory = memory.max(resident.filter(|_| noisy));
-            if noisy { &mut with } else { &mut without }.push(figures);
-        }
-    }
+    let measured = LocalSet::new().run_until(turns(&arguments, &server, &progress)).await;
     progress.end();
-    let report = judge(&arguments, table::rows(&without, &with), &answers, memory);
+    let report = judge(&arguments, measured?);
     tell(&report)?;
     if let Some(out) = &arguments.out {
         let json = serde_json::to_vec_pretty(&report).context("the report is not JSON")?;
@@ -127,33 +117,30 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     Ok(if report.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-type Thread = (CancellationToken, std::thread::JoinHandle<()>);
-
-/// Starts an offender on a thread of its own; returns once it is about to begin.
-async fn begin(server: &Server, turn: u32, answers: &Arc<Answers>) -> anyhow::Result<Thread> {
-    let stop = CancellationToken::new();
-    let (ready, is_ready) = tokio::sync::oneshot::channel();
-    let (server, answers, stopped) = (server.clone(), Arc::clone(answers), stop.clone());
-    let run = rand::random::<u64>() ^ u64::from(turn);
-    let work = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = match runtime {
-            Ok(runtime) => runtime,
-            Err(error) => return drop(ready.send(Err(error.into()))),
-        };
-        runtime.block_on(async {
-            match Offender::new(&server, run, answers).await {
-                Ok(offender) => {
-                    drop(ready.send(Ok(())));
-                    offender.run(stopped).await;
-                }
-                Err(error) => drop(ready.send(Err(error))),
+async fn turns(arguments: &Arguments, server: &Server, progress: &Progress) -> anyhow::Result<Measured> {
+    let mut found = Measured::default();
+    for turn in 0..arguments.turns {
+        let (alone, _) = measure(arguments, server, turn, progress, None).await?;
+        found.without.push(alone);
+        let mut offender = Apart::start(server, rand::random::<u64>() ^ u64::from(turn)).await?;
+        let deadline = arguments.warmup + arguments.duration + TURN_DEADLINE;
+        let measuring = measure(arguments, server, turn, progress, Some(&mut offender));
+        let measured = timeout(deadline, measuring).await;
+        found.offender += offender.end()?;
+        match measured {
+            Ok(Ok((beside, resident))) => {
+                found.with.push(beside);
+                found.memory_bytes_max = found.memory_bytes_max.max(resident);
             }
-        });
-    };
-    let thread = std::thread::Builder::new().name("offender".into()).spawn(work)?;
-    is_ready.await.context("the offender's thread has ended")??;
-    Ok((stop, thread))
+            // Alone they could: so this is the offender's doing, and what is asked here.
+            Ok(Err(error)) => found.spoiled = Some(format!("{error:#}")),
+            Err(_) => found.spoiled = Some(format!("others were not done within {deadline:?}")),
+        }
+        if found.spoiled.is_some() {
+            break;
+        }
+    }
+    Ok(found)
 }
 
 /// Measures others; gives their figures, and the most memory that the broker had.
@@ -162,98 +149,98 @@ async fn measure(
     server: &Server,
     turn: u32,
     progress: &Progress,
+    offender: Option<&mut Apart>,
 ) -> anyhow::Result<(Turn, Option<u64>)> {
     let dialler = Arc::new(Dialler::new(server)?);
-    let workload = Workload::find("noisy")?;
+    let moment = watch::Sender::default();
     let run = Run {
-        workload,
+        workload: Workload::find("noisy")?,
         rate: Rate::PerSecond(arguments.rate),
         warmup: arguments.warmup,
         duration: arguments.duration,
         repeats: 1,
         seed: arguments.seed + u64::from(turn),
         broker_pid: arguments.broker_pid,
+        moment: moment.clone(),
     };
-    let stop = CancellationToken::new();
+    let never = CancellationToken::new();
     let reader = Reader::new(&dialler).await?;
-    let (found, history) = tokio::join!(
+    let (found, history, offenders_cores) = tokio::join!(
         async {
-            let found = run.run(&dialler, progress, &stop).await;
-            stop.cancel();
+            let found = run.run(&dialler, progress, &never).await;
+            // However it ended: nobody waits for more.
+            moment.send_replace(Moment::Over);
             found
         },
-        reader.run(&stop),
+        reader.run(moment.subscribe()),
+        beside(offender, moment.subscribe()),
     );
     let found = found?;
     ensure!(found.verdict.passed, "the broker did something wrong: {}", found.verdict.reasons.join("; "));
     let repeat = found.repeats.first().context("nothing was measured")?;
-    let mut figures: Turn = table::ROWS
-        .iter()
-        .filter_map(|(name, _)| {
-            let latency = repeat.latencies.get(*name)?;
+    let cores = |cpu_s: f64| cpu_s / repeat.measured_s.max(1e-9);
+    let mut figures = Turn {
+        cores: Cores {
+            broker: repeat.broker.as_ref().map(|broker| cores(broker.cpu_s)),
+            others: cores(repeat.generator.cpu_s),
+            offender: offenders_cores?,
+        },
+        ..Turn::default()
+    };
+    for (name, _) in table::ROWS {
+        if let Some(latency) = repeat.latencies.get(name) {
             let (count, p50_us, p99_us) = (latency.count, latency.p50_us, latency.p99_us);
-            Some((*name, Figure { count, p50_us, p99_us }))
-        })
-        .collect();
-    figures.insert("history", history?);
+            figures.figures.insert(name, Figure { count, p50_us, p99_us });
+        }
+    }
+    figures.figures.insert("history", history?);
     Ok((figures, repeat.broker.as_ref().map(|broker| broker.resident_bytes_max)))
 }
 
-/// Somebody else who reads their history again and again.
-struct Reader {
-    client: Client,
-    conversation: ConversationId,
+/// Lets the offender begin when the warm-up does; the cores that it used while it counted.
+async fn beside(
+    offender: Option<&mut Apart>,
+    mut moment: watch::Receiver<Moment>,
+) -> anyhow::Result<Option<f64>> {
+    let Some(offender) = offender else { return Ok(None) };
+    if *moment.wait_for(|moment| *moment >= Moment::WarmingUp).await? == Moment::Over {
+        return Ok(None);
+    }
+    offender.begin()?;
+    let process = offender.process();
+    moment.wait_for(|moment| *moment >= Moment::Measuring).await?;
+    let (before, begun) = (process.used(), Instant::now());
+    moment.wait_for(|moment| *moment == Moment::Over).await?;
+    let used = process.used().zip(before).map(|(after, before)| after.cpu_s() - before.cpu_s());
+    Ok(used.map(|used_s| used_s / begun.elapsed().as_secs_f64().max(1e-9)))
 }
 
-impl Reader {
-    async fn new(dialler: &Arc<Dialler>) -> anyhow::Result<Self> {
-        let name = format!("reader-{:016x}", rand::random::<u64>());
-        let (client, _inbox) = dialler.dial(&name, DeviceId::random()).await?;
-        let new = NewConversation { title: "history".into(), members: Vec::new(), retention: None };
-        let conversation = client.create_group(new).await?.id;
-        for _ in 0..HISTORY_MESSAGES {
-            client.publish(Outgoing::new(conversation, "", vec![0x68; 300])).await?;
-        }
-        Ok(Self { client, conversation })
+fn judge(arguments: &Arguments, measured: Measured) -> Report {
+    let Measured { without, with, offender, memory_bytes_max, spoiled } = measured;
+    let rows = table::rows(&without, &with);
+    let memory_bytes_allowed = arguments.memory_mib << 20;
+    let is_answered = offender.done > 0 && offender.told_to_come_back > 0 && offender.cut_without_a_word == 0;
+    let passed = spoiled.is_none()
+        && rows.iter().all(Row::holds)
+        && memory_bytes_max.is_none_or(|most| most <= memory_bytes_allowed)
+        && is_answered;
+    let (cores_without, cores_with) = (table::cores(&without), table::cores(&with));
+    Report {
+        rows,
+        cores_without,
+        cores_with,
+        offender,
+        memory_bytes_max,
+        memory_bytes_allowed,
+        spoiled,
+        passed,
     }
-
-    /// Reads on time, however long it takes; times count from when each was due.
-    async fn run(self, stop: &CancellationToken) -> anyhow::Result<Figure> {
-        let mut times: Histogram<u64> = Histogram::new(3).context("three digits are allowed")?;
-        let mut due = interval(HISTORY_EVERY);
-        due.set_missed_tick_behavior(MissedTickBehavior::Burst);
-        while let Some(due) = stop.run_until_cancelled(due.tick()).await {
-            let page = self.client.history(self.conversation, 0, Direction::Forward, 0);
-            let Some(page) = stop.run_until_cancelled(page).await else { break };
-            page.context("somebody else's history was refused")?;
-            let took = Instant::now().duration_since(due).as_micros();
-            times.record(took as u64).context("more than a histogram holds")?;
-        }
-        let at = |quantile| times.value_at_quantile(quantile);
-        Ok(Figure { count: times.len(), p50_us: at(0.5), p99_us: at(0.99) })
-    }
-}
-
-fn judge(arguments: &Arguments, rows: Vec<Row>, answers: &Answers, memory: Option<u64>) -> Report {
-    let [done, told, refused, ended, cut] =
-        [&answers.done, &answers.told, &answers.refused, &answers.ended, &answers.cut]
-            .map(|count| count.load(Ordering::Relaxed));
-    let offender = Told {
-        done,
-        told_to_come_back: told,
-        refused_otherwise: refused,
-        ended_with_a_code: ended,
-        cut_without_a_word: cut,
-    };
-    let allowed = arguments.memory_mib << 20;
-    let is_answered = done > 0 && told > 0 && cut == 0;
-    let passed = rows.iter().all(Row::holds) && memory.is_none_or(|most| most <= allowed) && is_answered;
-    Report { rows, offender, memory_bytes_max: memory, memory_bytes_allowed: allowed, passed }
 }
 
 fn tell(report: &Report) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     write!(out, "{}", table::show(&report.rows))?;
+    writeln!(out, "cores without: {}; with: {}", report.cores_without, report.cores_with)?;
     let Told { done, told_to_come_back, refused_otherwise, ended_with_a_code, cut_without_a_word } =
         &report.offender;
     writeln!(
@@ -268,6 +255,9 @@ fn tell(report: &Report) -> anyhow::Result<()> {
             most >> 20,
             report.memory_bytes_allowed >> 20
         )?;
+    }
+    if let Some(why) = &report.spoiled {
+        writeln!(out, "spoiled beside the offender: {why}")?;
     }
     writeln!(out, "passed: {}", report.passed)?;
     Ok(())

@@ -2,16 +2,21 @@
 //! of others.
 //!
 //! Floods of receipts and listings, pages that nobody reads, as many connections as there may be,
-//! groups of made-up names, departures, and reading a byte now and then. On a thread of its own, so
-//! that those who are measured lose nothing but what the broker and the machine take from them.
+//! groups of made-up names, departures, and reading a byte now and then. In a process of its own,
+//! which `apart` starts, and as nice as can be: in a hospital it has a machine of its own, so what
+//! it costs itself must not be taken from those who are measured, nor from the broker.
 
+use std::io::Write as _;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
+use rustix::process::setpriority_process;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use wardline_proto::v1::client_frame::Request;
 use wardline_proto::v1::server_frame::Response;
@@ -40,6 +45,64 @@ const FLOODS: u32 = 4;
 /// Before something that ended or failed is tried again: a second, as whoever has used up a share
 /// is told.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// The least priority that Linux knows.
+const NICEST: i32 = 19;
+/// Longest time until what is listed and left unread has been written.
+const SET_UP_DEADLINE: Duration = Duration::from_secs(120);
+
+/// Whom it spoils it for.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    server: Server,
+    /// Sets users apart from those of other runs.
+    #[arg(long)]
+    run: u64,
+}
+
+/// Says `ready` on stdout, waits for a line on stdin, and goes on until that ends; tells what it
+/// was told.
+///
+/// # Errors
+/// If it could not be tried.
+pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    setpriority_process(None, NICEST).context("cannot be nicer")?;
+    let answers = Arc::new(Answers::default());
+    let making = Offender::new(&arguments.server, arguments.run, Arc::clone(&answers));
+    let making = timeout(SET_UP_DEADLINE, making).await;
+    let offender = making.with_context(|| format!("not set up within {SET_UP_DEADLINE:?}"))??;
+    let mut said = lines();
+    say("ready")?;
+    if said.recv().await.is_some() {
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        tokio::join!(offender.run(stopped), async move {
+            while said.recv().await.is_some() {}
+            stop.cancel();
+        });
+    }
+    say(&serde_json::to_string(&answers.told()).context("no JSON")?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the parent says; ends with it.
+fn lines() -> mpsc::Receiver<String> {
+    let (say, said) = mpsc::channel(1);
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lines().map_while(Result::ok) {
+            if say.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    });
+    said
+}
+
+fn say(line: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).context("the parent process does not listen")
+}
 
 /// One user who does all that, until told to stop.
 pub(super) struct Offender {

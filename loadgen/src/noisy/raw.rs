@@ -3,6 +3,7 @@
 //! quinn and frames, without the SDK, which would do none of this. It never looks into the broker.
 
 use std::net::SocketAddr;
+use std::ops::AddAssign;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use quinn::{Connection, Endpoint, RecvStream, SendStream, TransportConfig, VarIn
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 use wardline_proto::v1::client_frame::Request;
 use wardline_proto::v1::server_frame::Response;
@@ -53,6 +55,26 @@ pub(super) struct Answers {
     pub(super) ended: AtomicU64,
     /// Connections that ended without a word of the broker's.
     pub(super) cut: AtomicU64,
+}
+
+/// The same, as it is told.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Told {
+    pub(super) done: u64,
+    pub(super) told_to_come_back: u64,
+    pub(super) refused_otherwise: u64,
+    pub(super) ended_with_a_code: u64,
+    pub(super) cut_without_a_word: u64,
+}
+
+impl AddAssign for Told {
+    fn add_assign(&mut self, more: Self) {
+        self.done += more.done;
+        self.told_to_come_back += more.told_to_come_back;
+        self.refused_otherwise += more.refused_otherwise;
+        self.ended_with_a_code += more.ended_with_a_code;
+        self.cut_without_a_word += more.cut_without_a_word;
+    }
 }
 
 /// A session, with its first lane.
@@ -231,6 +253,14 @@ impl Taking {
 }
 
 impl Answers {
+    /// What was counted so far.
+    pub(super) fn told(&self) -> Told {
+        let [done, told_to_come_back, refused_otherwise, ended_with_a_code, cut_without_a_word] =
+            [&self.done, &self.told, &self.refused, &self.ended, &self.cut]
+                .map(|count| count.load(Ordering::Relaxed));
+        Told { done, told_to_come_back, refused_otherwise, ended_with_a_code, cut_without_a_word }
+    }
+
     /// Counts an answer; `None`: it is a refusal.
     fn count(&self, response: Response) -> Option<Response> {
         let count = match &response {

@@ -3,7 +3,7 @@
 //! Pure. Of several turns the middle one counts; what was not measured does not hold.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
@@ -38,8 +38,48 @@ pub(super) struct Row {
     pub(super) ratio_max: f64,
 }
 
-/// Figures by name, of each turn.
-pub(super) type Turn = BTreeMap<&'static str, Figure>;
+/// What was found in a turn.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Turn {
+    /// By name.
+    pub(super) figures: BTreeMap<&'static str, Figure>,
+    pub(super) cores: Cores,
+}
+
+/// How many of the machine's cores who used: what is nobody's here is the kernel's or a
+/// stranger's.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(super) struct Cores {
+    pub(super) broker: Option<f64>,
+    /// The generator, which is all others.
+    pub(super) others: f64,
+    pub(super) offender: Option<f64>,
+}
+
+/// The mean of all turns.
+pub(super) fn cores(turns: &[Turn]) -> Cores {
+    let mean = |value: fn(&Cores) -> Option<f64>| {
+        let values: Vec<f64> = turns.iter().filter_map(|turn| value(&turn.cores)).collect();
+        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+    };
+    Cores {
+        broker: mean(|cores| cores.broker),
+        others: mean(|cores| Some(cores.others)).unwrap_or_default(),
+        offender: mean(|cores| cores.offender),
+    }
+}
+
+impl fmt::Display for Cores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.2} all others", self.others)?;
+        for (cores, who) in [(self.broker, "the broker"), (self.offender, "the offender")] {
+            if let Some(cores) = cores {
+                write!(f, ", {cores:.2} {who}")?;
+            }
+        }
+        Ok(())
+    }
+}
 
 /// Puts turns side by side: of each figure the middle one, so that one bad second decides nothing.
 pub(super) fn rows(without: &[Turn], with: &[Turn]) -> Vec<Row> {
@@ -62,7 +102,7 @@ impl Row {
 }
 
 fn middle(turns: &[Turn], name: &str) -> Figure {
-    let figures: Vec<Figure> = turns.iter().filter_map(|turn| turn.get(name).copied()).collect();
+    let figures: Vec<Figure> = turns.iter().filter_map(|turn| turn.figures.get(name).copied()).collect();
     let of = |value: fn(&Figure) -> u64| {
         let mut values: Vec<u64> = figures.iter().map(value).collect();
         values.sort_unstable();
@@ -105,7 +145,9 @@ mod tests {
     use super::*;
 
     fn turn(p99_us: u64) -> Turn {
-        ROWS.iter().map(|(name, _)| (*name, Figure { count: 100, p50_us: p99_us / 2, p99_us })).collect()
+        let figure = Figure { count: 100, p50_us: p99_us / 2, p99_us };
+        let cores = Cores { broker: None, others: 0.5, offender: Some(p99_us as f64) };
+        Turn { figures: ROWS.iter().map(|(name, _)| (*name, figure)).collect(), cores }
     }
 
     #[test]
@@ -119,8 +161,14 @@ mod tests {
     }
 
     #[test]
+    fn cores_are_the_mean_of_those_that_are_known() {
+        let cores = cores(&[turn(1), turn(2)]);
+        assert_eq!(cores.to_string(), "0.50 all others, 1.50 the offender");
+    }
+
+    #[test]
     fn what_was_not_measured_does_not_hold_and_noise_does() {
-        let rows = rows(&[Turn::new()], &[turn(1)]);
+        let rows = rows(&[Turn::default()], &[turn(1)]);
         assert!(rows.iter().all(|row| !row.holds()));
         let rows = super::rows(&[turn(100)], &[turn(390)]);
         assert!(rows.iter().all(Row::holds));

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::bail;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::exported::Exported;
@@ -69,6 +70,22 @@ pub struct Run {
     pub seed: u64,
     /// The broker's process, if it can be looked at.
     pub broker_pid: Option<u32>,
+    /// Told how far it is, for whatever else is done at certain moments of it.
+    pub moment: watch::Sender<Moment>,
+}
+
+/// How far a repetition is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Moment {
+    /// Everybody connects, and conversations are made.
+    #[default]
+    SettingUp,
+    /// Load is offered, and nothing counts.
+    WarmingUp,
+    /// It counts.
+    Measuring,
+    /// Nothing counts any more.
+    Over,
 }
 
 /// What a run found, before it is put together with where it ran.
@@ -146,7 +163,8 @@ impl Run {
         let stage = scene.stage.clone();
         scene.tasks.spawn_local(reading::read(stage.clone()));
         let broker = self.broker_pid.map(Process::with_id);
-        let watch = Watch { stage: &stage, broker, progress, stop, exported: Exported::new() };
+        let (moment, exported) = (&self.moment, Exported::new());
+        let watch = Watch { stage: &stage, broker, progress, stop, exported, moment };
         let mut repeat = Repeat::default();
         let stream = u64::from(number) << 32;
         let load = match self.alone(&watch, seed, stream, &mut repeat).await? {

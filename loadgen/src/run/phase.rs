@@ -8,10 +8,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::Moment;
 use super::exported::Exported;
 use super::offer::{self, Load, Offer};
 use super::stage::Stage;
@@ -102,6 +104,7 @@ pub(crate) struct Watch<'a> {
     pub(crate) progress: &'a Progress,
     pub(crate) stop: &'a CancellationToken,
     pub(crate) exported: Exported,
+    pub(crate) moment: &'a watch::Sender<Moment>,
 }
 
 /// What was used when a second, or the measured time, began.
@@ -127,13 +130,18 @@ impl Watch<'_> {
         *self.stage.recorder.borrow_mut() =
             Recorder::new(from_ns..until_ns, matches!(phase.load, Load::Closed(_)));
         at_start(from_ns);
+        self.moment.send_replace(Moment::WarmingUp);
         let offering = self.offer(phase, begin_ns, until_ns);
         let warmed = self.warm_up(phase, from_ns).await;
         let first = self.readings()?;
         let (measured, backlogs, outstanding) = match warmed {
             Some(ending) => (Err(ending), [self.stage.backlog(); 2], [self.outstanding(); 2]),
-            None => self.measure(phase, from_ns, until_ns).await?,
+            None => {
+                self.moment.send_replace(Moment::Measuring);
+                self.measure(phase, from_ns, until_ns).await?
+            }
         };
+        self.moment.send_replace(Moment::Over);
         let last = self.readings()?;
         for task in &offering {
             task.abort();
