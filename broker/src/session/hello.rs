@@ -127,7 +127,10 @@ async fn admit(
     let credential = sessions.callers.credential(&identity, &hello.token.0);
     sessions.callers.check(&caller.actor, &credential).map_err(Some)?;
     let whose = Principal::from(&*caller.actor);
-    sessions.shares.welcome(whose).await;
+    tokio::select! {
+        () = sessions.shares.welcome(whose) => {}
+        _ = connection.closed() => return Err(None),
+    }
     // One more than there may be, for a device whose old session has not ended yet, would have to
     // be looked up first; it comes back in a moment.
     let seat = sessions.shares.sessions.take(whose, 1);

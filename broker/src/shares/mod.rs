@@ -56,6 +56,8 @@ const HELLOS_PER_SESSION: u64 = 2;
 const HELLOS_PER_SECOND: f64 = 4.0;
 /// Longest wait with a Hello: less than a client waits for its answer.
 const HELLO_WAIT_MAX: Duration = Duration::from_secs(8);
+/// And so much of the time that there is from the handshake to Hello's answer.
+const HELLO_WAIT_PART: f64 = 0.8;
 /// Most who wait so, of all principals together; others are answered at once.
 const HELLOS_WAITING_MAX: usize = 2_048;
 
@@ -74,6 +76,7 @@ pub(crate) struct Shares {
     /// Refusals that somebody is told without a pause.
     refusals: Mutex<Allowances>,
     hellos: Mutex<Allowances>,
+    hello_wait_max: Duration,
     hellos_waiting: Arc<AtomicUsize>,
     works: Works,
     offenders: Offenders,
@@ -104,6 +107,7 @@ impl Shares {
                 HELLOS_PER_SESSION.saturating_mul(limits.principal_sessions_max as u64),
                 HELLOS_PER_SECOND,
             )),
+            hello_wait_max: HELLO_WAIT_MAX.min(limits.hello_timeout.mul_f64(HELLO_WAIT_PART)),
             hellos_waiting: Arc::default(),
             works: Works::new(limits.principal_work),
             offenders: Offenders::default(),
@@ -143,8 +147,8 @@ impl Shares {
     fn hello(&self, whose: Principal, now: Instant) -> Duration {
         let mut hellos = self.hellos.lock();
         match hellos.owed(whose.user, now) {
-            owed if owed >= HELLO_WAIT_MAX => HELLO_WAIT_MAX,
-            _ => hellos.charge(whose.user, 1, now).min(HELLO_WAIT_MAX),
+            owed if owed >= self.hello_wait_max => self.hello_wait_max,
+            _ => hellos.charge(whose.user, 1, now).min(self.hello_wait_max),
         }
     }
 

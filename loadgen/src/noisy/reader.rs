@@ -14,7 +14,7 @@ use crate::dialler::Dialler;
 use crate::run::Moment;
 
 /// How often they ask.
-const HISTORY_EVERY: Duration = Duration::from_millis(50);
+const HISTORY_EVERY: Duration = Duration::from_millis(20);
 /// Messages of it.
 const HISTORY_MESSAGES: usize = 50;
 
