@@ -3,7 +3,8 @@
 //! Whoever sends more urgent messages than their bucket has is told so, with the time until one
 //! more may go, and nothing is published: their client sends it as routine. So nobody can make
 //! everything urgent, and nothing becomes routine without a word. Decided before the log, by the
-//! monotonic clock: what is applied does not depend on it. What the log did not take in is not spent.
+//! monotonic clock: what is applied does not depend on it. What the log did not take in is not
+//! spent.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};

@@ -33,7 +33,8 @@ use self::table::{Cores, Figure, Row, Turn};
 use crate::cli::target::Target;
 use crate::dialler::{Dialler, Server};
 use crate::progress::Progress;
-use crate::run::{Moment, Run};
+use crate::run::Run;
+use crate::run::moment::Moment;
 use crate::workload::{Rate, Workload};
 
 /// Longest time for a turn beyond what is measured: to connect, to make conversations, to let

@@ -11,7 +11,7 @@ use wardline_client::{Client, ConversationId, DeviceId, Direction, NewConversati
 
 use super::table::Figure;
 use crate::dialler::Dialler;
-use crate::run::Moment;
+use crate::run::moment::Moment;
 
 /// How often they ask.
 const HISTORY_EVERY: Duration = Duration::from_millis(20);

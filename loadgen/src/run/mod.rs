@@ -8,6 +8,7 @@
 
 mod clock;
 pub mod exported;
+pub mod moment;
 mod offer;
 mod person;
 mod phase;
@@ -26,6 +27,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::exported::Exported;
+use self::moment::Moment;
 use self::offer::Load;
 use self::phase::{Ending, Phase, Played, Watch};
 use self::set_up::Scene;
@@ -72,20 +74,6 @@ pub struct Run {
     pub broker_pid: Option<u32>,
     /// Told how far it is, for whatever else is done at certain moments of it.
     pub moment: watch::Sender<Moment>,
-}
-
-/// How far a repetition is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Moment {
-    /// Everybody connects, and conversations are made.
-    #[default]
-    SettingUp,
-    /// Load is offered, and nothing counts.
-    WarmingUp,
-    /// It counts.
-    Measuring,
-    /// Nothing counts any more.
-    Over,
 }
 
 /// What a run found, before it is put together with where it ran.

@@ -13,8 +13,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::Moment;
 use super::exported::Exported;
+use super::moment::Moment;
 use super::offer::{self, Load, Offer};
 use super::stage::Stage;
 use super::usage::{Machine, Process, Used};
