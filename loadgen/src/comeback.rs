@@ -227,16 +227,20 @@ async fn live(stage: Rc<Stage>, number: usize, client: Client, mut inbox: Inbox)
                 if changed.is_err() {
                     return;
                 }
-                let is_connected = matches!(&*status.borrow_and_update(), Status::Connected(_));
-                stage.session(number, is_connected);
+                stage.status(number, &status.borrow_and_update());
             }
         }
     }
 }
 
 impl Stage {
-    fn session(&self, number: usize, is_connected: bool) {
-        self.round.borrow_mut().session(number, is_connected, now_ns());
+    fn status(&self, number: usize, status: &Status) {
+        let mut round = self.round.borrow_mut();
+        round.session(number, matches!(status, Status::Connected(_)), now_ns());
+        if let Status::Reconnecting { attempt: 1.., why, .. } = status {
+            round.again(why);
+        }
+        drop(round);
         self.told.notify_one();
     }
 

@@ -177,13 +177,17 @@ fn wrong(rounds: &[Value], options: &Options) -> Vec<String> {
 fn line(round: &Value) -> String {
     let all = &round["caught_up"];
     let ms = |value: &Value| value.as_f64().map_or("-".into(), |ms| format!("{ms:.0}"));
-    format!(
+    let mut line = format!(
         "kill {}: ready after {} ms, half caught up after {}, the last after {}",
         round["round"],
         ms(&round["ready_ms"]),
         ms(&all["p50_ms"]),
         ms(&all["last_ms"])
-    )
+    );
+    for (why, count) in round["again"].as_object().into_iter().flatten() {
+        line += &format!("; attempts that failed: {count}, {why}");
+    }
+    line
 }
 
 /// All kills, and the timeline of the slowest.
@@ -246,6 +250,15 @@ mod tests {
         assert_eq!(setting(&unit, "StartLimitIntervalSec"), Some("0"));
         // systemd does not forget restarts, so the pause would grow for ever.
         assert_eq!(setting(&unit, "RestartSteps"), None);
+    }
+
+    #[test]
+    fn attempts_that_failed_are_told_and_why() {
+        let mut round = json!({"round": 3, "ready_ms": 310.4, "caught_up": {"p50_ms": 900.0}, "again": {}});
+        let all = "kill 3: ready after 310 ms, half caught up after 900, the last after -";
+        assert_eq!(line(&round), all);
+        round["again"] = json!({"no answer": 2});
+        assert_eq!(line(&round), format!("{all}; attempts that failed: 2, no answer"));
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! back counts from the last time. What busy clients say to each other meanwhile is timed if it was
 //! said in a session.
 
+use std::collections::BTreeMap;
+
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
@@ -33,7 +35,12 @@ pub(super) struct Round {
     missing: usize,
     urgent: Histogram<u64>,
     routine: Histogram<u64>,
+    /// Attempts to connect that failed, by why; so many are told apart.
+    again: BTreeMap<String, u64>,
 }
+
+/// Reasons that are told apart.
+const REASONS_MAX: usize = 32;
 
 /// When something happened to a client, after the kill.
 #[derive(Clone, Copy, Default)]
@@ -86,7 +93,7 @@ impl Round {
         let histogram = || Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).expect("the bounds are in order");
         let (urgent, routine) = (histogram(), histogram());
         let clients = vec![Seen::default(); clients];
-        Self { number: 0, killed_ns: 0, clients, missing: 0, urgent, routine }
+        Self { number: 0, killed_ns: 0, clients, missing: 0, urgent, routine, again: BTreeMap::new() }
     }
 
     /// The broker was killed.
@@ -105,6 +112,13 @@ impl Round {
             seen.told_ns.get_or_insert(now_ns);
             seen.back_ns = is_connected.then_some(now_ns);
         });
+    }
+
+    /// An attempt to connect has failed.
+    pub(super) fn again(&mut self, why: &str) {
+        if self.again.len() < REASONS_MAX || self.again.contains_key(why) {
+            *self.again.entry(why.to_owned()).or_default() += 1;
+        }
     }
 
     /// Something arrived at a client.
@@ -131,6 +145,7 @@ impl Round {
             "busy_caught_up": self.percentiles(busy, |seen| seen.caught_up_ns),
             "urgent": latency(&self.urgent),
             "routine": latency(&self.routine),
+            "again": self.again,
             "timeline": self.timeline(),
         })
     }
@@ -226,10 +241,12 @@ mod tests {
         // Lost once more: it counts from the last time.
         round.session(1, false, 340 * MS);
         assert!(!round.is_over());
+        round.again("no answer");
         round.session(1, true, 1_100 * MS);
         assert!(round.is_over());
         let ended = round.end(1);
         assert_eq!(ended["told"]["last_ms"], 100.0);
+        assert_eq!(ended["again"], json!({"no answer": 1}));
         assert_eq!((&ended["back"]["p50_ms"], &ended["back"]["last_ms"]), (&json!(200.0), &json!(1_000.0)));
         assert_eq!(ended["idle_caught_up"]["last_ms"], 220.0);
         assert_eq!(ended["busy_caught_up"]["last_ms"], 1_000.0);
