@@ -12,6 +12,7 @@ mod resets;
 pub(crate) mod roll;
 pub(crate) mod salt;
 pub(crate) mod secrets;
+mod tickets;
 pub mod tls;
 
 use std::io;

@@ -385,3 +385,41 @@ async fn a_dropped_inbox_blocks_nobody() {
     }
     drop(client);
 }
+
+#[tokio::test]
+async fn who_comes_back_shows_a_ticket_instead_of_checking_the_certificate_again() {
+    let broker = Broker::start();
+    let options = broker.options("token".to_owned());
+    let (connected, mut session) = tokio::join!(wardline_client::connect(options), broker.welcome());
+    let (client, _inbox) = connected.unwrap();
+    for generation in 1..3 {
+        broker.show_another_certificate();
+        session.cut();
+        session = broker.welcome().await;
+        let back = move |status: &Status| matches!(status, Status::Connected(s) if s.generation == generation);
+        until(&client, "the next session", back).await;
+    }
+    // Who was never there has no ticket.
+    let mut stranger = broker.options("token".to_owned());
+    stranger.connect_timeout = Duration::from_secs(2);
+    let refused = async { broker.endpoint.accept().await.unwrap().await.unwrap_err() };
+    let (connected, _) = tokio::join!(wardline_client::connect(stranger), refused);
+    assert!(matches!(connected, Err(ConnectError::Unreachable { .. })));
+}
+
+#[tokio::test]
+async fn the_longest_packet_of_a_path_is_found_by_one_probe() {
+    let broker = Broker::start();
+    let options = broker.options("token".to_owned());
+    let (connected, session) = tokio::join!(wardline_client::connect(options), broker.welcome());
+    let (_client, _inbox) = connected.unwrap();
+    let probes = || session.connection.stats().frame_rx.ping;
+    soon("a probe", async {
+        while probes() == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(probes(), 1);
+}

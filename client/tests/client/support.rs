@@ -35,6 +35,7 @@ pub(crate) async fn soon<F: Future>(what: &str, future: F) -> F::Output {
 /// An endpoint that accepts whom the test accepts.
 pub(crate) struct Broker {
     pub(crate) endpoint: Endpoint,
+    tls: rustls::ServerConfig,
     pub(crate) address: SocketAddr,
     pub(crate) ca: Vec<u8>,
 }
@@ -54,27 +55,18 @@ impl Broker {
     }
 
     fn at(address: SocketAddr, alpn: &[u8]) -> Self {
-        let key = KeyPair::generate().unwrap();
-        let certificate =
-            CertificateParams::new(vec!["localhost".into()]).unwrap().self_signed(&key).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut tls = rustls::ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(
-                vec![certificate.der().clone()],
-                PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
-            )
-            .unwrap();
-        tls.alpn_protocols = vec![alpn.to_vec()];
-        let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).unwrap()));
-        let mut transport = TransportConfig::default();
-        transport.send_window(64 * 1024);
-        config.transport_config(Arc::new(transport));
-        let endpoint = Endpoint::server(config, address).unwrap();
+        let (tls, ca) = certified(alpn);
+        let endpoint = Endpoint::server(config(&tls), address).unwrap();
         let address = endpoint.local_addr().unwrap();
-        Self { endpoint, address, ca: certificate.pem().into_bytes() }
+        Self { endpoint, tls, address, ca }
+    }
+
+    /// Shows a certificate from now on that nobody trusts; takes the tickets that it gave all the
+    /// same.
+    pub(crate) fn show_another_certificate(&self) {
+        let mut tls = self.tls.clone();
+        tls.cert_resolver = certified(ALPN).0.cert_resolver;
+        self.endpoint.set_server_config(Some(config(&tls)));
     }
 
     /// Options for this broker, with short pauses.
@@ -104,6 +96,33 @@ impl Broker {
         session.welcome(Duration::from_secs(3600)).await;
         session
     }
+}
+
+/// With a certificate of its own, and that as an authority.
+fn certified(alpn: &[u8]) -> (rustls::ServerConfig, Vec<u8>) {
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(vec!["localhost".into()]).unwrap().self_signed(&key).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+        )
+        .unwrap();
+    tls.alpn_protocols = vec![alpn.to_vec()];
+    (tls, certificate.pem().into_bytes())
+}
+
+fn config(tls: &rustls::ServerConfig) -> ServerConfig {
+    let crypto = QuicServerConfig::try_from(tls.clone()).unwrap();
+    let mut config = ServerConfig::with_crypto(Arc::new(crypto));
+    let mut transport = TransportConfig::default();
+    transport.send_window(64 * 1024);
+    config.transport_config(Arc::new(transport));
+    config
 }
 
 /// A session as the broker sees it.

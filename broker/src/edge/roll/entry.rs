@@ -9,12 +9,12 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use aws_lc_rs::hmac;
 
+use super::super::ids::ID;
+
 /// Bytes of an entry; all of a blank one are zero.
 pub(super) const BYTES: usize = 32;
 /// A slot that stands for nobody.
 pub(super) const BLANK: Sealed = [0; BYTES];
-/// Bytes of the id of a connection.
-const ID: usize = 8;
 const TAG: usize = 4;
 const CONTENT: usize = BYTES - TAG;
 
