@@ -1,7 +1,8 @@
 //! Takes connections in.
 //!
-//! Validates addresses by Retry when handshakes pile up, refuses what is beyond the bounds, puts
-//! each connection on the roll, and gives it to a session of its own.
+//! Validates addresses by Retry when handshakes pile up, but not of those who were connected to the
+//! broker before; refuses what is beyond the bounds, puts each connection on the roll, and gives it
+//! to a session of its own.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::ids::Ids;
+use super::returning::Returning;
 use super::roll::{Noted, Roll};
 use crate::counted::Counted;
 use crate::limits::Limits;
@@ -36,6 +38,7 @@ pub(super) struct Notes {
     pub(super) ids: Arc<Ids>,
     /// `None`: nobody is noted.
     pub(super) roll: Option<Arc<Roll>>,
+    pub(super) returning: Arc<Returning>,
 }
 
 /// How much is in hand.
@@ -50,12 +53,22 @@ pub(super) struct Counts {
 /// Least crowd of handshakes, and its share of those that are taken without a Retry.
 const CROWD_MIN: usize = 16;
 const CROWD_SHARE: usize = 4;
+/// Most who are in their handshake or on the way to it, in such crowds.
+const COMING_CROWDS: usize = 3;
 
 impl Counts {
-    /// Whether so many handshakes are in hand that it is better to wait with what brings more.
-    pub(super) fn crowd(&self, before_retry: usize) -> Box<dyn Fn() -> bool + Send + Sync> {
+    /// Whether so many handshakes are in hand, or soon will be, that it is better to wait with what
+    /// brings more.
+    pub(super) fn crowd(
+        &self,
+        before_retry: usize,
+        returning: Arc<Returning>,
+    ) -> Box<dyn Fn() -> bool + Send + Sync> {
         let (handshakes, crowd) = (Arc::clone(&self.handshakes), CROWD_MIN.max(before_retry / CROWD_SHARE));
-        Box::new(move || handshakes.load(Ordering::Relaxed) >= crowd)
+        Box::new(move || {
+            let in_hand = handshakes.load(Ordering::Relaxed);
+            in_hand >= crowd || in_hand + returning.on_the_way() >= COMING_CROWDS * crowd
+        })
     }
 }
 
@@ -115,7 +128,8 @@ impl Acceptor {
             metrics.handshakes_strangers.increment(1);
             return incoming.refuse();
         }
-        if handshaking >= limits.handshakes_before_retry && incoming.may_retry() {
+        let returns = self.notes.returning.comes(incoming.remote_address());
+        if handshaking >= limits.handshakes_before_retry && !returns && incoming.may_retry() {
             metrics.handshakes_retried.increment(1);
             if let Err(error) = incoming.retry() {
                 error.into_incoming().refuse();

@@ -9,6 +9,7 @@ pub(crate) mod certificate;
 pub mod endpoint;
 mod ids;
 mod resets;
+mod returning;
 pub(crate) mod roll;
 pub(crate) mod salt;
 pub(crate) mod secrets;
@@ -37,6 +38,7 @@ use acceptor::{Acceptor, Counts, Notes};
 use certificate::Certificates;
 use ids::Ids;
 use resets::Resets;
+use returning::Returning;
 use roll::{Keeper, Roll};
 use secrets::Secrets;
 
@@ -126,20 +128,22 @@ impl Secured {
         let counts = Arc::<Counts>::default();
         let opened = data.and_then(|data| open_roll(data, &limits, &secrets, &metrics));
         let (keeper, former) = opened.map_or((None, Vec::new()), |(keeper, former)| (Some(keeper), former));
+        let returning = Arc::new(Returning::of(&former));
         let roll = keeper.as_ref().map(|keeper| Arc::clone(keeper.roll()));
         if let (Some(roll), false) = (&roll, former.is_empty()) {
             let resets = Resets {
                 socket: TokioRuntime.wrap_udp_socket(apart)?,
                 key: endpoint::reset_key(&secrets),
                 roll: Arc::clone(roll),
-                is_crowded: counts.crowd(limits.handshakes_before_retry),
+                returning: Arc::clone(&returning),
+                is_crowded: counts.crowd(limits.handshakes_before_retry, Arc::clone(&returning)),
                 metrics: Arc::clone(&metrics),
             };
             tasks.spawn(|stop| resets.run(former, stop));
         }
         tasks.spawn(|stop| {
             let (endpoint, turns, connections) = (endpoint.clone(), Arc::clone(&turns), connections.clone());
-            let notes = Arc::new(Notes { ids, roll });
+            let notes = Arc::new(Notes { ids, roll, returning });
             Acceptor::new(endpoint, turns, sessions, connections, counts, notes, stop).run()
         });
         let certificates = Certificates::new(endpoint.clone(), secrets, limits, metrics, &tls);

@@ -6,8 +6,9 @@
 //! and fewer to one address. The order is fair by address. While many handshakes are in hand, there
 //! are few: who is told comes back at once, and what is urgent for those who are back goes first.
 //!
-//! A packet may be lost, so there is a second round. Each client's first one strikes it off the
-//! [`roll`](super::roll): a broker that crashes in between goes on with those that are left.
+//! A packet may be lost, so there is a second round, for those who are not back. Each client's
+//! first one strikes it off the [`roll`](super::roll): a broker that crashes in between goes on
+//! with those that are left.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
@@ -22,6 +23,7 @@ use quinn::udp::Transmit;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::returning::Returning;
 use super::roll::{Former, Roll};
 use crate::metrics::Metrics;
 
@@ -33,7 +35,7 @@ const TICK_MAX: usize = 40;
 const TICK_ADDRESS_MAX: usize = 20;
 /// Most of a tick while many handshakes are in hand: 100 a second, however many those are.
 const TICK_CROWDED_MAX: usize = 1;
-/// How often each client is told.
+/// How often each client is told, at most.
 const ROUNDS: usize = 2;
 /// From one round to the next.
 const ROUNDS_APART: Duration = Duration::from_millis(500);
@@ -50,7 +52,8 @@ pub(super) struct Resets {
     /// Which makes the token of an id.
     pub(super) key: hmac::Key,
     pub(super) roll: Arc<Roll>,
-    /// Whether many handshakes are in hand.
+    pub(super) returning: Arc<Returning>,
+    /// Whether many handshakes are in hand, or soon will be.
     pub(super) is_crowded: Box<dyn Fn() -> bool + Send + Sync>,
     pub(super) metrics: Arc<Metrics>,
 }
@@ -63,6 +66,7 @@ impl Resets {
     pub(super) async fn run(self, former: Vec<Former>, stop: CancellationToken) {
         let begun = Instant::now();
         let told = stop.run_until_cancelled(self.tell(&former)).await;
+        self.returning.forget();
         self.metrics.resets_due.set(0.0);
         match told {
             Some(Ok(())) => tracing::info!(
@@ -78,17 +82,16 @@ impl Resets {
     }
 
     async fn tell(&self, former: &[Former]) -> io::Result<()> {
-        for round in 0..ROUNDS {
-            if round > 0 {
-                sleep(ROUNDS_APART).await;
-            }
-            self.round(former, round == 0).await?;
+        self.round(Queue::new(former.iter()), true).await?;
+        for _ in 1..ROUNDS {
+            sleep(ROUNDS_APART).await;
+            let left = former.iter().filter(|client| self.returning.awaits(client));
+            self.round(Queue::new(left), false).await?;
         }
         Ok(())
     }
 
-    async fn round(&self, former: &[Former], is_first: bool) -> io::Result<()> {
-        let mut queue = Queue::new(former);
+    async fn round(&self, mut queue: Queue<'_>, is_first: bool) -> io::Result<()> {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !queue.0.is_empty() {
@@ -98,9 +101,13 @@ impl Resets {
             ticks.tick().await;
             let most = if (self.is_crowded)() { TICK_CROWDED_MAX } else { TICK_MAX };
             for client in queue.take(most) {
-                self.send(client).await?;
+                // Who found out before has come already.
+                if self.returning.awaits(client) {
+                    self.send(client).await?;
+                }
                 if is_first {
                     self.roll.told(client);
+                    self.returning.told(client);
                 }
             }
         }
@@ -149,7 +156,7 @@ fn packet(key: &hmac::Key, id: &[u8]) -> Vec<u8> {
 }
 
 impl<'a> Queue<'a> {
-    fn new(former: &'a [Former]) -> Self {
+    fn new(former: impl Iterator<Item = &'a Former>) -> Self {
         let mut addresses: HashMap<Ipv6Addr, Vec<&Former>> = HashMap::new();
         for client in former {
             addresses.entry(*client.remote.ip()).or_default().push(client);
@@ -199,12 +206,13 @@ mod tests {
         Former::at(SocketAddrV6::new(remote.ip().to_ipv6_mapped(), remote.port(), 0, 0), id)
     }
 
-    fn resets(roll: Arc<Roll>, is_crowded: bool) -> Resets {
+    fn resets(roll: Arc<Roll>, is_crowded: bool, former: &[Former]) -> Resets {
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
         Resets {
             socket: TokioRuntime.wrap_udp_socket(socket).expect("a runtime"),
             key: hmac::Key::new(hmac::HMAC_SHA256, b"a key"),
             roll,
+            returning: Arc::new(Returning::of(former)),
             is_crowded: Box::new(move || is_crowded),
             metrics: Arc::new(Metrics::new()),
         }
@@ -215,7 +223,7 @@ mod tests {
         let at = |ip: [u8; 4], port| former((ip, port).into(), [0; 8]);
         let mut clients: Vec<_> = (0..100).map(|port| at([192, 0, 2, 1], port)).collect();
         clients.extend((1..=5).map(|last| at([192, 0, 2, 100 + last], 1)));
-        let mut queue = Queue::new(&clients);
+        let mut queue = Queue::new(clients.iter());
         let (mut ticks, mut told) = (0, 0);
         while !queue.0.is_empty() {
             let next = queue.take(TICK_MAX);
@@ -226,17 +234,20 @@ mod tests {
             ticks += 1;
         }
         assert_eq!((told, ticks), (105, 5));
-        assert_eq!(Queue::new(&clients).take(TICK_CROWDED_MAX).len(), TICK_CROWDED_MAX);
+        assert_eq!(Queue::new(clients.iter()).take(TICK_CROWDED_MAX).len(), TICK_CROWDED_MAX);
     }
 
-    /// How many packets come to one address within so much time, of a hundred for it.
-    async fn arrive(is_crowded: bool, within: Duration) -> usize {
+    /// How many packets come to one address within so much time, of a hundred for it; so many of
+    /// those are back before.
+    async fn arrive(is_crowded: bool, within: Duration, back: usize) -> usize {
         let folder = tempfile::tempdir().expect("a folder");
         let (keeper, _) = roll::tests::open(folder.path(), 1);
         let client = tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
         let address = client.local_addr().expect("an address");
-        let clients = (0..100).map(|id| former(address, [id; 8])).collect();
-        let sending = resets(Arc::clone(keeper.roll()), is_crowded).run(clients, CancellationToken::new());
+        let clients: Vec<_> = (0..100).map(|id| former(address, [id; 8])).collect();
+        let resets = resets(Arc::clone(keeper.roll()), is_crowded, &clients);
+        assert!((0..back).all(|_| resets.returning.comes(address)));
+        let sending = resets.run(clients, CancellationToken::new());
         let (mut packet, mut count) = ([0; 2_000], 0);
         let receiving = async {
             loop {
@@ -252,10 +263,15 @@ mod tests {
 
     #[tokio::test]
     async fn they_are_paced_and_slower_while_many_shake_hands() {
-        let crowded = arrive(true, Duration::from_millis(300)).await;
+        let crowded = arrive(true, Duration::from_millis(300), 0).await;
         assert!((1..=31).contains(&crowded), "{crowded} in 0.3 s");
-        let all = arrive(false, Duration::from_secs(3)).await;
+        let all = arrive(false, Duration::from_secs(3), 99).await;
         assert!((100..=200).contains(&all), "{all} of two rounds for a hundred");
+    }
+
+    #[tokio::test]
+    async fn who_is_back_is_told_no_more() {
+        assert_eq!(arrive(false, Duration::from_secs(1), 100).await, 0);
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -209,6 +209,11 @@ impl Former {
     }
 }
 
+/// The address of a client, as a roll has it.
+pub(super) fn mapped(remote: SocketAddr) -> SocketAddrV6 {
+    SocketAddrV6::new(entry::mapped(remote.ip()), remote.port(), 0, 0)
+}
+
 /// Tells entries that this node sealed from slots to be blanked.
 fn sort(left: &Left, seal: &Seal) -> (Unwritten, Vec<Former>) {
     let (mut unwritten, mut former) = (Unwritten::default(), Vec::new());
