@@ -167,7 +167,7 @@ fn values_are_read_as_people_write_them() {
     assert_eq!((config.http_remote, config.log_filter.as_str()), (true, "warn,wardline_broker=debug"));
     // The longest frame follows the longest payload.
     assert_eq!(config.limits.payload_bytes_max, 128 * 1024);
-    assert_eq!(config.limits.frame_bytes_max - config.limits.payload_bytes_max, 16 * 1024);
+    assert_eq!(config.limits.frame_bytes_max - config.limits.payload_bytes_max, 40 * 1024);
 }
 
 /// As a regular expression it would have 2^24 states.
