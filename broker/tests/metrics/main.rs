@@ -184,10 +184,10 @@ fn page_binary_dashboards_and_alerts_know_the_same_metrics() {
         assert_eq!(says, &by, "docs/metrics.md, {name}: alerts");
     }
     let shown = named(&expressions());
-    let asked =
-        shown.iter().chain(used.values().flatten()).filter(|metric| {
-            !metric.starts_with("wardline_loadgen_") && !metric.starts_with("wardline_ehr_")
-        });
+    let asked = shown
+        .iter()
+        .chain(used.values().flatten())
+        .filter(|metric| !metric.starts_with("wardline_loadgen_") && !metric.starts_with("wardline_ehr_"));
     for metric in asked {
         assert!(found.contains_key(base(metric, &found)), "{metric} is asked for and does not exist");
     }

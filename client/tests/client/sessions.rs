@@ -396,7 +396,8 @@ async fn who_comes_back_shows_a_ticket_instead_of_checking_the_certificate_again
         broker.show_another_certificate();
         session.cut();
         session = broker.welcome().await;
-        let back = move |status: &Status| matches!(status, Status::Connected(s) if s.generation == generation);
+        let back =
+            move |status: &Status| matches!(status, Status::Connected(s) if s.generation == generation);
         until(&client, "the next session", back).await;
     }
     // Who was never there has no ticket.
