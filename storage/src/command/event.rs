@@ -57,7 +57,7 @@ pub enum Event {
         /// Who.
         user: UserId,
     },
-    /// Retention was shortened: copies in memory must go, and [`Command::Reexpire`] is due.
+    /// Retention was shortened: copies in memory must go, and [`super::Command::Reexpire`] is due.
     RetentionShortened {
         /// Where.
         conversation: ConversationId,
