@@ -3,10 +3,11 @@
 //! The answers make up `docs/record.md`. The test fails if the page differs from what the machine
 //! answers, or if it matters which of the two came first. `UPDATE_RECORD=1` writes the page.
 
+#[path = "../page/mod.rs"]
+mod page;
+
 use std::fmt::Write as _;
-use std::fs;
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +23,6 @@ use wardline_storage::model::{Policy, Text};
 use wardline_storage::patient::{Identifier, Naming};
 use wardline_storage::said::{Effect, SourceEvent};
 use wardline_storage::view::View;
-
-const UPDATE: &str = "UPDATE_RECORD=1 cargo test -p wardline-storage --test pairs";
 
 const HEAD: &str = "# What the record says
 
@@ -246,21 +245,5 @@ fn page() -> String {
 
 #[test]
 fn the_page_says_what_is_answered() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/record.md");
-    let page = page();
-    if std::env::var_os("UPDATE_RECORD").is_some() {
-        fs::write(&path, &page).expect("the page can be written");
-    }
-    let committed = fs::read_to_string(&path).unwrap_or_default();
-    let differs = |(number, (found, said)): (usize, (&str, &str))| {
-        (found != said)
-            .then(|| format!("line {}: the answer is `{found}`, the page says `{said}`", number + 1))
-    };
-    let differences: Vec<_> =
-        page.lines().zip(committed.lines()).enumerate().filter_map(differs).take(20).collect();
-    assert!(
-        page == committed,
-        "docs/record.md is not what is answered; if the answers are right: {UPDATE}\n{}",
-        differences.join("\n")
-    );
+    page::is_committed("record.md", &page(), "UPDATE_RECORD", "pairs");
 }

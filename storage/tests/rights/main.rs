@@ -4,17 +4,15 @@
 //! answers, so that a check that is missing, or a new one, shows there and is looked at.
 //! `UPDATE_RIGHTS=1` writes the page.
 
+#[path = "../page/mod.rs"]
+mod page;
 mod record;
 mod scene;
 
 use std::fmt::Write as _;
-use std::fs;
-use std::path::Path;
 
 use scene::{NOTHING, Operation, Scene, State, Who};
 use wardline_storage::command::Rights;
-
-const UPDATE: &str = "UPDATE_RIGHTS=1 cargo test -p wardline-storage --test rights";
 
 const HEAD: &str = "# Rights
 
@@ -118,21 +116,5 @@ fn of_the_record() -> String {
 
 #[test]
 fn the_page_says_what_is_answered() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/rights.md");
-    let page = page();
-    if std::env::var_os("UPDATE_RIGHTS").is_some() {
-        fs::write(&path, &page).expect("the page can be written");
-    }
-    let committed = fs::read_to_string(&path).unwrap_or_default();
-    let differs = |(number, (found, said)): (usize, (&str, &str))| {
-        (found != said)
-            .then(|| format!("line {}: the answer is `{found}`, the page says `{said}`", number + 1))
-    };
-    let differences: Vec<_> =
-        page.lines().zip(committed.lines()).enumerate().filter_map(differs).take(20).collect();
-    assert!(
-        page == committed,
-        "docs/rights.md is not what is answered; if the answers are right: {UPDATE}\n{}",
-        differences.join("\n")
-    );
+    page::is_committed("rights.md", &page(), "UPDATE_RIGHTS", "rights");
 }
