@@ -91,6 +91,13 @@ pub enum Reply {
     Refused(Objection),
 }
 
+impl Reply {
+    /// To be sent again, though nothing is wrong with the message.
+    pub fn retry(text: &str) -> Self {
+        Self::Retry(Objection { code: Code::Internal, at: None, text: text.to_owned() })
+    }
+}
+
 /// Why a message was not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Objection {

@@ -10,8 +10,7 @@ use metrics::Gauge;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::hl7::ack::{Envelope, Objection, Reply};
-use crate::hl7::flaw::Code;
+use crate::hl7::ack::{Envelope, Reply};
 
 /// Answers that are owed.
 pub(super) struct Owed {
@@ -108,6 +107,5 @@ impl Drop for Owed {
 }
 
 fn defect() -> Reply {
-    let text = "a defect of the bridge: send it again; its log says more".to_owned();
-    Reply::Retry(Objection { code: Code::Internal, at: None, text })
+    Reply::retry("a defect of the bridge: send it again; its log says more")
 }

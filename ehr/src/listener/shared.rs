@@ -16,8 +16,7 @@ use super::room::Room;
 use super::settings::Settings;
 use super::sink::Sink;
 use super::turns::Turn;
-use crate::hl7::ack::{Objection, Reply};
-use crate::hl7::flaw::Code;
+use crate::hl7::ack::Reply;
 use crate::record::Event;
 
 /// What all connections of a sender share.
@@ -81,7 +80,7 @@ impl<S: Sink> Shared<S> {
         });
         let reply = applied.await.unwrap_or_else(|_| {
             tracing::warn!(code = "hl7-apply-slow", %peer, "an event took too long: AE was answered");
-            retry("it took too long: send it again; what was done already is not done twice")
+            Reply::retry("it took too long: send it again; what was done already is not done twice")
         });
         turn.pass(!matches!(reply, Reply::Retry(_)));
         metrics.apply_seconds.record(began.elapsed().as_secs_f64());
@@ -96,11 +95,7 @@ impl<S: Sink> Shared<S> {
 
 /// The answer to what would overtake an event that is to be sent again.
 fn overtaken() -> Reply {
-    retry("an event of the same patient before it was not done: send that again first, then this one")
-}
-
-fn retry(text: &str) -> Reply {
-    Reply::Retry(Objection { code: Code::Internal, at: None, text: text.to_owned() })
+    Reply::retry("an event of the same patient before it was not done: send that again first, then this one")
 }
 
 /// By this machine's clock.

@@ -84,7 +84,7 @@ impl Sink for Outlet {
         };
         self.metrics.left_out(commands.left_out);
         let Some(client) = self.link.client().await else {
-            return reply::retry("the bridge is stopping: send it again");
+            return Reply::retry("the bridge is stopping: send it again");
         };
         for command in &commands.all {
             if let Err(reply) = self.tell(&client, command).await {

@@ -14,7 +14,7 @@ pub(super) fn reply(error: &RequestError) -> (Reply, &'static str) {
         RequestError::Refused(refusal) => refusal,
         _ => {
             let text = "the broker did not answer: send it again; what was done already is not done twice";
-            return (retry(text), "away");
+            return (Reply::retry(text), "away");
         }
     };
     let refused =
@@ -45,16 +45,12 @@ pub(super) fn reply(error: &RequestError) -> (Reply, &'static str) {
             "erased",
         ),
         Code::NotFound => (refused(flaw::Code::UnknownKey, "what it is about is not known"), "unknown"),
-        Code::Forbidden | Code::Unauthenticated | Code::TokenExpired | Code::Revoked => {
-            (retry("the bridge may not do this now: its token must have the role registrar"), "forbidden")
-        }
-        _ => (retry("the broker cannot take it now: send it again"), "busy"),
+        Code::Forbidden | Code::Unauthenticated | Code::TokenExpired | Code::Revoked => (
+            Reply::retry("the bridge may not do this now: its token must have the role registrar"),
+            "forbidden",
+        ),
+        _ => (Reply::retry("the broker cannot take it now: send it again"), "busy"),
     }
-}
-
-/// To be sent again.
-pub(super) fn retry(text: &str) -> Reply {
-    Reply::Retry(Objection { code: flaw::Code::Internal, at: None, text: text.to_owned() })
 }
 
 #[cfg(test)]

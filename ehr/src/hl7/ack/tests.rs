@@ -25,7 +25,7 @@ fn refused() -> Reply {
 }
 
 fn retry() -> Reply {
-    Reply::Retry(Objection { code: Code::Internal, at: None, text: "try again".into() })
+    Reply::retry("try again")
 }
 
 fn codes(accept: &str, outcome: &str, reply: &Reply) -> Vec<String> {
