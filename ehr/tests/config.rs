@@ -235,19 +235,15 @@ fn what_goes_together_is_checked() {
 #[test]
 fn what_has_no_default_must_be_set() {
     let mut set = Vec::new();
-    for (key, value) in [
-        ("broker.address", "127.0.0.1:4433"),
-        ("broker.ca", "ca.pem"),
-        ("token.file", "token"),
-        ("senders", ""),
+    for (key, setting) in [
+        ("broker.address", "broker.address=127.0.0.1:4433"),
+        ("broker.ca", "broker.ca=ca.pem"),
+        ("token.file", "token.file=token"),
+        ("senders", "senders.his.listen=127.0.0.1:0"),
     ] {
         let told = load("", &[], &set).unwrap().require_keys().unwrap_err().to_string();
         assert!(told.starts_with(&format!("{key} is not set")), "{told}");
-        set.push(if value.is_empty() {
-            "senders.his.listen=127.0.0.1:0"
-        } else {
-            &*Box::leak(format!("{key}={value}").into_boxed_str())
-        });
+        set.push(setting);
     }
     load("", &[], &set).unwrap().require_keys().unwrap();
     let by_endpoint = ["broker.address=a:1", "broker.ca=c", "token.endpoint=https://id.example/token"];

@@ -164,7 +164,8 @@ async fn a_token_outlives_an_endpoint_that_is_silent() {
     assert_eq!(tokens.token().unwrap(), "aa.bb.cc");
     let asked = provider.asked.lock().unwrap().len();
     provider.says("503 Service Unavailable", "");
-    tokio::time::timeout(Duration::from_secs(30), until(asked + 1)).await.unwrap();
+    // Asked for the second time, it has heard the first refusal.
+    tokio::time::timeout(Duration::from_secs(30), until(asked + 2)).await.unwrap();
     assert_eq!(tokens.token().unwrap(), "aa.bb.cc");
     stop.cancel();
     keeping.await.unwrap();

@@ -30,7 +30,7 @@ impl Config {
         }
         let mut addresses = BTreeSet::new();
         for (name, sender) in &self.senders {
-            let wrong = |what: &str| ConfigError::Sender { name: name.clone(), what: what.to_owned() };
+            let wrong = |what| ConfigError::Sender { name: name.clone(), what };
             sender.check().map_err(wrong)?;
             let is_new = sender.listen.is_none_or(|at| at.port() == 0 || addresses.insert(at));
             if !is_new {

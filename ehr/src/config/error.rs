@@ -95,6 +95,6 @@ pub enum ConfigError {
         /// Which.
         name: String,
         /// What is wrong, and what to do.
-        what: String,
+        what: &'static str,
     },
 }
