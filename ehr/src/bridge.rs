@@ -13,14 +13,13 @@ use std::time::Duration;
 use aws_lc_rs::digest::{self, SHA256};
 use jiff::tz::TimeZone;
 use thiserror::Error;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::{interval, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wardline_client::{DeviceId, Options, Trust};
 
-use crate::certificates::{Certificate, Files};
+use crate::certificates::{self, Certificate, Files};
 use crate::config::{Config, Sender};
 use crate::hl7::message::Bounds;
 use crate::hl7::read::Rules;
@@ -30,8 +29,8 @@ use crate::outlet::{Link, Outlet, Terms};
 use crate::pages::Wrong;
 use crate::token::{EndpointError, Tokens};
 
-/// How often it is looked whether certificates changed.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// Longest time in which the broker is left.
+const LEAVE_MAX: Duration = Duration::from_secs(10);
 /// Longest pause until the broker is tried again.
 const RECONNECT_MAX: Duration = Duration::from_secs(2);
 /// Who the bridge says that it is.
@@ -101,7 +100,7 @@ impl Bridge {
         let (listening, others) = (TaskTracker::new(), TaskTracker::new());
         let tokens = Tokens::of(config)?;
         let options = options(config, tokens.clone())?;
-        let mut certificates = Vec::new();
+        let mut loaded = Vec::new();
         let mut listeners = Vec::new();
         for (name, sender) in &config.senders {
             let files = files(name, sender);
@@ -110,7 +109,7 @@ impl Bridge {
                 Some(files) => Some(load(files)?),
             };
             let tls = certificate.as_ref().map(Certificate::watch);
-            certificates.extend(certificate);
+            loaded.extend(certificate);
             let settings = settings(name, sender, config, tls)?;
             let listener = Listener::bind(settings).await;
             let listener = listener.map_err(|source| StartError::Listen { name: name.clone(), source })?;
@@ -128,7 +127,7 @@ impl Bridge {
         } else {
             others.spawn(keeper.run());
         }
-        others.spawn(look_after(certificates, leave.clone()));
+        others.spawn(certificates::look_after(loaded, leave.clone()));
         let mut senders = Vec::new();
         for (name, sender, listener) in listeners {
             senders.push((name.clone(), listener.address()));
@@ -167,8 +166,7 @@ impl Bridge {
             );
         }
         self.leave.cancel();
-        // A goodbye has a time of its own.
-        let _ = timeout(LOOK_EVERY, self.others.wait()).await;
+        let _ = timeout(LEAVE_MAX, self.others.wait()).await;
         is_done
     }
 }
@@ -180,6 +178,16 @@ pub fn files(name: &str, sender: &Sender) -> Option<Files> {
         certificate: sender.certificate.clone(),
         key: sender.key.clone(),
         ca: sender.ca.clone(),
+    })
+}
+
+/// The certificate's files of the pages, if they have any.
+pub fn page_files(config: &Config) -> Option<Files> {
+    config.http_remote.then(|| Files {
+        of: "http".into(),
+        certificate: config.http_certificate.clone(),
+        key: config.http_key.clone(),
+        ca: PathBuf::new(),
     })
 }
 
@@ -245,25 +253,4 @@ fn device(config: &Config) -> DeviceId {
     let mut id = [0; 16];
     id.copy_from_slice(&hash.as_ref()[..16]);
     DeviceId(id)
-}
-
-/// Looks at the certificates now and then, and on SIGHUP.
-async fn look_after(mut certificates: Vec<Certificate>, stop: CancellationToken) {
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
-    let mut ticks = interval(LOOK_EVERY);
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            _ = hangup.recv() => {}
-            () = stop.cancelled() => return,
-        }
-        let looked = tokio::task::spawn_blocking(move || {
-            certificates.iter_mut().for_each(Certificate::look);
-            certificates
-        });
-        match looked.await {
-            Ok(same) => certificates = same,
-            Err(_) => return,
-        }
-    }
 }

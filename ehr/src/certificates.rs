@@ -14,12 +14,18 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, RootCertStore, ServerConfig};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::time::interval;
+use tokio_util::sync::CancellationToken;
 
-use crate::listener::tls::{self, Senders, TlsError};
+use crate::listener::tls::{self, TlsError};
 
 /// A certificate that ends sooner than this is worth a warning.
 pub const WARNING: Duration = Duration::from_secs(14 * 86_400);
+
+/// How often it is looked whether certificates changed.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 const EXPIRES: &str = "wardline_ehr_certificate_expires_timestamp_seconds";
 
@@ -49,11 +55,8 @@ impl Files {
     /// # Errors
     /// [`TlsError`] if they cannot be used.
     pub fn load(&self) -> Result<Arc<ServerConfig>, TlsError> {
-        let senders = match self.ca.as_os_str().is_empty() {
-            true => Senders::Anybody,
-            false => Senders::OnlyKnown(self.ca.clone()),
-        };
-        tls::load(&self.certificate, &self.key, &senders)
+        let ca = (!self.ca.as_os_str().is_empty()).then_some(self.ca.as_path());
+        tls::load(&self.certificate, &self.key, ca)
     }
 
     /// Until when the certificate is good, since 1970; `None` if that cannot be told.
@@ -115,6 +118,27 @@ impl Certificate {
                 of,
                 "a certificate expires within 14 days, or has: renew it"
             );
+        }
+    }
+}
+
+/// Looks at the certificates now and then, and on SIGHUP.
+pub async fn look_after(mut certificates: Vec<Certificate>, stop: CancellationToken) {
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    let mut ticks = interval(LOOK_EVERY);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = hangup.recv() => {}
+            () = stop.cancelled() => return,
+        }
+        let looked = tokio::task::spawn_blocking(move || {
+            certificates.iter_mut().for_each(Certificate::look);
+            certificates
+        });
+        match looked.await {
+            Ok(same) => certificates = same,
+            Err(_) => return,
         }
     }
 }

@@ -5,6 +5,7 @@
 //! themself, which it refuses. What is wrong is said with what to do; one wrong thing hides no
 //! other.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -16,7 +17,7 @@ use wardline_client::{Code, ConnectError, DeviceId, RequestError, TokenSource as
 
 use crate::bridge;
 use crate::certificates::{Files, WARNING, since_epoch};
-use crate::config::{Config, Sender};
+use crate::config::Config;
 use crate::token::Tokens;
 
 /// As whom it is tried whether the broker takes what the bridge says.
@@ -63,9 +64,15 @@ fn finding(what: impl Into<String>, verdict: Verdict, text: impl Into<String>) -
 pub async fn run(config: &Config) -> Vec<Finding> {
     let mut found = Vec::new();
     for (name, sender) in &config.senders {
-        found.extend(address(name, sender).await);
+        if let Some(at) = sender.listen {
+            found.push(address(format!("[senders.{name}] listen"), at).await);
+        }
         found.extend(bridge::files(name, sender).map(|files| certificate(&files)));
     }
+    if let Some(at) = config.http_listen {
+        found.push(address("[http] listen".into(), at).await);
+    }
+    found.extend(bridge::page_files(config).map(|files| certificate(&files)));
     match token(config).await {
         Ok((tokens, findings)) => {
             found.extend(findings);
@@ -76,10 +83,8 @@ pub async fn run(config: &Config) -> Vec<Finding> {
     found
 }
 
-async fn address(name: &str, sender: &Sender) -> Option<Finding> {
-    let address = sender.listen?;
-    let what = format!("[senders.{name}] listen");
-    Some(match TcpListener::bind(address).await {
+async fn address(what: String, address: SocketAddr) -> Finding {
+    match TcpListener::bind(address).await {
         Ok(_) => finding(what, Verdict::Good, format!("{address} can be had")),
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => finding(
             what,
@@ -89,7 +94,7 @@ async fn address(name: &str, sender: &Sender) -> Option<Finding> {
         Err(error) => {
             finding(what, Verdict::Bad, format!("{address} cannot be had: {error}; choose another address"))
         }
-    })
+    }
 }
 
 fn certificate(files: &Files) -> Finding {

@@ -73,12 +73,6 @@ impl Levels {
     }
 }
 
-/// Describes what is told as metrics.
-pub fn describe() {
-    describe_counter!(EVENTS, "Warnings and errors logged, whatever the log's filter lets through.");
-    describe_gauge!(DROPPED, "Lines of the text log that were dropped, since stderr was not read in time.");
-}
-
 /// Whether a text is a filter.
 pub fn is_filter(text: &str) -> bool {
     parse(text).is_ok()
@@ -90,6 +84,8 @@ pub fn is_filter(text: &str) -> bool {
 /// # Errors
 /// [`LogError`] if the filter is none, or somebody logs already.
 pub fn start(format: Format, filter: &str) -> Result<(Levels, WorkerGuard), LogError> {
+    describe_counter!(EVENTS, "Warnings and errors logged, whatever the log's filter lets through.");
+    describe_gauge!(DROPPED, "Lines of the text log that were dropped, since stderr was not read in time.");
     let (filter, handle) = reload::Layer::new(parse(filter)?);
     let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LINES_MAX);
     let (writer, guard) = builder.finish(io::stderr());

@@ -21,9 +21,9 @@ enum Command {
     /// Takes HL7 messages of senders and tells the broker, until SIGTERM or Ctrl-C.
     Serve(serve::Arguments),
     /// Tries addresses, certificates, token and broker, and says what is wrong.
-    Check(serve::Check),
+    Check(serve::Configuration),
     /// Says whether the bridge could start with this configuration.
-    CheckConfig(serve::CheckConfig),
+    CheckConfig(serve::Configuration),
     /// Reads a folder of HL7 files and says what would be taken, and what not and why.
     Replay(replay::Arguments),
     /// Writes man pages and shell completions.
@@ -44,8 +44,8 @@ impl Arguments {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         match self.command {
             Command::Serve(arguments) => serve::serve(&arguments),
-            Command::Check(arguments) => serve::check(&arguments),
-            Command::CheckConfig(arguments) => serve::check_config(&arguments),
+            Command::Check(configuration) => serve::check(&configuration),
+            Command::CheckConfig(configuration) => serve::check_config(&configuration),
             Command::Replay(arguments) => replay::run(&arguments),
             Command::Generate(arguments) => generate::run(&arguments, Self::command()).map(|()| true),
         }

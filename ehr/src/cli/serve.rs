@@ -14,7 +14,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use wardline_ehr::bridge::{self, Bridge};
-use wardline_ehr::certificates::{Certificate, Files};
+use wardline_ehr::certificates::{self, Certificate};
 use wardline_ehr::check::{self, Verdict};
 use wardline_ehr::config::{Config, Setting};
 use wardline_ehr::pages::{self, Pages, Readiness, Serving};
@@ -32,18 +32,6 @@ pub(super) struct Arguments {
     log_format: LogFormat,
 }
 
-#[derive(Debug, Args)]
-pub(super) struct Check {
-    #[command(flatten)]
-    configuration: Configuration,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct CheckConfig {
-    #[command(flatten)]
-    configuration: Configuration,
-}
-
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum LogFormat {
     /// For people.
@@ -52,10 +40,10 @@ enum LogFormat {
     Json,
 }
 
-/// Where the configuration comes from: file, then environment (`WARDLINE_EHR_<SECTION>_<KEY>`),
-/// then flags.
+// Where the configuration comes from: file, then environment (`WARDLINE_EHR_<SECTION>_<KEY>`), then
+// flags. No text of the help, which the command has.
 #[derive(Clone, Debug, Args)]
-struct Configuration {
+pub(super) struct Configuration {
     /// The configuration file; `wardline-ehr.toml` in the sources has every key.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -76,15 +64,15 @@ impl Configuration {
 }
 
 /// Says whether the bridge could start: reads all that `serve` reads.
-pub(super) fn check_config(arguments: &CheckConfig) -> anyhow::Result<bool> {
-    let config = arguments.configuration.load()?;
+pub(super) fn check_config(configuration: &Configuration) -> anyhow::Result<bool> {
+    let config = configuration.load()?;
     bridge::options(&config, Tokens::of(&config)?)?;
     for (name, sender) in &config.senders {
         if let Some(files) = bridge::files(name, sender) {
             files.load().with_context(|| format!("[senders.{name}]"))?;
         }
     }
-    if let Some(files) = page_files(&config) {
+    if let Some(files) = bridge::page_files(&config) {
         files.load().context("[http]")?;
     }
     announce("the configuration is right\n");
@@ -92,8 +80,8 @@ pub(super) fn check_config(arguments: &CheckConfig) -> anyhow::Result<bool> {
 }
 
 /// Tries all that `serve` needs.
-pub(super) fn check(arguments: &Check) -> anyhow::Result<bool> {
-    let config = arguments.configuration.load()?;
+pub(super) fn check(configuration: &Configuration) -> anyhow::Result<bool> {
+    let config = configuration.load()?;
     let found = runtime()?.block_on(check::run(&config));
     let lines: String = found.iter().map(|finding| format!("{finding}\n")).collect();
     announce(&lines);
@@ -109,7 +97,6 @@ pub(super) fn serve(arguments: &Arguments) -> anyhow::Result<bool> {
         LogFormat::Human => Format::Human,
         LogFormat::Json => Format::Json,
     };
-    text_log::describe();
     let (levels, _last_lines) = text_log::start(format, &filter(&config))?;
     let runtime = runtime()?;
     let is_done = runtime.block_on(run(&arguments.configuration, &config, recorded, Arc::new(levels)))?;
@@ -134,7 +121,8 @@ async fn run(
     let bridge = Bridge::start(config).await?;
     let shown = pages.as_ref().map(|pages| format!("http on {}\n", pages.address())).unwrap_or_default();
     let _serving = serve_pages(pages, recorded, &bridge, Arc::clone(&levels));
-    tokio::spawn(follow(configuration.clone(), levels, certificate));
+    tokio::spawn(certificates::look_after(certificate.into_iter().collect(), bridge.stopping()));
+    tokio::spawn(follow(configuration.clone(), levels));
     let senders: String = bridge
         .senders()
         .iter()
@@ -156,18 +144,9 @@ async fn bind_pages(
     config: &Config,
     address: SocketAddr,
 ) -> anyhow::Result<(Option<Pages>, Option<Certificate>)> {
-    let certificate = page_files(config).map(Certificate::load).transpose().context("[http]")?;
+    let certificate = bridge::page_files(config).map(Certificate::load).transpose().context("[http]")?;
     let pages = Pages::bind(address, certificate.as_ref().map(Certificate::watch)).await?;
     Ok((Some(pages), certificate))
-}
-
-fn page_files(config: &Config) -> Option<Files> {
-    config.http_remote.then(|| Files {
-        of: "http".into(),
-        certificate: config.http_certificate.clone(),
-        key: config.http_key.clone(),
-        ca: PathBuf::new(),
-    })
 }
 
 fn serve_pages(
@@ -187,11 +166,10 @@ fn serve_pages(
     }))
 }
 
-/// On SIGHUP, reads the log's filter and the pages' certificate anew.
-async fn follow(configuration: Configuration, levels: Arc<Levels>, mut certificate: Option<Certificate>) {
+/// On SIGHUP, reads the log's filter anew.
+async fn follow(configuration: Configuration, levels: Arc<Levels>) {
     let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
     while hangup.recv().await.is_some() {
-        certificate.iter_mut().for_each(Certificate::look);
         let read = configuration.load().and_then(|config| Ok(levels.reload(&filter(&config))?));
         match read {
             Ok(()) => tracing::info!(code = "log-filter", "the log's filter is read"),

@@ -3,8 +3,8 @@
 //! A few messages are under way at once ([`Limits::under_way_max`](super::Limits)); beyond that
 //! nothing more is read, so a sender that sends faster than it is served waits in TCP. A large
 //! message is alone. An error of one message ends nothing; what cannot be MLLP, takes too long, or
-//! does not take its answers ends the connection. Whatever ends it but the sender's own doing, what
-//! is under way is answered first.
+//! does not take its answers ends the connection. What is under way is answered first, unless
+//! nobody takes answers any more.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

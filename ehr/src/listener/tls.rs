@@ -12,17 +12,6 @@ use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 use thiserror::Error;
 
-/// Whose certificates senders must have.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Senders {
-    /// They need none.
-    Anybody,
-    /// They may have one; if so, it must be signed by one of these.
-    Known(PathBuf),
-    /// They must have one that is signed by one of these.
-    OnlyKnown(PathBuf),
-}
-
 /// TLS cannot be used so. The operator must act.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -63,11 +52,11 @@ pub enum TlsError {
     Authorities(#[from] VerifierBuilderError),
 }
 
-/// Reads what TLS needs.
+/// Reads what TLS needs. With `ca`, senders must have a certificate that is signed by one of these.
 ///
 /// # Errors
 /// [`TlsError`] if something cannot be read or used.
-pub fn load(certificate: &Path, key: &Path, senders: &Senders) -> Result<Arc<ServerConfig>, TlsError> {
+pub fn load(certificate: &Path, key: &Path, ca: Option<&Path>) -> Result<Arc<ServerConfig>, TlsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let chain = certificates(certificate)?;
     let private = PrivateKeyDer::from_pem_file(key).map_err(|source| TlsError::Content {
@@ -77,22 +66,18 @@ pub fn load(certificate: &Path, key: &Path, senders: &Senders) -> Result<Arc<Ser
     })?;
     let builder =
         ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
-    let verifier = match senders {
-        Senders::Anybody => {
-            return Ok(Arc::new(builder.with_no_client_auth().with_single_cert(chain, private)?));
-        }
-        Senders::Known(path) | Senders::OnlyKnown(path) => {
+    let builder = match ca {
+        None => builder.with_no_client_auth(),
+        Some(path) => {
             let mut roots = RootCertStore::empty();
             for root in certificates(path)? {
-                roots.add(root).map_err(|source| TlsError::Authority { path: path.clone(), source })?;
+                roots.add(root).map_err(|source| TlsError::Authority { path: path.into(), source })?;
             }
-            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            builder.with_client_cert_verifier(verifier.build()?)
         }
     };
-    let verifier =
-        if matches!(senders, Senders::Known(_)) { verifier.allow_unauthenticated() } else { verifier };
-    let config = builder.with_client_cert_verifier(verifier.build()?).with_single_cert(chain, private)?;
-    Ok(Arc::new(config))
+    Ok(Arc::new(builder.with_single_cert(chain, private)?))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

@@ -1,6 +1,6 @@
 //! TLS, and certificates of senders.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use wardline_ehr::listener::tls::{self, Senders, TlsError};
+use wardline_ehr::listener::tls::{self, TlsError};
 
 use crate::sender::{Noting, Running, Sender, block, message};
 
@@ -44,8 +44,8 @@ impl Certificates {
         self.folder.path().join(name)
     }
 
-    fn server(&self, senders: &Senders) -> Result<Arc<rustls::ServerConfig>, TlsError> {
-        tls::load(&self.path("server.pem"), &self.path("server.key"), senders)
+    fn server(&self, ca: Option<&Path>) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+        tls::load(&self.path("server.pem"), &self.path("server.key"), ca)
     }
 
     /// Connects, with the certificate of this name or without one.
@@ -72,8 +72,8 @@ impl Certificates {
     }
 
     /// Whether a sender with this certificate is served.
-    async fn is_served(&self, senders: Senders, name: Option<&str>) -> bool {
-        let tls = self.server(&senders).expect("it can be used");
+    async fn is_served(&self, ca: Option<&Path>, name: Option<&str>) -> bool {
+        let tls = self.server(ca).expect("it can be used");
         let running =
             Running::start(Noting::passing(9), |settings| settings.tls = Some(watch::channel(tls).1)).await;
         let Ok(stream) = self.connect(&running, name).await else { return false };
@@ -95,19 +95,16 @@ fn write(folder: &TempDir, name: &str, content: &str) {
 #[tokio::test]
 async fn certificates_of_senders_are_as_the_site_wants_them() {
     let certificates = Certificates::new();
-    let ours = certificates.path("ours.pem");
-    assert!(certificates.is_served(Senders::Anybody, None).await);
-    assert!(certificates.is_served(Senders::Known(ours.clone()), None).await);
-    assert!(certificates.is_served(Senders::Known(ours.clone()), Some("sender")).await);
-    assert!(!certificates.is_served(Senders::Known(ours.clone()), Some("stranger")).await);
-    assert!(certificates.is_served(Senders::OnlyKnown(ours.clone()), Some("sender")).await);
-    assert!(!certificates.is_served(Senders::OnlyKnown(ours.clone()), None).await);
-    assert!(!certificates.is_served(Senders::OnlyKnown(ours), Some("stranger")).await);
+    let ours = &certificates.path("ours.pem");
+    assert!(certificates.is_served(None, None).await);
+    assert!(certificates.is_served(Some(ours), Some("sender")).await);
+    assert!(!certificates.is_served(Some(ours), None).await);
+    assert!(!certificates.is_served(Some(ours), Some("stranger")).await);
 }
 
 #[tokio::test]
 async fn a_sender_in_the_clear_is_not_served() {
-    let tls = Certificates::new().server(&Senders::Anybody).expect("it can be used");
+    let tls = Certificates::new().server(None).expect("it can be used");
     let running =
         Running::start(Noting::passing(9), |settings| settings.tls = Some(watch::channel(tls).1)).await;
     let mut sender = Sender::to(running.address).await;
@@ -123,16 +120,16 @@ fn files_that_cannot_be_used_are_named() {
     let certificates = Certificates::new();
     write(&certificates.folder, "empty.pem", "");
     let load = |certificate: &str, key: &str| {
-        let loaded = tls::load(&certificates.path(certificate), &certificates.path(key), &Senders::Anybody);
+        let loaded = tls::load(&certificates.path(certificate), &certificates.path(key), None);
         loaded.expect_err("it cannot be used").to_string()
     };
     assert!(load("nowhere.pem", "server.key").contains("nowhere.pem"));
     assert!(load("empty.pem", "server.key").contains("empty.pem has no certificate"));
     assert!(load("server.pem", "empty.pem").contains("empty.pem has no usable private key"));
     assert!(load("server.pem", "sender.key").contains("from the same issue"));
-    let missing = certificates.server(&Senders::Known(certificates.path("empty.pem")));
+    let missing = certificates.server(Some(&certificates.path("empty.pem")));
     assert!(missing.expect_err("there are none").to_string().contains("empty.pem"));
     write(&certificates.folder, "odd.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
-    let odd = certificates.server(&Senders::OnlyKnown(certificates.path("odd.pem")));
+    let odd = certificates.server(Some(&certificates.path("odd.pem")));
     assert!(odd.expect_err("it is none").to_string().contains("odd.pem has a certificate that cannot be"));
 }
