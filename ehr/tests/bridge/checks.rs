@@ -16,9 +16,12 @@ async fn check_says_of_each_thing_whether_it_is_right() {
     let mut site = Site::start().await;
     let good = tokio::task::block_in_place(|| said(&site, "check", &[]));
     assert_eq!(good.0, Some(0), "{}", good.1);
-    for line in
-        ["ok   [senders.his] listen: ", "ok   token: it is good for 59m", "takes what the bridge says"]
-    {
+    for line in [
+        "ok   [senders.his] listen: ",
+        "ok   [http] listen: ",
+        "ok   token: it is good for 59m",
+        "takes what the bridge says",
+    ] {
         assert!(good.1.contains(line), "{} does not say {line}", good.1);
     }
     site.give_token(&[]);

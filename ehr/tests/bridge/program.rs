@@ -61,6 +61,11 @@ impl Bridge {
         Self { child, senders, http: http.expect("it has pages") }
     }
 
+    /// Where its pages are.
+    pub(crate) fn http(&self) -> SocketAddr {
+        self.http
+    }
+
     /// Where a sender sends to.
     pub(crate) fn sender(&self, name: &str) -> SocketAddr {
         self.senders[name]

@@ -1,5 +1,6 @@
 //! Senders over TLS, and another certificate while the bridge runs.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::program::Bridge;
 use crate::sender::{Event, Sender};
@@ -29,8 +31,8 @@ fn certify(folder: &Path, name: &str) {
     }
 }
 
-/// Sends as a client that believes this authority, and shows its certificate or none.
-async fn is_served(site: &Site, bridge: &Bridge, name: &str, shows: bool) -> bool {
+/// Connects as a client that believes this authority, and shows its certificate or none.
+async fn connect(site: &Site, to: SocketAddr, name: &str, shows: bool) -> Option<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(site.path(&format!("{name}-ca.pem"))).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -45,15 +47,19 @@ async fn is_served(site: &Site, bridge: &Bridge, name: &str, shows: bool) -> boo
     } else {
         builder.with_no_client_auth()
     };
-    let stream = TcpStream::connect(bridge.sender("his")).await.unwrap();
+    let stream = TcpStream::connect(to).await.unwrap();
     let host = ServerName::try_from("localhost").unwrap();
-    let Ok(stream) = TlsConnector::from(Arc::new(config)).connect(host, stream).await else { return false };
+    TlsConnector::from(Arc::new(config)).connect(host, stream).await.ok()
+}
+
+async fn is_served(site: &Site, bridge: &Bridge, name: &str, shows: bool) -> bool {
+    let Some(stream) = connect(site, bridge.sender("his"), name, shows).await else { return false };
     let event = Event::of("A01", 1, "V1", "W1").text();
     Sender::over(stream).say(&event).await.as_deref() == Some("AA")
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn senders_are_served_over_tls_and_another_certificate_takes_its_place() {
+async fn senders_and_pages_are_served_over_tls_and_another_certificate_takes_its_place() {
     let site = Site::start().await;
     certify(site.folder.path(), "old");
     certify(site.folder.path(), "new");
@@ -63,11 +69,17 @@ async fn senders_are_served_over_tls_and_another_certificate_takes_its_place() {
         }
     };
     put("old");
-    let set = ["certificate=bridge.pem", "key=bridge.key", "ca=ca.pem"].map(|setting| {
-        let (key, file) = setting.split_once('=').unwrap();
-        format!("senders.his.{key}={}", shown(&site.path(file)))
-    });
-    let bridge = Bridge::start(&site, &set.each_ref().map(String::as_str));
+    let files = [
+        ("senders.his.certificate", "bridge.pem"),
+        ("senders.his.key", "bridge.key"),
+        ("senders.his.ca", "ca.pem"),
+        ("http.certificate", "bridge.pem"),
+        ("http.key", "bridge.key"),
+    ];
+    let mut set = files.map(|(key, file)| format!("{key}={}", shown(&site.path(file)))).to_vec();
+    set.push("http.remote=true".into());
+    let bridge = Bridge::start(&site, &set.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(connect(&site, bridge.http(), "old", false).await.is_some());
     assert!(is_served(&site, &bridge, "old", true).await);
     assert!(!is_served(&site, &bridge, "old", false).await);
     assert!(!is_served(&site, &bridge, "new", true).await);
@@ -77,4 +89,6 @@ async fn senders_are_served_over_tls_and_another_certificate_takes_its_place() {
     })
     .await;
     assert!(!is_served(&site, &bridge, "old", true).await);
+    until("the pages to have it, too", async || connect(&site, bridge.http(), "new", false).await).await;
+    assert!(connect(&site, bridge.http(), "old", false).await.is_none());
 }
