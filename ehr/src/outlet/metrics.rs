@@ -1,4 +1,7 @@
-//! Metrics of what is told the broker. Labels are from closed sets or the operator's.
+//! Metrics of what is told the broker.
+//!
+//! Labels are from closed sets or the operator's, never of a message. All series of a sender are
+//! there once it is, so that an alert sees the first of a kind.
 
 use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 use wardline_client::record::{Effect, Recorded};
@@ -9,9 +12,25 @@ const LEFT_OUT: &str = "wardline_ehr_identifiers_left_out_total";
 const RESULTS: &str = "wardline_ehr_results_passed_over_total";
 const CONNECTED: &str = "wardline_ehr_broker_connected";
 
+/// What may become of a command.
+pub(super) const OUTCOMES: [&str; 12] = [
+    "changed",
+    "unchanged",
+    "late",
+    "repeated",
+    "invalid",
+    "limit",
+    "conflict",
+    "erased",
+    "unknown",
+    "forbidden",
+    "busy",
+    "away",
+];
+
 /// Handles, of one sender.
 pub(super) struct Metrics {
-    sender: String,
+    commands: Vec<(&'static str, Counter)>,
     left_out: Counter,
     pub(super) results: Counter,
     ahead: Counter,
@@ -24,8 +43,10 @@ impl Metrics {
     pub(super) fn new(sender: &str) -> Self {
         describe();
         let odd = |what: &'static str| counter!(ODD, "sender" => sender.to_owned(), "what" => what);
+        let command =
+            |result| (result, counter!(COMMANDS, "sender" => sender.to_owned(), "result" => result));
         Self {
-            sender: sender.to_owned(),
+            commands: OUTCOMES.into_iter().map(command).collect(),
             left_out: counter!(LEFT_OUT, "sender" => sender.to_owned()),
             results: counter!(RESULTS, "sender" => sender.to_owned()),
             ahead: odd("ahead"),
@@ -38,9 +59,11 @@ impl Metrics {
         self.left_out.increment(identifiers as u64);
     }
 
-    /// Counts what became of a command.
-    pub(super) fn told(&self, result: &'static str) {
-        counter!(COMMANDS, "sender" => self.sender.clone(), "result" => result).increment(1);
+    /// Counts what became of a command: one of [`OUTCOMES`].
+    pub(super) fn told(&self, result: &str) {
+        let counted = self.commands.iter().find(|(known, _)| *known == result);
+        debug_assert!(counted.is_some(), "{result} is no outcome");
+        counted.into_iter().for_each(|(_, counter)| counter.increment(1));
     }
 
     /// Counts what the broker said of one that it took.

@@ -60,11 +60,14 @@ mod tests {
     use wardline_client::Refusal;
 
     use super::*;
+    use crate::outlet::metrics::OUTCOMES;
 
     fn answered(code: Code) -> Reply {
         let (text, action) = ("ZEBRA".to_owned(), "ZEBRA".to_owned());
         let refusal = Refusal { code, text, action, retry_after: Duration::ZERO, current_sequence: 0 };
-        reply(&RequestError::Refused(refusal)).0
+        let (reply, word) = reply(&RequestError::Refused(refusal));
+        assert!(OUTCOMES.contains(&word), "{word}");
+        reply
     }
 
     #[test]
@@ -84,6 +87,7 @@ mod tests {
         }
         for error in [RequestError::Unknown("lost".into()), RequestError::Closed("closed".into())] {
             assert!(matches!(reply(&error), (Reply::Retry(_), "away")));
+            assert!(OUTCOMES.contains(&"away"));
         }
     }
 }
