@@ -76,8 +76,8 @@ pub const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const ENTRY_BYTES_MAX: usize = 512;
 /// What the record says of an encounter, at most: a patient's numbers, names, words.
 pub const ENCOUNTER_BYTES_MAX: usize = 8 * 1024;
-/// Most records of a listing of conversations that are looked at for one page; it ends there, and
-/// says where it goes on.
+/// Most records of a listing, of conversations or of encounters, that are looked at for one page;
+/// it ends there, and says where it goes on.
 pub const LISTING_RECORDS_MAX: u64 = 16_384;
 /// And at a time: then others who wait for the store have their turn.
 pub const LISTING_STEP_RECORDS: u64 = 1_024;

@@ -2,10 +2,7 @@
 //!
 //! Registrars may see every encounter of their tenant; others those in whose care conversation they
 //! are, as long as the record names them for it: a membership that the record has ended and that is
-//! still to go shows nothing. For everybody else an encounter is not there. A page is read in
-//! steps, between which others have their turn.
-
-use std::collections::VecDeque;
+//! still to go shows nothing. For everybody else an encounter is not there.
 
 use wardline_storage::encounter::Encounter;
 use wardline_storage::engine::EngineError;
@@ -13,11 +10,12 @@ use wardline_storage::id::{ConversationId, EncounterId, TenantId, UserId, WardId
 use wardline_storage::key::Stay;
 use wardline_storage::model::Text;
 use wardline_storage::patient::Patient;
+use wardline_storage::retention::Rules;
 use wardline_storage::said::Said;
 use wardline_storage::staff::StaffOf;
 use wardline_storage::view::{Page, Summary, View};
 
-use crate::limits::{LISTING_RECORDS_MAX, LISTING_STEP_RECORDS};
+use super::listing::Listable;
 use crate::wire::{Context, EncounterState, PageRequest, Subject};
 
 /// Who asks, and what their token says.
@@ -91,63 +89,28 @@ pub(super) fn conversations(
     Ok(Some(Page { items, next: None }))
 }
 
-/// A page of contexts that is being made.
+/// The contexts that somebody may see, on a ward or on any.
 pub(super) struct Contexts {
-    reader: Reader,
-    ward: Option<WardId>,
-    /// What it was asked for; `None`: the ids are known.
-    asked: Option<PageRequest>,
-    left: VecDeque<EncounterId>,
-    /// Up to here it was looked at.
-    through: Option<EncounterId>,
-    items: Vec<Context>,
-    /// Where the page after this one goes on.
-    next: Option<EncounterId>,
-    cost: u64,
+    pub(super) reader: Reader,
+    pub(super) ward: Option<WardId>,
 }
 
-impl Contexts {
-    /// Of a ward, or of any. Nothing is read yet.
-    pub(super) fn new(reader: Reader, ward: Option<WardId>, asked: PageRequest) -> Self {
-        let (asked, left, items) = (Some(asked), VecDeque::new(), Vec::new());
-        Self { reader, ward, asked, left, through: None, items, next: None, cost: 0 }
-    }
+impl Listable for Contexts {
+    type Id = EncounterId;
+    type Item = Context;
 
-    /// Reads on.
-    ///
-    /// # Errors
-    /// [`EngineError`] if the storage could not be read.
-    pub(super) fn step(&mut self, view: View<'_>) -> Result<(), EngineError> {
-        if let Some(page) = self.asked.take() {
-            self.find(view, &page)?;
-        }
-        let begun = view.records();
-        while view.records() - begun < LISTING_STEP_RECORDS {
-            let Some(id) = self.left.pop_front() else { return Ok(()) };
-            self.through = Some(id);
-            self.items.extend(self.look(view, id)?);
-        }
-        Ok(())
-    }
-
-    /// Where to look: on the ward, or among the conversations of whoever asks.
-    fn find(&mut self, view: View<'_>, page: &PageRequest) -> Result<(), EngineError> {
+    /// On the ward, or among the conversations of whoever asks.
+    fn find(&self, view: View<'_>, page: &PageRequest) -> Result<Page<Self::Id, Self::Id>, EngineError> {
         let Reader { user, is_registrar, .. } = self.reader;
-        match self.ward.filter(|_| is_registrar) {
-            Some(ward) => {
-                let ids = view.stays(Stay::On(ward), page.after.map(EncounterId::new), page.entries)?;
-                (self.left, self.next) = (ids.items.into(), ids.next);
-            }
-            None => {
-                let ids = view.memberships(user, page.after.map(ConversationId::new), page.entries)?;
-                self.left = ids.items.into_iter().map(encounter_of).collect();
-                self.next = ids.next.map(encounter_of);
-            }
+        if let Some(ward) = self.ward.filter(|_| is_registrar) {
+            return view.stays(Stay::On(ward), page.after.map(EncounterId::new), page.entries);
         }
-        Ok(())
+        let ids = view.memberships(user, page.after.map(ConversationId::new), page.entries)?;
+        let items = ids.items.into_iter().map(encounter_of).collect();
+        Ok(Page { items, next: ids.next.map(encounter_of) })
     }
 
-    fn look(&self, view: View<'_>, id: EncounterId) -> Result<Option<Context>, EngineError> {
+    fn look(&self, view: View<'_>, _: &Rules, id: Self::Id) -> Result<Option<Context>, EngineError> {
         let Reader { tenant, .. } = self.reader;
         let Some(encounter) = self.reader.encounter(view, id)? else { return Ok(None) };
         let ward = encounter.stands_on().map(|place| place.ward);
@@ -157,18 +120,6 @@ impl Contexts {
         let patient = view.patient(tenant, encounter.patient)?;
         let label = patient.map_or_else(nothing, |(_, patient)| patient.label.value);
         context(view, tenant, id, &encounter, label).map(Some)
-    }
-
-    /// Whether the page is ready, after a step that cost so much.
-    pub(super) fn is_done(&mut self, cost: u64) -> bool {
-        self.cost += cost;
-        self.left.is_empty() || self.cost >= LISTING_RECORDS_MAX
-    }
-
-    /// The page, as far as it was read.
-    pub(super) fn into_page(self) -> Page<Context, EncounterId> {
-        let next = if self.left.is_empty() { self.next } else { self.through };
-        Page { items: self.items, next }
     }
 }
 

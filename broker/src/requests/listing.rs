@@ -1,39 +1,69 @@
-//! A listing of somebody's conversations, read in steps.
+//! Listings, of somebody's conversations or of encounters, read in steps.
 //!
 //! What it takes to count the unread messages of one conversation is bounded; of two hundred it is
 //! more than others should wait for. So a step ends once it has looked at a bounded number of
 //! records, and a page once all its steps have: it is shorter then, and says where it goes on.
 //!
-//! Invariant: a step brings at least one conversation, or the end.
+//! Invariant: a step looks at least at one of what is listed, or brings the end.
 
 use std::collections::VecDeque;
 
 use wardline_storage::engine::EngineError;
 use wardline_storage::id::{ConversationId, UserId};
+use wardline_storage::retention::Rules;
 use wardline_storage::view::{Page, Summary, View};
 
 use crate::limits::{LISTING_RECORDS_MAX, LISTING_STEP_RECORDS};
 use crate::wire::PageRequest;
 
+/// What is listed.
+pub(super) trait Listable: Send + 'static {
+    type Id: Copy + Send;
+    type Item: Send;
+
+    /// Where to look for a page.
+    fn find(&self, view: View<'_>, page: &PageRequest) -> Result<Page<Self::Id, Self::Id>, EngineError>;
+
+    /// What is shown of one; `None`: it is not in the list.
+    fn look(&self, view: View<'_>, rules: &Rules, id: Self::Id) -> Result<Option<Self::Item>, EngineError>;
+}
+
+/// The conversations of a user.
+pub(super) struct Conversations(pub(super) UserId);
+
+impl Listable for Conversations {
+    type Id = ConversationId;
+    type Item = Summary;
+
+    fn find(&self, view: View<'_>, page: &PageRequest) -> Result<Page<Self::Id, Self::Id>, EngineError> {
+        view.memberships(self.0, page.after.map(ConversationId::new), page.entries)
+    }
+
+    /// Left between the two reads: not in the list any more.
+    fn look(&self, view: View<'_>, rules: &Rules, id: Self::Id) -> Result<Option<Summary>, EngineError> {
+        view.access(self.0, id)?.map(|access| view.summary(access, rules)).transpose()
+    }
+}
+
 /// A page that is being made.
-pub(super) struct Listing {
-    user: UserId,
+pub(super) struct Listing<L: Listable> {
+    of: L,
     /// What it was asked for; `None`: the ids are known.
     asked: Option<PageRequest>,
-    left: VecDeque<ConversationId>,
+    left: VecDeque<L::Id>,
     /// Up to here it was looked at.
-    through: Option<ConversationId>,
-    items: Vec<Summary>,
+    through: Option<L::Id>,
+    items: Vec<L::Item>,
     /// Where the page after this one goes on.
-    next: Option<ConversationId>,
+    next: Option<L::Id>,
     cost: u64,
 }
 
-impl Listing {
+impl<L: Listable> Listing<L> {
     /// Nothing is read yet.
-    pub(super) fn new(user: UserId, asked: PageRequest) -> Self {
+    pub(super) fn new(of: L, asked: PageRequest) -> Self {
         Self {
-            user,
+            of,
             asked: Some(asked),
             left: VecDeque::new(),
             through: None,
@@ -49,16 +79,13 @@ impl Listing {
     /// [`EngineError`] if the storage could not be read.
     pub(super) fn step(&mut self, view: View<'_>) -> Result<(), EngineError> {
         if let Some(page) = self.asked.take() {
-            let ids = view.memberships(self.user, page.after.map(ConversationId::new), page.entries)?;
+            let ids = self.of.find(view, &page)?;
             (self.left, self.next) = (ids.items.into(), ids.next);
         }
         let (begun, rules) = (view.records(), view.rules()?);
         while view.records() - begun < LISTING_STEP_RECORDS {
             let Some(id) = self.left.pop_front() else { return Ok(()) };
-            // Left between the two reads: not in the list any more.
-            if let Some(access) = view.access(self.user, id)? {
-                self.items.push(view.summary(access, &rules)?);
-            }
+            self.items.extend(self.of.look(view, &rules, id)?);
             self.through = Some(id);
         }
         Ok(())
@@ -71,7 +98,7 @@ impl Listing {
     }
 
     /// The page, as far as it was read.
-    pub(super) fn into_page(self) -> Page<Summary, ConversationId> {
+    pub(super) fn into_page(self) -> Page<L::Item, L::Id> {
         let next = if self.left.is_empty() { self.next } else { self.through };
         Page { items: self.items, next }
     }
@@ -147,7 +174,7 @@ mod tests {
         let engine = store();
         let (mut listed, mut after, mut pages) = (Vec::new(), None, 0);
         loop {
-            let mut listing = Listing::new(BOB, PageRequest { entries: 200, after });
+            let mut listing = Listing::new(Conversations(BOB), PageRequest { entries: 200, after });
             let mut steps = 0;
             loop {
                 let spent = Spent::default();

@@ -13,10 +13,10 @@ use tokio::time::{Instant, sleep, timeout_at};
 use wardline_storage::engine::{Direction, EngineError};
 use wardline_storage::id::{ConversationId, EncounterId, Seq, UserId, WardId};
 use wardline_storage::log::Log;
-use wardline_storage::view::{Access, View};
+use wardline_storage::view::{Access, Page, View};
 
 use super::contexts::{self, Contexts, Reader};
-use super::listing::Listing;
+use super::listing::{Conversations, Listable, Listing};
 use super::reads::Reads;
 use crate::limits::{ENCOUNTER_BYTES_MAX, ENTRY_BYTES_MAX, Limits};
 use crate::refusal::{Code, Refusal};
@@ -111,9 +111,13 @@ impl Queries {
         let (turn, room) = self.turn(whose, query.bytes_max(self.bounds.page_bytes_max)).await?;
         let bounds = self.bounds;
         let response = match query {
-            Query::Conversations(page) => self.list(whose, turn, page).await?,
+            Query::Conversations(page) => {
+                let listing = Listing::new(Conversations(whose.user), page);
+                Response::Conversations(self.list(whose, turn, listing).await?)
+            }
             Query::Contexts { reader, ward, page } => {
-                self.contexts(whose, turn, Contexts::new(reader, ward, page)).await?
+                let listing = Listing::new(Contexts { reader, ward }, page);
+                Response::Contexts(self.list(whose, turn, listing).await?)
             }
             query => {
                 let read = move |view: View<'_>| bounds.answer(view, whose.user, &query);
@@ -137,9 +141,13 @@ impl Queries {
         }
     }
 
-    /// Lists conversations in steps.
-    async fn list(&self, whose: Principal, first: Turn, page: PageRequest) -> Result<Response, Refusal> {
-        let mut listing = Listing::new(whose.user, page);
+    /// Lists in steps.
+    async fn list<L: Listable>(
+        &self,
+        whose: Principal,
+        first: Turn,
+        mut listing: Listing<L>,
+    ) -> Result<Page<L::Item, L::Id>, Refusal> {
         let mut turn = first;
         loop {
             let step = move |view: View<'_>| {
@@ -149,29 +157,7 @@ impl Queries {
             let (stepped, cost) = self.reads.within(turn, step).await?;
             listing = stepped;
             if listing.is_done(cost) {
-                return Ok(Response::Conversations(listing.into_page()));
-            }
-            turn = self.reads.turn(whose).await?;
-        }
-    }
-
-    /// Lists encounters in steps.
-    async fn contexts(
-        &self,
-        whose: Principal,
-        first: Turn,
-        mut contexts: Contexts,
-    ) -> Result<Response, Refusal> {
-        let mut turn = first;
-        loop {
-            let step = move |view: View<'_>| {
-                contexts.step(view)?;
-                Ok(contexts)
-            };
-            let (stepped, cost) = self.reads.within(turn, step).await?;
-            contexts = stepped;
-            if contexts.is_done(cost) {
-                return Ok(Response::Contexts(contexts.into_page()));
+                return Ok(listing.into_page());
             }
             turn = self.reads.turn(whose).await?;
         }
@@ -203,13 +189,11 @@ impl Query {
     /// Bytes that its answer takes in memory, at most.
     fn bytes_max(&self, page_bytes_max: usize) -> usize {
         match self {
-            Self::Conversation(_) => 2 * ENTRY_BYTES_MAX,
-            // With a title and the name of a peer.
-            Self::Conversations(page) => page.entries * 2 * ENTRY_BYTES_MAX,
+            Self::Conversation(_) | Self::ContextConversations { .. } => 2 * ENTRY_BYTES_MAX,
+            // With a title and the name of a peer; with label, ward and bed.
+            Self::Conversations(page) | Self::Contexts { page, .. } => page.entries * 2 * ENTRY_BYTES_MAX,
             Self::Members { page, .. } | Self::Receipts { page, .. } => page.entries * ENTRY_BYTES_MAX,
             Self::History { entries, .. } => page_bytes_max + entries * ENTRY_BYTES_MAX,
-            Self::Contexts { page, .. } => page.entries * 2 * ENTRY_BYTES_MAX,
-            Self::ContextConversations { .. } => 2 * ENTRY_BYTES_MAX,
             Self::Encounter { .. } => ENCOUNTER_BYTES_MAX,
         }
     }
