@@ -99,6 +99,13 @@ opaque_id!(
     EventId
 );
 
+impl EncounterId {
+    /// Its care conversation, which has the bytes of its id.
+    pub const fn care_conversation(self) -> ConversationId {
+        ConversationId(self.0)
+    }
+}
+
 /// A key that tokens are signed with: its thumbprint (RFC 7638, with SHA-256).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId([u8; 32]);

@@ -36,7 +36,7 @@ impl Reader {
     }
 
     fn is_member(self, view: View<'_>, id: EncounterId) -> Result<bool, EngineError> {
-        let access = view.access(self.user, care_conversation(id))?;
+        let access = view.access(self.user, id.care_conversation())?;
         Ok(access.is_some_and(|access| access.conversation.is_care))
     }
 
@@ -81,7 +81,7 @@ pub(super) fn conversations(
     page: &PageRequest,
 ) -> Result<Option<Page<Summary, ConversationId>>, EngineError> {
     let found = Reader { is_registrar: false, ..reader }.encounter(view, id)?;
-    let access = view.access(reader.user, care_conversation(id))?;
+    let access = view.access(reader.user, id.care_conversation())?;
     let (Some(_), Some(access)) = (found, access) else { return Ok(None) };
     // So far it is one: the care conversation.
     let is_past = page.after.is_some_and(|after| after >= *access.id.as_bytes());
@@ -173,11 +173,7 @@ fn also_in_bed(
     Ok(held.items.into_iter().find(|other| *other != id))
 }
 
-/// The care conversation of an encounter has the bytes of its id.
-fn care_conversation(id: EncounterId) -> ConversationId {
-    ConversationId::new(*id.as_bytes())
-}
-
+/// Of which encounter a conversation would be the care conversation.
 fn encounter_of(id: ConversationId) -> EncounterId {
     EncounterId::new(*id.as_bytes())
 }

@@ -77,7 +77,7 @@ impl Step<'_> {
         if !after.is_present() || is_same {
             return Ok(());
         }
-        let conversation = care_conversation(id);
+        let conversation = id.care_conversation();
         if self.state.conversation(conversation)?.is_none() {
             self.make_care_conversation(id)?;
         }
@@ -101,7 +101,7 @@ impl Step<'_> {
             context: Some(encounter),
             is_care: true,
         };
-        self.put_conversation(care_conversation(encounter), conversation);
+        self.put_conversation(encounter.care_conversation(), conversation);
         Ok(())
     }
 
@@ -163,7 +163,7 @@ impl Step<'_> {
     ) -> Result<Option<Regrouping>, Stop> {
         let found = self.record::<Encounter>(Table::Encounter, &key::encounter(encounter))?;
         let Some(found) = found.filter(Encounter::is_present) else { return Ok(None) };
-        let id = care_conversation(encounter);
+        let id = encounter.care_conversation();
         let Some(conversation) = self.state.conversation(id)? else { return Ok(None) };
         let staff = self.staff_of(encounter, &found)?;
         let mut scene = self.scene(id, conversation, ())?;
@@ -275,11 +275,6 @@ impl Step<'_> {
             self.join(id, person.user, member);
         }
     }
-}
-
-/// The care conversation of an encounter: it has the bytes of its id.
-fn care_conversation(encounter: EncounterId) -> ConversationId {
-    ConversationId::new(*encounter.as_bytes())
 }
 
 fn is_among(staff: &[Person], user: UserId) -> bool {
