@@ -2,6 +2,9 @@
 //!
 //! Each refusal names the field.
 
+use std::fmt;
+
+use crate::access::auth::is_name;
 use crate::limits::{Limits, NAME_BYTES_MAX, PAGE_ENTRIES_DEFAULT};
 use crate::refusal::{Code, Refusal};
 
@@ -36,8 +39,7 @@ pub(super) fn sixteen(field: &'static str, bytes: &[u8]) -> Result<[u8; 16], Ref
 }
 
 pub(super) fn name(field: &'static str, name: String) -> Result<String, Refusal> {
-    let allowed = (1..=NAME_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control);
-    if !allowed {
+    if !is_name(&name) {
         return Err(Refusal::invalid(format!(
             "{field}: a name has 1 to {NAME_BYTES_MAX} bytes and no control characters"
         )));
@@ -45,7 +47,13 @@ pub(super) fn name(field: &'static str, name: String) -> Result<String, Refusal>
     Ok(name)
 }
 
-pub(super) fn text(field: &str, text: String, bytes_min: usize, bytes_max: usize) -> Result<String, Refusal> {
+/// The field's path is spelled out for a refusal only.
+pub(super) fn text(
+    field: impl fmt::Display,
+    text: String,
+    bytes_min: usize,
+    bytes_max: usize,
+) -> Result<String, Refusal> {
     let allowed = (bytes_min..=bytes_max).contains(&text.len()) && !text.chars().any(char::is_control);
     if !allowed {
         return Err(Refusal::invalid(format!(

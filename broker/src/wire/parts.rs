@@ -10,6 +10,8 @@ use wardline_storage::id::Seq;
 use wardline_storage::model::{Body, Entry, Kind, Notice, Priority, Role, Text};
 use wardline_storage::view::Summary;
 
+use super::recorded::encounter_id;
+
 pub(super) fn wire_conversation(summary: Summary) -> v1::Conversation {
     let Summary { access, cursor, unread, peer, kept } = summary;
     let conversation = access.conversation;
@@ -32,7 +34,7 @@ pub(super) fn wire_conversation(summary: Summary) -> v1::Conversation {
         peer: peer.map_or_else(String::new, |name| name.as_str().to_owned()),
         created_at_ms: conversation.created.0,
         without_admin: conversation.is_without_admin(),
-        context_id: conversation.context.map_or_else(Bytes::new, |id| Bytes::copy_from_slice(id.as_bytes())),
+        context_id: encounter_id(conversation.context),
         care: conversation.is_care,
     }
 }

@@ -4,6 +4,8 @@
 //! it is known whose they are, in [`requests`](crate::requests). Nothing here is ever shown: these
 //! types hold what is said of patients, and have no `Debug`.
 
+use std::fmt;
+
 use wardline_proto::v1;
 use wardline_storage::encounter::What;
 use wardline_storage::id::{EncounterId, Timestamp};
@@ -173,9 +175,9 @@ fn naming(field: &str, wire: Option<v1::PatientNaming>) -> Result<Naming, Refusa
             "{field}.identifiers: {count} named, 1 to {max} are allowed: without one it is not known who it is"
         )));
     }
-    let path = format!("{field}.identifiers");
-    let identifiers = wire.identifiers.into_iter().map(|wire| identifier(&path, wire));
-    let label = wire.label.map(|label| text(&format!("{field}.label"), label, 0, LABEL_BYTES_MAX));
+    let numbers = wire.identifiers.into_iter();
+    let identifiers = numbers.map(|wire| identifier(format_args!("{field}.identifiers"), wire));
+    let label = wire.label.map(|label| text(format_args!("{field}.label"), label, 0, LABEL_BYTES_MAX));
     Ok(Naming {
         identifiers: identifiers.collect::<Result<_, _>>()?,
         label: label.transpose()?.map(Text::new),
@@ -195,10 +197,11 @@ fn number(field: &str, wire: Option<v1::Identifier>) -> Result<Identifier, Refus
     wire.map_or_else(|| Err(missing(field)), |wire| identifier(field, wire))
 }
 
-fn identifier(field: &str, wire: v1::Identifier) -> Result<Identifier, Refusal> {
+fn identifier(field: impl fmt::Display, wire: v1::Identifier) -> Result<Identifier, Refusal> {
+    let (authority, value) = (format_args!("{field}.authority"), format_args!("{field}.value"));
     Ok(Identifier {
-        authority: Text::new(text(&format!("{field}.authority"), wire.authority, 1, AUTHORITY_BYTES_MAX)?),
-        value: Text::new(text(&format!("{field}.value"), wire.value, 1, NUMBER_BYTES_MAX)?),
+        authority: Text::new(text(authority, wire.authority, 1, AUTHORITY_BYTES_MAX)?),
+        value: Text::new(text(value, wire.value, 1, NUMBER_BYTES_MAX)?),
     })
 }
 

@@ -121,6 +121,7 @@ fn wire_word(subject: Subject, said: &Said) -> v1::Word {
     }
 }
 
-fn encounter_id(id: Option<EncounterId>) -> Bytes {
+/// Empty: there is none.
+pub(super) fn encounter_id(id: Option<EncounterId>) -> Bytes {
     id.map_or_else(Bytes::new, |id| Bytes::copy_from_slice(id.as_bytes()))
 }
