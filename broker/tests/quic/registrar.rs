@@ -202,8 +202,8 @@ async fn the_role_is_that_of_the_latest_token() {
     recorded(raw.ask(Request::RecordEncounter(good("3", EncounterEventKind::Discharge))).await);
 }
 
-/// The feed of a hospital is one user: what it says in a second fits into that one's share, and
-/// what takes away is not held up behind the rest.
+/// The feed of a hospital is one user: so much at once, of what takes away and of the rest, fits
+/// into that one's share.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_feed_may_say_a_thousand_things_at_once() {
     const COUNT: u64 = 1_000;
