@@ -169,7 +169,10 @@ impl RequestLane {
         all.metrics.requests.increment(1);
         match wire::decode(content, &all.limits) {
             Err(error) => self.violated(reader::refuse(&error)),
-            Ok(Decoded { id, request: Err(refusal), .. }) => self.refuse(id, refusal),
+            Ok(Decoded { id, request: Err(refusal), .. }) => {
+                self.work.add(Work::REQUEST);
+                self.refuse(id, refusal);
+            }
             Ok(Decoded { id, request: Ok(Request::Hello(_)), .. }) => {
                 let refusal = Refusal::new(Code::HelloRequired, "Hello was sent twice");
                 self.refuse(id, refusal.clone());
@@ -275,6 +278,7 @@ impl RequestLane {
     }
 
     fn renew(&mut self, id: u64, token: &Token) {
+        self.work.add(Work::REQUEST);
         match self.session.renew(token) {
             Ok(welcome) => self.answer(id, 0, Response::Welcome(Box::new(welcome))),
             Err(refusal) => self.refuse(id, refusal),

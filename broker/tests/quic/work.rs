@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout};
 use wardline_client::{Outgoing, Priority};
 use wardline_proto::v1::client_frame::Request;
 use wardline_proto::v1::server_frame::Response;
-use wardline_proto::v1::{Acknowledge, RemoveMember};
+use wardline_proto::v1::{Acknowledge, RemoveMember, Renew};
 
 use crate::raw::{Lane, Raw, hello};
 use crate::site::{Person, Site, within};
@@ -85,6 +85,28 @@ async fn who_asks_for_too_much_beside_others_is_read_from_more_slowly() {
     assert!(alone < least, "who is alone need not wait: {alone:?}");
     let longest = others.await.unwrap();
     assert!(longest < Duration::from_millis(500), "others feel it: {longest:?}");
+}
+
+/// What no command comes of costs as much as any request.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_are_malformed_and_renewals_count_as_well() {
+    let site = site(WORK / 8).await;
+    let mut mallory = Raw::session(&site, "mallory", 1).await;
+    let lane = &mut mallory.control;
+    let _others = talks(site.person("bob").await);
+    sleep(Duration::from_millis(100)).await;
+    let malformed = Request::Acknowledge(Acknowledge::default());
+    let renewal = Request::Renew(Renew { token: "no token".into() });
+    let begun = Instant::now();
+    for id in 1..=350 {
+        lane.send(2 * id - 1, malformed.clone()).await;
+        lane.send(2 * id, renewal.clone()).await;
+    }
+    for id in 1..=700 {
+        assert!(matches!(lane.answer(id).await, Response::Error(_)));
+    }
+    // Had either cost nothing, it would have been 400 ms at most.
+    assert!(begun.elapsed() >= Duration::from_millis(700), "{:?}", begun.elapsed());
 }
 
 /// A new lane, and a new session, owe what the old ones do.
