@@ -188,7 +188,6 @@ impl<'a> Queue<'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddrV6;
 
     use quinn::{ConnectionError, Runtime as _, TokioRuntime};
     use tokio::time::timeout;
@@ -202,8 +201,7 @@ mod tests {
     use crate::limits::Limits;
 
     fn former(remote: SocketAddr, id: [u8; 8]) -> Former {
-        let SocketAddr::V4(remote) = remote else { panic!("{remote}") };
-        Former::at(SocketAddrV6::new(remote.ip().to_ipv6_mapped(), remote.port(), 0, 0), id)
+        Former::at(roll::mapped(remote), id)
     }
 
     fn resets(roll: Arc<Roll>, is_crowded: bool, former: &[Former]) -> Resets {

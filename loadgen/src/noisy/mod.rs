@@ -123,7 +123,7 @@ async fn turns(arguments: &Arguments, server: &Server, progress: &Progress) -> a
     for turn in 0..arguments.turns {
         let (alone, _) = measure(arguments, server, turn, progress, None).await?;
         found.without.push(alone);
-        let mut offender = Apart::start(server, rand::random::<u64>() ^ u64::from(turn)).await?;
+        let mut offender = Apart::start(server, rand::random()).await?;
         let deadline = arguments.warmup + arguments.duration + TURN_DEADLINE;
         let measuring = measure(arguments, server, turn, progress, Some(&mut offender));
         let measured = timeout(deadline, measuring).await;
