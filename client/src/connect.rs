@@ -2,8 +2,8 @@
 //!
 //! Owns the client's TLS and transport settings; which of the broker's addresses answers is found
 //! by [`Whereabouts`]. It never retries. Invariants: TLS 1.3 only, ALPN `wardline/1`, no early
-//! data; a broker that was seen before is believed by its ticket, for a day and as long as this
-//! client lives; receive windows are capped, since quinn's defaults allow hundreds of megabytes per
+//! data; a broker that was seen within a day is believed by its ticket, as long as this client
+//! lives; receive windows are capped, since quinn's defaults allow hundreds of megabytes per
 //! connection.
 
 use std::sync::Arc;

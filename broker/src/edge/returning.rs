@@ -1,9 +1,9 @@
 //! Who was connected to the broker before, and has not come back: by address.
 //!
 //! While many shake hands, a stranger is asked by a Retry to prove its address first, which costs
-//! both sides a second beginning. Who stands on the roll has proven it, and is not asked again for
-//! a minute: once for each connection that it had. So whoever knows those addresses, and can send
-//! from them, gets that many handshakes begun and no more.
+//! both sides a second beginning. Who stands on the roll has proven it, and is not asked again
+//! until all were told, for a minute at most: once for each connection that it had. So whoever
+//! knows those addresses, and can send from them, gets that many handshakes begun and no more.
 //!
 //! Here it is also known who was told to come and is on the way, so that no more are told than can
 //! be served, and who is back, and need not be told twice ([`resets`](super::resets)).
@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 
 use super::roll::{self, Former};
 
-/// For how long a client of the broker before is not asked for its address again.
+/// For how long, at most, a client of the broker before is not asked for its address again.
 const KNOWN_FOR: Duration = Duration::from_secs(60);
 /// Who was told and has not come within this is on the way no more: the packet was lost, or it
 /// found out before.
